@@ -1,0 +1,153 @@
+"""Every error of the instrument: one tree, one class per situation.
+
+A message is the fact with its values; ``hint`` is a command that can be typed.
+Values are attributes, so nobody parses text.  Exit codes are those of the
+command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it.
+"""
+
+
+class HarnessError(Exception):
+    """Base of everything that the harness raises on purpose."""
+
+    exit_code: int = 3
+    hint: str = ""
+
+
+class BadInput(HarnessError):
+    """The caller handed us something that cannot be used: exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "hangdog --help") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class CannotRunHere(HarnessError):
+    """This machine lacks something that no option can replace."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, hint: str = "hangdog list scenarios") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ArenaError(HarnessError):
+    """Something is wrong with a shared-memory segment."""
+
+
+class NotAnArena(ArenaError):
+    """The bytes there are no arena: wrong magic, too short, or damaged."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where} is not an arena: {why}")
+        self.where, self.why = where, why
+        self.hint = "hangdog ps"
+
+
+class StaleArena(ArenaError):
+    """The segment holds records of another build's shape."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, found: int, expected: int) -> None:
+        super().__init__(f"arena {name!r} has layout {found:#x}, this build expects {expected:#x}")
+        self.name, self.found, self.expected = name, found, expected
+        self.hint = "hangdog ps"
+
+
+class NoAccess(ArenaError):
+    """The arena exists, but this user may not map it."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"cannot open {where}: {why}")
+        self.where, self.why = where, why
+        self.hint = "hangdog ps"
+
+
+class TableFull(ArenaError):
+    """A fixed table has no free record left; ``option`` enlarges it."""
+
+    exit_code = 2
+
+    def __init__(self, table: str, size: int, option: str) -> None:
+        super().__init__(f"table {table!r} is full: all {size} records are in use")
+        self.table, self.size, self.option = table, size, option
+        self.hint = f"hangdog run {option} {size * 2}" if option.startswith("--") else "hangdog ps"
+
+
+class RecordError(ArenaError):
+    """A record was used against its rules."""
+
+
+class StaleReference(RecordError):
+    """A link names a record that has been freed since (its generation moved on)."""
+
+    verdict = "unguarded_access"
+
+    def __init__(self, table: str, slot: int, held: int, current: int) -> None:
+        super().__init__(
+            f"stale link to {table}[{slot}]: it names generation {held}, the record is at {current}"
+        )
+        self.table, self.slot, self.held, self.current = table, slot, held, current
+
+
+class DoubleFree(RecordError):
+    """A record that is already free was freed again."""
+
+    verdict = "unguarded_access"
+
+    def __init__(self, table: str, slot: int) -> None:
+        super().__init__(f"{table}[{slot}] is freed twice")
+        self.table, self.slot = table, slot
+
+
+class LockError(HarnessError):
+    """A lock was used against its rules; raised at the call, by the native core."""
+
+    verdict = "contract_violation"
+
+
+class SelfDeadlock(LockError):
+    """This thread already holds the lock that it asks for."""
+
+    verdict = "self_deadlock"
+
+
+class NotOwner(LockError):
+    """Released, or required, by a thread that does not hold it."""
+
+
+class OwnerDied(LockError):
+    """The last holder died inside.  The caller now holds the lock; the data is suspect."""
+
+    verdict = "orphaned_lock"
+
+
+class LockBroken(LockError):
+    """Abandoned after its owner died, and never repaired."""
+
+    verdict = "orphaned_lock"
+
+
+class HeldTooMany(LockError):
+    """One thread holds more locks (or claims) than its seat can record."""
+
+
+class ContractViolation(LockError):
+    """Enter, Exit, Takes or Sleeps of a function did not hold."""
+
+
+class Panic(HarnessError):
+    """The system under test found itself in a state that it declares impossible."""
+
+    verdict = "panic"
+
+
+class WorkerFailed(HarnessError):
+    """A worker could not be started, or never reported ready."""

@@ -1,0 +1,125 @@
+// Where in the program are we?  The innermost Python frame that is not the
+// harness's own: (code object, instruction) -> number of a site in the arena.
+//
+// Finding the line is slow, so the answer is kept per process by code object and
+// instruction; the entry holds a reference to the code, so its address cannot be
+// taken over by another.
+
+#include "binding.h"
+
+#include <string.h>
+
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030e0000 && !defined(Py_GIL_DISABLED)
+#define HD_FRAME_RECORD 1
+#define Py_BUILD_CORE 1
+#include <internal/pycore_frame.h>
+#endif
+
+#define CACHE 4096
+#define OWN UINT32_MAX // a frame of the harness: look at its caller instead
+
+static struct entry {
+	PyCodeObject *code;
+	int instruction;
+	uint32_t site;
+	uint64_t boot_id;
+} cache[CACHE];
+
+static bool is_own(const char *file)
+{
+	return strstr(file, "/harness/locks/") || strstr(file, "/harness/shm/") || strstr(file, "/harness/probe");
+}
+
+static uint32_t look_up(struct hd_arena *a, PyCodeObject *code, int instruction)
+{
+	PyObject *file = code->co_filename, *function;
+#if PY_VERSION_HEX >= 0x030b0000
+	function = code->co_qualname;
+#else
+	function = code->co_name;
+#endif
+	const char *file_text = PyUnicode_AsUTF8(file), *function_text = PyUnicode_AsUTF8(function);
+	if (!file_text || !function_text) {
+		PyErr_Clear();
+		return 0;
+	}
+	if (is_own(file_text))
+		return OWN;
+	int line = PyCode_Addr2Line(code, instruction);
+	return hd_intern_site(a, file_text, line < 0 ? 0 : (uint32_t)line, function_text);
+}
+
+static uint32_t site_of(struct hd_arena *a, PyCodeObject *code, int instruction)
+{
+	uintptr_t h = ((uintptr_t)code >> 5) * 31 + (uintptr_t)instruction;
+	struct entry *e = &cache[h % CACHE];
+	if (e->code == code && e->instruction == instruction && e->boot_id == a->boot_id)
+		return e->site;
+	uint32_t site = look_up(a, code, instruction);
+	Py_INCREF(code);
+	Py_XDECREF(e->code);
+	e->code = code;
+	e->instruction = instruction;
+	e->site = site;
+	e->boot_id = a->boot_id;
+	return site;
+}
+
+// The public way to the current frame makes a frame object for every function that
+// takes a lock, which costs more than the lock.  Where the interpreter's own record
+// is known (3.11 - 3.13) it is read in place; elsewhere the public way serves.
+#ifdef HD_FRAME_RECORD
+
+static PyCodeObject *code_of(struct _PyInterpreterFrame *frame)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+	return _PyFrame_GetCode(frame);
+#else
+	return frame->f_code;
+#endif
+}
+
+uint32_t current_site(struct hd_arena *a)
+{
+	if (a->mode & HD_NO_SITES)
+		return 0;
+	PyThreadState *thread = PyThreadState_GET();
+#if PY_VERSION_HEX >= 0x030d0000
+	struct _PyInterpreterFrame *frame = thread->current_frame;
+#else
+	struct _PyInterpreterFrame *frame = thread->cframe->current_frame;
+#endif
+	for (; frame; frame = frame->previous) {
+		if (_PyFrame_IsIncomplete(frame))
+			continue;
+		int instruction = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+		uint32_t site = site_of(a, code_of(frame), instruction);
+		if (site != OWN)
+			return site;
+	}
+	return 0;
+}
+
+#else
+
+uint32_t current_site(struct hd_arena *a)
+{
+	if (a->mode & HD_NO_SITES)
+		return 0;
+	PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get()); // new reference
+	uint32_t site = 0;
+	while (frame) {
+		PyCodeObject *code = PyFrame_GetCode(frame);
+		site = site_of(a, code, PyFrame_GetLasti(frame));
+		Py_DECREF(code);
+		if (site != OWN)
+			break;
+		PyFrameObject *back = PyFrame_GetBack(frame);
+		Py_DECREF(frame);
+		frame = back;
+	}
+	Py_XDECREF(frame);
+	return site == OWN ? 0 : site;
+}
+
+#endif
