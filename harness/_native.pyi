@@ -129,6 +129,7 @@ class Contract:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 class Resolver:
+    views: list[Any]
     def __init__(
         self, arena: Arena, base: int, stride: int, generation_offset: int, views: list[Any], name: str
     ) -> None: ...

@@ -368,5 +368,5 @@ static PyType_Slot resolver_slots[] = {
 
 PyType_Spec resolver_spec = {
 	"harness._native.Resolver", sizeof(ResolverObject), 0,
-	Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, resolver_slots,
+	Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_BASETYPE, resolver_slots,
 };
