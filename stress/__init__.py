@@ -1,0 +1,1 @@
+"""Where the instrument and the VM meet: scenarios, traces, defects, the command line."""
