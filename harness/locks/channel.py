@@ -4,38 +4,60 @@ The condition (``until``) is what tells a lost wakeup from an ordinary wait: a p
 that only looks can see that it holds in memory and nobody woke the sleeper.
 """
 
+import operator
+import time
 from typing import Any
 
 from harness import _native
 from harness.errors import BadInput
-from harness.locks.ranks import LockClass
+from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import ChannelRecord
 
 _C = _native.CONSTANTS
-OPERATORS = {
-    "==": _C["EQ"],
-    "!=": _C["NE"],
-    ">": _C["GT"],
-    ">=": _C["GE"],
-    "<": _C["LT"],
-    "<=": _C["LE"],
-    "clear": _C["CLEAR"],  # field & value == 0
-    "set": _C["SET"],  # field & value != 0
+_CODES = {
+    "==": (_C["EQ"], operator.eq),
+    "!=": (_C["NE"], operator.ne),
+    ">": (_C["GT"], operator.gt),
+    ">=": (_C["GE"], operator.ge),
+    "<": (_C["LT"], operator.lt),
+    "<=": (_C["LE"], operator.le),
+    "clear": (_C["CLEAR"], lambda field, bits: not field & bits),
+    "set": (_C["SET"], lambda field, bits: bool(field & bits)),
 }
+OPERATORS = {word: code for word, (code, _) in _CODES.items()}
 Until = tuple[Any, str, int] | tuple[Any, str, str, int]
 
 
+def parts(until: Until) -> tuple[Any, str, str, int]:
+    """(record, field, operator, value); the operator may be left out and is ``==`` then."""
+    if len(until) == 3:
+        return until[0], until[1], "==", until[2]
+    return until
+
+
 def predicate(until: Until | None) -> tuple[int, int, int, int]:
-    """(record, field[, op], value) -> (address, size, op, value) for the seat."""
+    """(address, size, op, value) as the seat keeps them; value is signed 64 bit.
+
+    BadInput for an unknown field or operator, and for a field that is no single word.
+    """
     if until is None:
         return 0, 0, 0, 0
-    record, field = until[0], until[1]
-    word, value = ("==", until[2]) if len(until) == 3 else (until[2], until[3])
+    record, field, word, value = parts(until)
     at = getattr(type(record), field, None)
-    if at is None or word not in OPERATORS:
-        raise BadInput(f"until={until!r}: no field {field!r} or operator {word!r}")
-    return record.address + at.offset, at.size, OPERATORS[str(word)], int(value)
+    size = getattr(at, "size", 0)
+    if at is None or word not in OPERATORS or size not in (1, 2, 4, 8):
+        raise BadInput(
+            f"until=({type(record).__name__}, {field!r}, {word!r}, {value}): "
+            f"the field must be a word of the record, the operator one of {' '.join(OPERATORS)}"
+        )
+    return record.address + at.offset, size, OPERATORS[word], (int(value) + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def holds(until: Until) -> bool:
+    """Evaluate the condition now."""
+    record, field, word, value = parts(until)
+    return bool(_CODES[word][1](getattr(record, field), value))
 
 
 class Channel(_native.Channel):
@@ -79,26 +101,22 @@ class Channel(_native.Channel):
         return self.block(intent, wmesg, address, size, op, value, timeout, False, guard)
 
     def wait(self, lock: Any, wmesg: str, until: Until, timeout: float | None = None) -> bool:
-        """Sleep again and again until the condition holds; ``lock`` is held before and after."""
+        """Sleep until the condition holds; ``lock`` is held before and after, also after an exception.
+
+        False when ``timeout`` seconds have passed and it still does not hold.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
         while not holds(until):
-            woken = self.sleep(lock, wmesg, until, timeout)
-            lock.acquire()
-            if not woken:
-                return holds(until)
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            try:
+                self.sleep(lock, wmesg, until, left)
+            finally:
+                # The caller's ``with lock`` will release it, whatever woke us.
+                if not lock.held():
+                    lock.acquire()
         return True
-
-
-def holds(until: Until) -> bool:
-    """Evaluate the condition now."""
-    value = getattr(until[0], until[1])
-    word, wanted = ("==", until[2]) if len(until) == 3 else (until[2], until[3])
-    if word == "clear":
-        return not value & wanted
-    if word == "set":
-        return bool(value & wanted)
-    tests = {"==": value == wanted, "!=": value != wanted, ">": value > wanted, ">=": value >= wanted}
-    tests |= {"<": value < wanted, "<=": value <= wanted}
-    return bool(tests[str(word)])
 
 
 def at(arena: Arena, offset: int) -> Channel:
@@ -110,7 +128,7 @@ def at(arena: Arena, offset: int) -> Channel:
 
 def make(arena: Arena, class_name: str, instance: int, **options: Any) -> Channel:
     """The channel of this class and number, made the first time."""
-    class_id = LockClass(class_name, **options).declare(arena)
+    number = class_id(arena, class_name, options)
     size = _native.LAYOUT["hd_channel"][0]
     return at(
         arena,
@@ -119,7 +137,7 @@ def make(arena: Arena, class_name: str, instance: int, **options: Any) -> Channe
             class_name,
             instance,
             size,
-            lambda offset: _native.Channel.format(arena.native, offset, class_id, instance),
+            lambda offset: _native.Channel.format(arena.native, offset, number, instance),
         ),
     )
 

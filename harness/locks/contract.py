@@ -13,10 +13,12 @@ wrapper, to the raw function (no cost at all), or to a replacement.
 """
 
 import difflib
+import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,16 +26,13 @@ from harness import _native
 from harness.errors import BadInput
 
 F = TypeVar("F", bound=Callable[..., Any])
-Row = tuple[int, tuple[str, ...], int]
+Row = tuple[int, tuple[str, ...], int]  # (position, path from there to the lock, state): as _native.Contract
 
 MUTEX, READ, WRITE, EITHER, FREE = 1, 2, 3, 4, 5
-RESULT, RESULT_FIRST = -1, -2
-_STATES = {
-    "locked": MUTEX,
-    "read-locked": READ,
-    "write-locked": WRITE,
-    "unlocked": FREE,
-}
+RESULT, RESULT_FIRST = -1, -2  # positions of "result" and "result[0]"
+EVERY_CLASS = (1 << 64) - 1
+_KEYS = ("Enter", "Exit", "Takes", "Sleeps")
+_STATES = {"locked": MUTEX, "read-locked": READ, "write-locked": WRITE, "unlocked": FREE}
 _LINE = re.compile(r"^\s*(Enter|Exit|Takes|Sleeps):\s*(.*)$")
 # "NAMES STATE", and after a comma what happens in between, for the reader.
 _CLAUSE = re.compile(r"^(.+?) (locked|read-locked|write-locked|unlocked)(?:, .*)?$")
@@ -46,7 +45,7 @@ class Parsed:
 
     enter: tuple[Row, ...]
     exit: tuple[Row, ...]
-    nothing: bool
+    nothing: bool  # at entry this thread holds no mutex at all
     takes: tuple[str, ...] | None  # None: any
     sleeps: bool
 
@@ -64,8 +63,35 @@ class Seam:
 SEAMS: dict[str, Seam] = {}
 
 
+def parse(function: Callable[..., Any], contract_of: Callable[..., Any] | None = None) -> Parsed:
+    """Read the contract in the docstring of a function (or of another one with the same parameters).
+
+    BadInput names the function and the clause that cannot be read.
+    """
+    where = f"{function.__module__}.{function.__qualname__}"
+    lines = _lines(contract_of or function)
+    missing = [key for key in _KEYS if not lines.get(key)]
+    if missing:
+        raise BadInput(f"{where}: its docstring has no {missing[0]}: line")
+    parameters = _parameters(function, contract_of)
+    enter, nothing = _clauses(parameters, lines["Enter"], f"{where}: Enter")
+    if lines["Exit"] in ("same", "as Enter"):
+        leave = list(enter)
+    else:
+        leave, _ = _clauses(parameters, lines["Exit"], f"{where}: Exit")
+    named = {row[:2] for row in leave}
+    leave += [(row[0], row[1], FREE) for row in enter if row[2] != FREE and row[:2] not in named]
+    takes = None
+    if lines["Takes"] not in ("any", "anything"):
+        takes = tuple(name for name in re.split(r",\s*", lines["Takes"]) if name and name != "nothing")
+    sleeps = lines["Sleeps"].split(",")[0].split()[0]
+    if sleeps not in ("never", "yes"):
+        raise BadInput(f"{where}: Sleeps: is {lines['Sleeps']!r}, neither 'never' nor 'yes'")
+    return Parsed(tuple(enter), tuple(leave), nothing, takes, sleeps == "yes")
+
+
 def _lines(function: Callable[..., Any]) -> dict[str, str]:
-    """The contract lines of a docstring; a line that follows without a key continues the one before."""
+    """The contract lines of a docstring; an indented line without a key continues the one before."""
     found: dict[str, str] = {}
     key = ""
     for line in (inspect.getdoc(function) or "").splitlines():
@@ -77,29 +103,25 @@ def _lines(function: Callable[..., Any]) -> dict[str, str]:
             found[key] += " " + line.strip()
         else:
             key = ""
-    while any("(" in text for text in found.values()):
-        stripped = {key: _PROSE.sub("", text) for key, text in found.items()}
-        if stripped == found:
-            break
-        found = stripped
-    return {key: text.strip().rstrip(".").strip() for key, text in found.items()}
+    return {key: _without_prose(text).strip().rstrip(".").strip() for key, text in found.items()}
 
 
-def _names(text: str) -> list[str]:
-    return [name for name in re.split(r",\s*|\s+and\s+|\s+", text.strip()) if name]
+def _without_prose(text: str) -> str:
+    """Brackets hold what only a reader understands; they may be nested."""
+    while (shorter := _PROSE.sub("", text)) != text:
+        text = shorter
+    return text
 
 
-def _row(function: Callable[..., Any], name: str, mode: int, where: str) -> Row:
-    head, *path = name.split(".")
-    parameters = list(inspect.signature(function).parameters)
-    if head in ("result", "result[0]"):
-        return (RESULT if head == "result" else RESULT_FIRST, tuple(path), mode)
-    if head not in parameters:
-        raise BadInput(f"{where}: {head!r} is no parameter of {function.__qualname__}")
-    return (parameters.index(head), tuple(path), mode)
+def _parameters(function: Callable[..., Any], contract_of: Callable[..., Any] | None) -> list[str]:
+    """Names by position.  Who takes ``*args`` has the parameters of the one whose contract it keeps."""
+    parameters = inspect.signature(function).parameters.values()
+    if contract_of and any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return list(inspect.signature(contract_of).parameters)
+    return [one.name for one in parameters]
 
 
-def _clauses(function: Callable[..., Any], text: str, where: str) -> tuple[list[Row], bool]:
+def _clauses(parameters: list[str], text: str, where: str) -> tuple[list[Row], bool]:
     rows: list[Row] = []
     nothing = False
     for clause in filter(None, (part.strip() for part in text.split(";"))):
@@ -109,32 +131,21 @@ def _clauses(function: Callable[..., Any], text: str, where: str) -> tuple[list[
         match = _CLAUSE.match(clause)
         if match is None:
             raise BadInput(f"{where}: clause {clause!r} is not in the grammar of contracts")
-        subject, state = match[1], match[2]
-        mode = EITHER if clause.endswith("map locked") else _STATES[state]
-        rows += [_row(function, name, mode, where) for name in _names(subject)]
+        names = (name for name in re.split(r",\s*|\s+and\s+|\s+", match[1].strip()) if name)
+        rows += [_row(parameters, name, match[2], where) for name in names]
     return rows, nothing
 
 
-def parse(function: Callable[..., Any]) -> Parsed:
-    """Read the contract of a function from its docstring.  BadInput names what cannot be read."""
-    where = f"{function.__module__}.{function.__qualname__}"
-    lines = _lines(function)
-    missing = [key for key in ("Enter", "Exit", "Takes", "Sleeps") if key not in lines]
-    if missing:
-        raise BadInput(f"{where}: its docstring has no {missing[0]}: line")
-    enter, nothing = _clauses(function, lines["Enter"], where)
-    if lines["Exit"] in ("same", "as Enter"):
-        leave = list(enter)
-    else:
-        leave, _ = _clauses(function, lines["Exit"], where)
-    named = {row[:2] for row in leave}
-    leave += [(row[0], row[1], FREE) for row in enter if row[2] != FREE and row[:2] not in named]
-    takes = None
-    if lines["Takes"] not in ("any", "anything"):
-        takes = tuple(name for name in re.split(r",\s*", lines["Takes"]) if name and name != "nothing")
-    if lines["Sleeps"].split(",")[0].split()[0] not in ("never", "yes"):
-        raise BadInput(f"{where}: Sleeps: is {lines['Sleeps']!r}, neither 'never' nor 'yes'")
-    return Parsed(tuple(enter), tuple(leave), nothing, takes, lines["Sleeps"].startswith("yes"))
+def _row(parameters: list[str], name: str, state: str, where: str) -> Row:
+    head, *path = name.split(".")
+    # A map has a read/write lock: "map locked" is satisfied by either kind of hold.
+    is_map = name.rsplit(".", maxsplit=1)[-1] == "map" or name.endswith("_map")
+    mode = EITHER if state == "locked" and is_map else _STATES[state]
+    if head in ("result", "result[0]"):
+        return (RESULT if head == "result" else RESULT_FIRST, tuple(path), mode)
+    if head not in parameters:
+        raise BadInput(f"{where}: {head!r} is no parameter (there are {', '.join(parameters)})")
+    return (parameters.index(head), tuple(path), mode)
 
 
 def contract(function: F) -> F:
@@ -145,7 +156,7 @@ def contract(function: F) -> F:
 
 
 def original(name: str) -> Callable[..., Any]:
-    """The undecorated function of a seam."""
+    """The undecorated function of a seam.  BadInput for a name that is none."""
     return _seam(name).function
 
 
@@ -157,19 +168,71 @@ def _seam(name: str) -> Seam:
     return seam
 
 
-def _mask(takes: tuple[str, ...] | None, class_ids: Mapping[str, int], where: str) -> int:
-    if takes is None:
-        return (1 << 64) - 1
-    unknown = [name for name in takes if name not in class_ids]
-    if unknown:
-        raise BadInput(f"{where}: Takes: names {unknown[0]!r}, which is no lock class")
-    return sum(1 << class_ids[name] for name in set(takes))
+def bind(
+    contracts: bool,
+    replacements: Mapping[str, Callable[..., Any]] | None = None,
+    class_ids: Mapping[str, int] | None = None,
+) -> None:
+    """Rebind every seam in every loaded module that holds it; again at will, e.g. after more imports.
+
+    With ``contracts`` the calls are checked (``class_ids`` turns the names of Takes into bits);
+    without, the raw function is called.  ``replacements`` puts others in the place of named steps:
+    one with a contract of its own keeps that, one without the original's.
+    Errors: BadInput (no such step, a class that nobody declared); nothing is bound then.
+    """
+    wanted = {_seam(name).name: function for name, function in (replacements or {}).items()}
+    bound = {seam.name: _bound(seam, wanted.get(seam.name), contracts, class_ids) for seam in SEAMS.values()}
+    change: dict[int, Callable[..., Any]] = {}
+    for seam in SEAMS.values():
+        change[id(seam.function)] = change[id(seam.bound)] = bound[seam.name]
+    old = [seam.bound for seam in SEAMS.values()]  # kept: a freed object's id could be another's
+    for seam in SEAMS.values():
+        seam.bound = bound[seam.name]
+    for space in _namespaces():
+        for key, value in list(space.items()):
+            new = change.get(id(value))
+            if new is not None and new is not value:
+                space[key] = new
+    del old
 
 
-def _guarded(seam: Seam, function: Callable[..., Any], class_ids: Mapping[str, int]) -> Callable[..., Any]:
+def unbind() -> None:
+    """Every seam is its own raw function again."""
+    bind(False)
+
+
+def _bound(
+    seam: Seam,
+    replacement: Callable[..., Any] | None,
+    contracts: bool,
+    class_ids: Mapping[str, int] | None,
+) -> Callable[..., Any]:
+    if contracts:
+        return _checked(seam, replacement or seam.function, class_ids or {})
+    # A replacement's own module holds it too, and unbind must leave that alone: what we put in
+    # the place of a seam is found again by identity, so it is an object of its own.
+    return seam.function if replacement is None else _copy(replacement)
+
+
+def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Another object that does the same, as fast as the first if it is a plain function."""
+    if not isinstance(function, types.FunctionType):
+        return functools.partial(function)
+    twin = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return functools.update_wrapper(twin, function)
+
+
+def _checked(seam: Seam, function: Callable[..., Any], class_ids: Mapping[str, int]) -> Callable[..., Any]:
     parsed = seam.parsed
-    if function is not seam.function and "Enter:" in (function.__doc__ or ""):
-        parsed = parse(function)
+    if function is not seam.function:
+        parsed = parse(function, None if _lines(function) else seam.function)
     checked = _native.Contract(
         function,
         parsed.enter,
@@ -184,42 +247,19 @@ def _guarded(seam: Seam, function: Callable[..., Any], class_ids: Mapping[str, i
     return checked
 
 
-def _modules() -> Iterable[Any]:
-    prefixes = {name.split(".")[0] for name in SEAMS}
-    return [
-        module
-        for name, module in list(sys.modules.items())
-        if name.split(".")[0] in prefixes | {"stress", "tests"}
-    ]
+def _mask(takes: tuple[str, ...] | None, class_ids: Mapping[str, int], where: str) -> int:
+    if takes is None:
+        return EVERY_CLASS
+    unknown = [name for name in takes if name not in class_ids]
+    if unknown:
+        raise BadInput(f"{where}: Takes: names {unknown[0]!r}, which is no lock class")
+    return sum(1 << number for number in {class_ids[name] for name in takes})
 
 
-def bind(
-    contracts: bool,
-    replacements: Mapping[str, Callable[..., Any]] | None = None,
-    class_ids: Mapping[str, int] | None = None,
-) -> None:
-    """Rebind every seam in every loaded module that knows it.
-
-    With ``contracts`` the calls are checked (``class_ids`` turns the names of Takes into bits);
-    without, the raw function is called.  ``replacements`` puts others in the place of named steps.
-    """
-    wanted = dict(replacements or {})
-    for name in wanted:
-        _seam(name)
-    change: dict[int, Callable[..., Any]] = {}
-    for seam in SEAMS.values():
-        function = wanted.get(seam.name, seam.function)
-        new = _guarded(seam, function, class_ids or {}) if contracts else function
-        for old in (seam.function, seam.bound):
-            change[id(old)] = new
-        seam.bound = new
-    for module in _modules():
-        space = vars(module)
-        for key, value in list(space.items()):
-            if id(value) in change and callable(value):
-                space[key] = change[id(value)]
-
-
-def unbind() -> None:
-    """Every seam is its own raw function again."""
-    bind(False)
+def _namespaces() -> Iterator[dict[str, Any]]:
+    """The globals of every loaded module but the standard library's, which cannot hold a seam."""
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] not in sys.stdlib_module_names or name == "__main__":
+            space = getattr(module, "__dict__", None)
+            if isinstance(space, dict) and space is not globals():
+                yield space

@@ -8,7 +8,7 @@ the data is suspect: repair it and ``recover()``, or release and so break the lo
 from typing import Any
 
 from harness import _native
-from harness.locks.ranks import LockClass
+from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import MutexRecord
 
@@ -34,7 +34,7 @@ def at(arena: Arena, offset: int) -> Mutex:
 
 def make(arena: Arena, class_name: str, instance: int, **options: Any) -> Mutex:
     """The mutex of this class and number, made the first time."""
-    class_id = LockClass(class_name, **options).declare(arena)
+    number = class_id(arena, class_name, options)
     size = _native.LAYOUT["hd_mutex"][0]
     return at(
         arena,
@@ -43,7 +43,7 @@ def make(arena: Arena, class_name: str, instance: int, **options: Any) -> Mutex:
             class_name,
             instance,
             size,
-            lambda offset: _native.Mutex.format(arena.native, offset, class_id, instance),
+            lambda offset: _native.Mutex.format(arena.native, offset, number, instance),
         ),
     )
 

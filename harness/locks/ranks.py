@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import _native
+from harness.errors import BadInput
+from harness.shm import native
+from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
+MAX_NAME = 39  # hd_class.name, without its NUL
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,41 @@ class LockClass:
             | (_C["CHAIN"] if self.chain else 0)
         )
 
-    def declare(self, arena: Any) -> int:
-        """Number of this class in an arena (a harness Arena or its native half)."""
-        native = getattr(arena, "native", arena)
-        return int(native.declare_class(self.name, self.rank, self.flags))
+    def declare(self, arena: Arena) -> int:
+        """Number of this class in an arena, the same in every process.
+
+        BadInput when it was declared there with another rank or other rules: an order that
+        depended on who came first would be none.
+        """
+        known = arena.class_ids.get(self)
+        if known is not None:
+            return known
+        if not 0 < len(self.name.encode()) <= MAX_NAME:
+            raise BadInput(f"lock class name {self.name!r} must have 1 to {MAX_NAME} bytes")
+        with arena.exclusive():  # or two processes could give one name two numbers
+            number = arena.native.declare_class(self.name, self.rank, self.flags)
+            row = _row(arena, number)
+        if (row.rank, row.flags) != (self.rank, self.flags):
+            raise BadInput(
+                f"lock class {self.name!r} has rank {row.rank} and flags {row.flags} "
+                f"in arena {arena.name!r}, not rank {self.rank} and flags {self.flags}"
+            )
+        arena.class_ids[self] = number
+        return number
+
+
+def class_id(arena: Arena, name: str, options: dict[str, Any], **defaults: Any) -> int:
+    """Number of the class ``name``: as it is declared, or made from ``options`` over ``defaults``.
+
+    A lock asked for by name alone does not say what its class is like, so it cannot contradict.
+    """
+    if not options:
+        for number in range(1, arena.header.class_count):
+            if _row(arena, number).name == name.encode():
+                return number
+    return LockClass(name, **{**defaults, **options}).declare(arena)
+
+
+def _row(arena: Arena, number: int) -> Any:
+    at = arena.header.classes + number * _native.LAYOUT["hd_class"][0]
+    return native.LockClass.from_buffer(arena.mapping, at)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness import _native
-from harness.locks.ranks import LockClass
+from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import RwLockRecord
 
@@ -61,8 +61,7 @@ def at(arena: Arena, offset: int) -> RwLock:
 
 def make(arena: Arena, class_name: str, instance: int, **options: Any) -> RwLock:
     """The lock of this class and number, made the first time."""
-    options.setdefault("may_sleep", True)
-    class_id = LockClass(class_name, **options).declare(arena)
+    number = class_id(arena, class_name, options, may_sleep=True)
     size = _native.LAYOUT["hd_rwlock"][0]
     return at(
         arena,
@@ -71,7 +70,7 @@ def make(arena: Arena, class_name: str, instance: int, **options: Any) -> RwLock
             class_name,
             instance,
             size,
-            lambda offset: _native.RwLock.format(arena.native, offset, class_id, instance),
+            lambda offset: _native.RwLock.format(arena.native, offset, number, instance),
         ),
     )
 

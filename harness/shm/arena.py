@@ -6,85 +6,104 @@ be examined after a crash.  Attaching refuses a segment of another build's shape
 """
 
 import ctypes
-import errno
-import fcntl
 import hashlib
 import mmap
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from types import TracebackType
+from typing import Any, ClassVar, Self
 
 from harness import _native
-from harness.errors import ArenaError, BadInput, CannotRunHere, NoAccess, NotAnArena, StaleArena, TableFull
-from harness.shm import native
+from harness.errors import ArenaError, BadInput, OwnerDied, StaleArena, TableFull
+from harness.shm import native, segment
 from harness.shm.layout import fingerprint, native_fingerprint
 from harness.shm.table import Table
 
 MAX_NAME = 60
+MAX_SEATS = 4096
+_MAX_ENTRY_NAME = 47
 _LOCK_NAMES = 1024
+_LOCK_BYTES = _native.LAYOUT["hd_mutex"][0]
+_REGISTRY = "lock registry"  # one mutex, then (hash, offset) pairs
 _OPEN: dict[int, "Arena"] = {}  # boot id -> the arena of this process: a fork keeps its parent's mapping
+_KEPT: list["Arena"] = []  # closed while a thread of this process held a lock in it
 
 
 class Arena:
     """A mapped segment.  Make one with ``create`` or ``attach``, never by itself."""
 
     makers: ClassVar[dict[str, Callable[..., Any]]] = {}  # harness.locks fills in mutex, rwlock, channel
+    find_arenas = staticmethod(segment.find_arenas)
 
     def __init__(self, mapping: mmap.mmap, fd: int, where: str) -> None:
         self.mapping, self.fd, self.where = mapping, fd, where
         self.native = _native.Arena(mapping)
         self.header: Any = native.Header.from_buffer(mapping)
         self.tables: dict[str, Table[Any]] = {}
+        self.class_ids: dict[Any, int] = {}  # harness.locks: LockClass -> number here
         self._locks: dict[tuple[str, str, int], Any] = {}
-        _OPEN[self.header.boot_id] = self
+        self._registry: _native.Mutex | None = None
 
     # --- making and finding
 
     @classmethod
-    def create(cls, name: str, *, size: int, seats: int = 128, path: str | Path | None = None) -> "Arena":
-        """A new arena with ``size`` bytes for tables beside the fixed ones.
+    def create(
+        cls, name: str, *, size: int = 1 << 20, seats: int = 128, path: str | Path | None = None
+    ) -> "Arena":
+        """A new arena with ``size`` bytes for tables beside the fixed ones, and room for ``seats`` threads.
 
-        Errors: BadInput (name, size), CannotRunHere (no memfd, no memory), ArenaError (file).
+        Errors: BadInput (name, size, seats, file), CannotRunHere (no memfd, no memory, disk full).
         """
-        if not name or len(name.encode()) > MAX_NAME or "/" in name:
+        if not 0 < len(name.encode()) <= MAX_NAME or "/" in name or "\0" in name:
             raise BadInput(f"arena name {name!r} must have 1 to {MAX_NAME} bytes and no '/'")
-        total = _round(_native.fixed_size(seats) + size + 65536, mmap.PAGESIZE)
-        fd = _open_file(Path(path), total) if path else _open_memfd(name, total)
-        mapping = mmap.mmap(fd, total)
-        _native.format(mapping, name, seats, secrets.randbits(63) | 1)
-        arena = cls(mapping, fd, str(path) if path else f"/proc/{os.getpid()}/fd/{fd}")
-        arena.header.fingerprint = native_fingerprint()
-        registry = arena._reserve("lock registry", _LOCK_NAMES * 16 + _native.LAYOUT["hd_mutex"][0])
-        _native.Mutex.format(arena.native, registry, arena.native.declare_class("registry", 0, 0), 0)
+        if size < 0 or not 0 < seats <= MAX_SEATS:
+            raise BadInput(f"no arena of {size} bytes and {seats} seats (1 to {MAX_SEATS})")
+        own = _LOCK_BYTES + _LOCK_NAMES * 16 + 4096  # the registry, and alignment
+        total = -(-(_native.fixed_size(seats) + size + own) // mmap.PAGESIZE) * mmap.PAGESIZE
+        fd = segment.new_file(Path(path), total) if path else segment.new_memfd(name, total)
+        try:
+            mapping = mmap.mmap(fd, total)
+            # Before the magic: nobody may see an arena whose layout is not known yet.
+            native.Header.from_buffer(mapping).fingerprint = native_fingerprint()
+            _native.format(mapping, name, seats, secrets.randbits(63) | 1)
+            arena = cls(mapping, fd, str(path or f"/proc/{os.getpid()}/fd/{fd}"))
+            arena._make_registry()
+        except BaseException:
+            os.close(fd)
+            if path:
+                Path(path).unlink(missing_ok=True)
+            raise
+        _OPEN[arena.header.boot_id] = arena
         return arena
 
     @classmethod
     def attach(
         cls, *, pid: int | None = None, fd: int | None = None, path: str | Path | None = None
     ) -> "Arena":
-        """Map an existing arena: of a running process, by descriptor, or from a file.
+        """Map an existing arena: of a running process, by our own descriptor, or from a file.
 
+        An arena that this process has mapped already (or inherited by fork) is given back as it is.
         Errors: NoAccess (permission, no such process), NotAnArena (damaged, truncated), StaleArena.
         """
+        if (pid is not None) + (fd is not None) + (path is not None) != 1:
+            raise BadInput(f"attach takes one of pid={pid}, fd={fd}, path={path}")
         if pid is not None:
-            return cls._map(_find_in(pid))
-        if fd is not None:
-            return cls._map(f"/proc/self/fd/{fd}")
-        return cls._map(str(path))
+            return cls._map(segment.find_in(pid))
+        return cls._map(f"/proc/self/fd/{fd}" if fd is not None else str(path))
 
     @classmethod
     def _map(cls, where: str) -> "Arena":
+        fd = segment.open_segment(where)
         try:
-            fd = os.open(where, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise NoAccess(where, os.strerror(error.errno or 0)) from None
-        try:
-            boot_id = _verify(fd, where)
-            known = _OPEN.get(boot_id)
-            if known is None:
-                return cls(mmap.mmap(fd, os.fstat(fd).st_size), fd, where)
+            header = segment.verify(fd, where)
+            known = _OPEN.get(header.boot_id)
+            if known is None or not os.path.samestat(os.fstat(fd), os.fstat(known.fd)):
+                arena = cls(mmap.mmap(fd, header.size), fd, where)
+                _OPEN.setdefault(header.boot_id, arena)  # a copy of a file has its original's boot id
+                return arena
         except BaseException:
             os.close(fd)
             raise
@@ -92,70 +111,80 @@ class Arena:
         return known
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_attach_path, (self.header.boot_id, f"/proc/{os.getpid()}/fd/{self.fd}"))
+        if self.fd < 0:
+            raise ArenaError(f"arena {self.name!r} is closed: nobody could attach to it")
+        return (attach_again, (int(self.header.boot_id), f"/proc/{os.getpid()}/fd/{self.fd}"))
+
+    def __repr__(self) -> str:
+        return f"<Arena {self.name!r} {self.header.size} bytes{' closed' if self.fd < 0 else ''}>"
 
     def close(self) -> None:
-        """Give the descriptor back.  The mapping stays until the process ends.
+        """Give the descriptor back; nobody can attach through this process any more.
 
-        The kernel keeps a list of the robust locks that a thread holds, by address: unmapping
-        under a holder would leave it pointing into nothing, and the lock would never be released.
+        It does not unmap.  The kernel has a list, by address, of the robust locks that each thread
+        holds: with the mapping gone under a holder the list would lead into nothing, and the lock
+        would never be given to anybody again.  The memory goes when the last view of it is garbage;
+        if a thread of this process holds a lock at the time of the call, it stays for ever.
         """
-        _OPEN.pop(self.header.boot_id, None)
+        if _OPEN.get(self.header.boot_id) is self:
+            del _OPEN[self.header.boot_id]
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+            if self._held_here():
+                _KEPT.append(self)
+
+    def _held_here(self) -> bool:
+        size = ctypes.sizeof(native.Seat)
+        seats = (
+            native.Seat.from_buffer(self.mapping, self.header.seats + i * size)
+            for i in range(self.header.seat_count)
+        )
+        return any(seat.pid == os.getpid() and seat.depth for seat in seats)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     # --- what lies where
 
     @property
     def name(self) -> str:
+        """The name given to ``create``."""
         return str(self.header.name.decode())
 
     def directory(self) -> Iterator[Any]:
         """The entries in use, as native.Entry records."""
-        base = self.header.directory
-        for i in range(min(self.header.directory_count, _native.CONSTANTS["DIRECTORY"])):
-            yield native.Entry.from_buffer(self.mapping, base + i * ctypes.sizeof(native.Entry))
+        base, size = self.header.directory, ctypes.sizeof(native.Entry)
+        for i in range(self.header.directory_count):
+            yield native.Entry.from_buffer(self.mapping, base + i * size)
 
-    def _entry(self, name: str) -> Any | None:
+    def entry(self, name: str) -> Any | None:
+        """The directory's entry of this name, or None."""
         encoded = name.encode()
         return next((entry for entry in self.directory() if entry.name == encoded), None)
 
-    def _reserve(
-        self,
-        name: str,
-        nbytes: int,
-        align: int = 64,
-        option: str = "",
-        record: tuple[int, int, int] = (0, 0, 0),
-    ) -> int:
-        if self.header.directory_count >= _native.CONSTANTS["DIRECTORY"]:
-            raise TableFull("directory", _native.CONSTANTS["DIRECTORY"], "")
-        offset = self.native.allocate(nbytes, align)
-        if not offset:
-            raise ArenaError(
-                f"arena {self.name!r} of {self.header.size} bytes has no room for {name!r} ({nbytes} bytes)"
-                + (f": {option} asks for too much" if option else "")
-            )
-        at = self.header.directory + self.header.directory_count * ctypes.sizeof(native.Entry)
-        entry = native.Entry.from_buffer(self.mapping, at)
-        entry.name, entry.offset = name.encode()[:47], offset
-        entry.record_size, entry.count, entry.fingerprint = record if record[0] else (nbytes, 1, 0)
-        self.header.directory_count += 1  # published last
-        return int(offset)
-
     def reserve(self, name: str, nbytes: int, align: int = 64) -> int:
-        """A raw area by name: its offset; an existing one of the same size is returned."""
-        entry = self._entry(name)
-        if entry is None:
-            return self._reserve(name, nbytes, align)
-        if entry.record_size != nbytes:
-            raise ArenaError(f"area {name!r} has {entry.record_size} bytes, not {nbytes}")
-        return int(entry.offset)
+        """Offset of the raw area ``name``: zeroed bytes, made at the first call of any process.
+
+        Errors: TableFull (no room in the heap or the directory), ArenaError (it has another size).
+        """
+        if self.entry(name) is None:
+            with self.exclusive():
+                if self.entry(name) is None:
+                    self._publish(name, self._take(name, nbytes, align), (nbytes, 1, 0))
+        offset, found = self.area(name)
+        if found != nbytes:
+            raise ArenaError(f"area {name!r} of arena {self.name!r} has {found} bytes, not {nbytes}")
+        return offset
 
     def area(self, name: str) -> tuple[int, int]:
-        """(offset, bytes) of a raw area."""
-        entry = self._entry(name)
+        """(offset, bytes) of a raw area or table.  ArenaError when there is none of this name."""
+        entry = self.entry(name)
         if entry is None:
             raise ArenaError(f"arena {self.name!r} has no area {name!r}")
         return int(entry.offset), int(entry.record_size * entry.count)
@@ -170,53 +199,121 @@ class Arena:
     ) -> Table[Any]:
         """The table of this name: created with ``count`` records, or opened and compared.
 
-        Record 0 is null and never used.  ``classes`` gives the lock class of each embedded lock row.
-        Errors: StaleArena when the record's layout differs, ArenaError when there is no room.
+        Slots are 1 to ``count``; slot 0 is null and never used.  ``count`` 0: as many as there are.
+        ``classes`` gives the lock class of each embedded lock row of a new table, whose instance
+        numbers are the slots.  Errors: StaleArena (another layout), ArenaError (another count, no such
+        table), TableFull (no room; ``option`` is what made the table so big).
         """
-        if name in self.tables:
-            return self.tables[name]
-        size, shape = ctypes.sizeof(record_type), fingerprint(record_type)
-        entry = self._entry(name)
-        fresh = entry is None
-        if entry is None:
-            if count < 1:
-                raise ArenaError(f"arena {self.name!r} has no table {name!r}")
-            offset = self._reserve(name, size * count, 64, option, (size, count, shape))
-        else:
-            if entry.fingerprint != shape or entry.record_size != size:
-                raise StaleArena(f"{self.name}:{name}", int(entry.fingerprint), shape)
-            offset, count = int(entry.offset), int(entry.count)
-        table: Table[Any] = Table(self, name, record_type, offset, count, option)
-        if fresh:
-            table.format(classes or {})
-        self.tables[name] = table
-        return table
+        known = self.tables.get(name)
+        if known is not None and known.record_type is record_type and count in (0, known.count):
+            return known
+        if self.entry(name) is None:
+            with self.exclusive():
+                if self.entry(name) is None:
+                    self._create_table(name, record_type, count, option, classes or {})
+        table = self._open_table(name, record_type, count, option)
+        return self.tables.setdefault(name, table)
+
+    def _create_table(
+        self, name: str, record_type: Any, count: int, option: str, classes: dict[str, int]
+    ) -> None:
+        if count < 1:
+            raise ArenaError(f"arena {self.name!r} has no table {name!r}")
+        size, rows = ctypes.sizeof(record_type), count + 1
+        offset = self._take(name, size * rows, 64, count, option)
+        # Published when its locks work: an opener may use them at once.
+        Table.format(self, record_type, offset, rows, classes)
+        self._publish(name, offset, (size, rows, fingerprint(record_type)))
+
+    def _open_table(self, name: str, record_type: Any, count: int, option: str) -> Table[Any]:
+        entry, shape = self.entry(name), fingerprint(record_type)
+        assert entry is not None
+        if entry.fingerprint != shape or entry.record_size != ctypes.sizeof(record_type):
+            raise StaleArena(f"{self.name}:{name}", int(entry.fingerprint), shape)
+        if count not in (0, entry.count - 1):
+            raise ArenaError(
+                f"table {name!r} of arena {self.name!r} has {entry.count - 1} records, not {count}"
+            )
+        return Table(self, name, record_type, int(entry.offset), int(entry.count) - 1, option)
+
+    def _take(self, name: str, nbytes: int, align: int, count: int = 1, option: str = "") -> int:
+        limit = _native.CONSTANTS["DIRECTORY"]
+        if not 0 < len(name.encode()) <= _MAX_ENTRY_NAME:
+            raise BadInput(f"name {name!r} of a table or area must have 1 to {_MAX_ENTRY_NAME} bytes")
+        if self.header.directory_count >= limit:
+            raise TableFull("directory", limit, "")
+        offset = self.native.allocate(nbytes, align)
+        if not offset:
+            error = TableFull(name, count, option)
+            left = self.header.size - self.header.heap_next
+            error.args = (
+                f"arena {self.name!r} has no room for table {name!r}: "
+                f"{count} records are {nbytes} bytes, {left} are left"
+                + (f" ({option} decides how many)" if option else ""),
+            )
+            error.hint = f"hangdog run {option} {max(1, count // 2)}" if option else "hangdog ps"
+            raise error
+        return int(offset)
+
+    def _publish(self, name: str, offset: int, record: tuple[int, int, int]) -> None:
+        at = self.header.directory + self.header.directory_count * ctypes.sizeof(native.Entry)
+        entry = native.Entry.from_buffer(self.mapping, at)
+        entry.name, entry.offset = name.encode(), offset
+        entry.record_size, entry.count, entry.fingerprint = record
+        self.header.directory_count += 1  # last: who sees the entry sees all of it
 
     # --- locks by name
 
+    def _make_registry(self) -> None:
+        offset = self._take(_REGISTRY, _LOCK_BYTES + _LOCK_NAMES * 16, 64)
+        _native.Mutex.format(self.native, offset, self.native.declare_class("registry", 0, 0), 0)
+        self._publish(_REGISTRY, offset, (_LOCK_BYTES + _LOCK_NAMES * 16, 1, 0))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """One thread of all processes at a time: directory, lock names and classes.  May be nested."""
+        if self._registry is None:
+            self._registry = _native.Mutex(self.native, self.area(_REGISTRY)[0])
+        if self._registry.held():
+            yield
+            return
+        try:
+            self._registry.acquire()
+        except OwnerDied:
+            # Everything in here is published by its last store: what the dead one was about
+            # to add is whole or not there, and nothing needs repair.
+            self._registry.recover()
+        try:
+            yield
+        finally:
+            self._registry.release()
+
     def named_lock(self, kind: str, key: str, instance: int, size: int, build: Callable[[int], None]) -> int:
-        """Offset of the lock record of this name; ``build(offset)`` formats it the first time."""
-        base, _ = self.area("lock registry")
-        rows = memoryview(self.mapping).cast("Q")[(base + _native.LAYOUT["hd_mutex"][0]) // 8 :]
+        """Offset of the lock record of this name; ``build(offset)`` formats it the first time.
+
+        TableFull when the heap, or the registry of names, has no room.
+        """
+        at = self.area(_REGISTRY)[0] + _LOCK_BYTES
+        rows = memoryview(self.mapping)[at : at + _LOCK_NAMES * 16].cast("Q")
         wanted = int.from_bytes(_digest(f"{kind}:{key}:{instance}"), "little") | 1
-        with _native.Mutex(self.native, base):
+        with self.exclusive():
             for i in range(_LOCK_NAMES):
-                at = (wanted + i) % _LOCK_NAMES * 2
-                if rows[at] == wanted:
-                    return int(rows[at + 1])
-                if rows[at] == 0:
-                    offset = self.native.allocate(size, 64)
-                    if not offset:
-                        raise ArenaError(f"arena {self.name!r} has no room for {kind} {key!r}")
+                row = (wanted + i) % _LOCK_NAMES * 2
+                if rows[row] == wanted:
+                    return int(rows[row + 1])
+                if rows[row] == 0:
+                    offset = self._take(f"{kind} {key}"[:_MAX_ENTRY_NAME], size, 64)
                     build(offset)
-                    rows[at + 1] = offset
-                    rows[at] = wanted
-                    return int(offset)
+                    rows[row + 1] = offset
+                    rows[row] = wanted  # last
+                    return offset
         raise TableFull("lock registry", _LOCK_NAMES, "")
 
     def _lock(self, kind: str, name: str, instance: int, options: dict[str, Any]) -> Any:
         found = self._locks.get((kind, name, instance))
         if found is None:
+            if kind not in self.makers:
+                raise ArenaError(f"there is no {kind} before harness.locks is imported")
             found = self._locks[(kind, name, instance)] = self.makers[kind](self, name, instance, **options)
         return found
 
@@ -233,129 +330,10 @@ class Arena:
         return self._lock("channel", class_name, instance, options)
 
 
-def _round(n: int, to: int) -> int:
-    return (n + to - 1) // to * to
-
-
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=7).digest()
 
 
-def _attach_path(boot_id: int, where: str) -> Arena:
+def attach_again(boot_id: int, where: str) -> Arena:
+    """What a pickled arena becomes: the one of this process, or attached to through /proc."""
     return _OPEN.get(boot_id) or Arena._map(where)
-
-
-def _open_memfd(name: str, total: int) -> int:
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        fd = os.memfd_create(f"hangdog:{name}", flags | 0x0008)  # MFD_NOEXEC_SEAL, Linux 6.3
-    except OSError:
-        try:
-            fd = os.memfd_create(f"hangdog:{name}", flags)
-        except OSError as error:
-            raise CannotRunHere(f"this kernel gives no memfd: {error.strerror}") from None
-    os.fchmod(fd, 0o600)
-    _fill(fd, total, "shared memory")
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    return fd
-
-
-def _open_file(path: Path, total: int) -> int:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise BadInput(f"arena file {str(path)!r} exists already", "hangdog run --arena-file NEW") from None
-    except OSError as error:
-        raise BadInput(
-            f"cannot create arena file {str(path)!r}: {error.strerror}", "hangdog run --arena-file NEW"
-        ) from None
-    try:
-        _fill(fd, total, str(path))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return fd
-
-
-def _fill(fd: int, total: int, what: str) -> None:
-    """Take the memory now: later a lack of it would be a SIGBUS, not an error."""
-    try:
-        os.ftruncate(fd, total)
-        os.posix_fallocate(fd, 0, total)
-    except OSError as error:
-        os.close(fd)
-        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT):
-            raise
-        raise CannotRunHere(
-            f"no {total} bytes left in {what}: {error.strerror}", "hangdog run --pages 512"
-        ) from None
-
-
-def _verify(fd: int, where: str) -> int:
-    """Magic, version, size, fingerprint; returns the boot id."""
-    size = os.fstat(fd).st_size
-    if size < ctypes.sizeof(native.Header):
-        raise NotAnArena(where, f"{size} bytes are too few for a header")
-    header = native.Header.from_buffer_copy(os.pread(fd, ctypes.sizeof(native.Header), 0))
-    if bytes(header.magic).rstrip(b"\0") != b"hangdog\x01":
-        raise NotAnArena(where, "its first bytes are not an arena's")
-    if header.version != _native.CONSTANTS["VERSION"]:
-        raise NotAnArena(where, f"version {header.version}, this build reads {_native.CONSTANTS['VERSION']}")
-    if header.size != size:
-        raise NotAnArena(where, f"the header says {header.size} bytes, there are {size}")
-    if header.fingerprint != native_fingerprint():
-        raise StaleArena(header.name.decode(errors="replace"), int(header.fingerprint), native_fingerprint())
-    return int(header.boot_id)
-
-
-def _find_in(pid: int) -> str:
-    """/proc path of the arena of a process."""
-    folder = Path(f"/proc/{pid}/fd")
-    try:
-        entries = sorted(folder.iterdir())
-    except FileNotFoundError:
-        raise NoAccess(f"process {pid}", "there is no such process") from None
-    except PermissionError:
-        raise NoAccess(f"process {pid}", "it belongs to another user") from None
-    for entry in entries:
-        try:
-            if os.readlink(entry).startswith("/memfd:hangdog:"):
-                return str(entry)
-        except OSError:
-            continue  # closed meanwhile
-    for entry in entries:
-        try:
-            if _is_arena_file(entry):
-                return str(entry)
-        except OSError:
-            continue
-    raise NotAnArena(f"process {pid}", "it has no arena open")
-
-
-def _is_arena_file(entry: Path) -> bool:
-    target = Path(os.readlink(entry))
-    if not target.is_file():
-        return False
-    with target.open("rb") as file:
-        return file.read(8) == b"hangdog\x01"
-
-
-def find_arenas() -> list[tuple[int, str]]:
-    """(pid, /proc path) of every process of this user with an arena, one row per process."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            found.append((int(folder.name), _find_memfd(folder / "fd")))
-        except (OSError, LookupError):
-            continue  # ended meanwhile, or another user's
-    return sorted(found)
-
-
-def _find_memfd(folder: Path) -> str:
-    for entry in folder.iterdir():
-        if os.readlink(entry).startswith("/memfd:hangdog:"):
-            return str(entry)
-    raise LookupError(folder)

@@ -66,14 +66,28 @@ def guarded(*rows: Row) -> tuple[list[tuple[str, Any]], dict[str, str], dict[str
     fields = [(name, kind) for _, name, kind, _ in rows]
     probe = type("Probe", (ctypes.Structure,), {"_fields_": fields})
     for name, kind in fields:
-        offset = getattr(probe, name).offset
-        if offset % ctypes.alignment(kind):
-            raise ArenaError(f"field {name!r} lies at {offset}, not aligned to {ctypes.alignment(kind)}")
+        at = _misaligned_word(kind, getattr(probe, name).offset)
+        if at is not None:
+            raise ArenaError(f"field {name!r} holds a word at offset {at}, which one store cannot write")
     return (
         fields,
         {name: guard for guard, name, _, _ in rows},
         {name: note for _, name, _, note in rows},
     )
+
+
+def _misaligned_word(kind: Any, at: int) -> int | None:
+    """Offset of the first word inside a field that does not lie on a multiple of its size."""
+    if issubclass(kind, ctypes.Array):
+        # What is right for two neighbours is right for all.
+        size = ctypes.sizeof(kind._type_)
+        words = [(kind._type_, i * size) for i in range(min(2, kind._length_))]
+    elif issubclass(kind, ctypes.Structure):
+        words = [(field[1], getattr(kind, field[0]).offset) for field in kind._fields_]
+    else:
+        return at if at % ctypes.sizeof(kind) else None
+    found = (_misaligned_word(inner, at + offset) for inner, offset in words)
+    return next((wrong for wrong in found if wrong is not None), None)
 
 
 def rows_of(record: type[ctypes.Structure]) -> list[tuple[str, int, int, str]]:

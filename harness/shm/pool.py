@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness import _native
-from harness.errors import DoubleFree, TableFull
+from harness.errors import ArenaError, DoubleFree, RecordError, TableFull
 from harness.shm.layout import embedded_rows
 from harness.shm.table import Table
 
@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 JUNK = 0xDB
 _HEAD = ctypes.sizeof(ctypes.c_uint32) * 2  # generation and next_free
+_STALE = _native.CONSTANTS["REPORT_STALE"]
 
 
 class PoolHead(ctypes.Structure):
-    """The pool's own words, behind its table."""
+    """The pool's own words; behind them one byte per record, 1 while it is allocated."""
 
-    _fields_ = [("first_free", ctypes.c_uint32), ("used", ctypes.c_uint32)]
+    _fields_ = [
+        ("first_free", ctypes.c_uint32),
+        ("used", ctypes.c_uint32),
+        ("ready", ctypes.c_uint32),  # written last by who lays the pool down
+        ("spare", ctypes.c_uint32),
+    ]
 
 
 class Pool(_native.Resolver, Generic[R]):
-    """``pool(ref)`` is the record of a link; StaleReference when it has been freed since.
+    """``pool(ref)`` is the record of a link; StaleReference when it was freed since.
 
-    ``lock`` is a leaf mutex that guards the free list.
+    ``lock`` guards the free list and is a leaf: nothing else is taken under it.
     """
 
     def __init__(
@@ -45,79 +51,93 @@ class Pool(_native.Resolver, Generic[R]):
         option: str = "",
         classes: dict[str, int] | None = None,
     ) -> None:
-        fresh = name not in arena.tables and arena._entry(name) is None
+        if record_type.generation.offset != 0 or record_type.next_free.offset != _HEAD // 2:
+            raise ArenaError(f"record {record_type.__name__} does not begin with generation and next_free")
         self.arena, self.name, self.lock, self.option = arena, name, lock, option
         self.table: Table[R] = arena.table(name, record_type, count, option, classes)
         self.count = self.table.count
-        super().__init__(
-            arena.native,
-            self.table.offset,
-            self.table.stride,
-            record_type.generation.offset,
-            self.table.views,
-            name,
-        )
-        self._marks_at = arena.reserve(f"{name} marks", self.count)
-        self._head_at = arena.reserve(f"{name} head", ctypes.sizeof(PoolHead))
-        self._head = PoolHead.from_buffer(arena.mapping, self._head_at)
-        self._junk = self._junk_ranges(record_type)
-        if fresh:
-            self._link_all()
+        base, stride = self.table.offset, self.table.stride
+        super().__init__(arena.native, base, stride, record_type.generation.offset, self.table.views, name)
+        at = arena.reserve(f"{name} pool", ctypes.sizeof(PoolHead) + self.count + 1)
+        self._head = PoolHead.from_buffer(arena.mapping, at)
+        self._marks_at = at + ctypes.sizeof(PoolHead)
+        self._ranges = self._junk_ranges(record_type)
+        if not self._head.ready:
+            with arena.exclusive():
+                if not self._head.ready:
+                    self._link_all()
+                    self._head.ready = 1
 
-    def _junk_ranges(self, record_type: Any) -> list[tuple[int, bytes]]:
-        """(offset in the record, junk) of everything but head, locks and channels."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Pool, (self.arena, self.name, self.table.record_type, 0, self.lock, self.option))
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.name!r} {self.in_use()} of {self.count} in use>"
+
+    def _junk_ranges(self, record_type: Any) -> list[tuple[int, int, bytes, bytes]]:
+        """(from, to, junk, zeros) of everything but head, locks and channels."""
         stops = [(offset, offset + ctypes.sizeof(kind)) for _, kind, offset in embedded_rows(record_type)]
         ranges, at = [], _HEAD
         for start, end in [*sorted(stops), (self.table.stride, self.table.stride)]:
             if start > at:
-                ranges.append((at, bytes([JUNK]) * (start - at)))
+                ranges.append((at, start, bytes([JUNK]) * (start - at), bytes(start - at)))
             at = max(at, end)
         return ranges
 
     def _link_all(self) -> None:
         views: list[Any] = self.views
-        for slot in range(1, self.count):
+        for slot in range(1, self.count + 1):
             views[slot].generation = 1
-            views[slot].next_free = slot + 1 if slot + 1 < self.count else 0
-        self._head.first_free = 1 if self.count > 1 else 0
+            views[slot].next_free = slot + 1 if slot < self.count else 0
+        self._head.first_free = 1
 
     def allocate(self) -> R | None:
         """A record with its fields zeroed, or None when the table is full."""
-        mapping = self.arena.mapping
+        mapping, head = self.arena.mapping, self._head
         with self.lock:
-            slot = self._head.first_free
+            slot = head.first_free
             if not slot:
                 return None
             record: Any = self.views[slot]
-            self._head.first_free = record.next_free
-            self._head.used += 1
+            head.first_free = record.next_free
+            head.used += 1
             mapping[self._marks_at + slot] = 1
+        # Ours alone from here on: who still has a link of the old life fails on the generation.
         record.next_free = 0
         base = record.address
-        for offset, junk in self._junk:
-            mapping[base + offset : base + offset + len(junk)] = bytes(len(junk))
+        for start, end, _, zeros in self._ranges:
+            mapping[base + start : base + end] = zeros
         return record  # type: ignore[no-any-return]
 
     def allocate_or_raise(self) -> R:
         """As allocate, but a full table is TableFull naming the option that enlarges it."""
         record = self.allocate()
         if record is None:
-            raise TableFull(self.name, self.count - 1, self.option)
+            raise TableFull(self.name, self.count, self.option)
         return record
 
     def free(self, record: Any) -> None:
-        """Junk the record and move its generation on.  DoubleFree when it is free already."""
+        """Junk the record and move its generation on.
+
+        DoubleFree (also reported in the arena) when it is free already, RecordError when it is none
+        of this pool's.  The caller may hold the record's lock, and still holds it afterwards.
+        """
         mapping, slot, base = self.arena.mapping, record.slot, record.address
+        if slot > self.count or self.views[slot] is not record:
+            raise RecordError(f"{record!r} is no record of pool {self.name!r}")
         with self.lock:
-            if not mapping[self._marks_at + slot]:
-                raise DoubleFree(self.name, slot)
-            mapping[self._marks_at + slot] = 0
-            record.generation = (record.generation + 1) & 0xFFFFFFFF or 1
-            for offset, junk in self._junk:
-                mapping[base + offset : base + offset + len(junk)] = junk
-            record.next_free = self._head.first_free
-            self._head.first_free = slot
-            self._head.used -= 1
+            if mapping[self._marks_at + slot]:
+                mapping[self._marks_at + slot] = 0
+                record.generation = (record.generation + 1) & 0xFFFFFFFF or 1  # 0 would make a null link
+                for start, end, junk, _ in self._ranges:
+                    mapping[base + start : base + end] = junk
+                record.next_free = self._head.first_free
+                self._head.first_free = slot
+                self._head.used -= 1
+                return
+        error = DoubleFree(self.name, slot)
+        self.arena.native.report(_STALE, str(error))
+        raise error
 
     def ref(self, record: Any) -> int:
         """The link that names this record in its present life."""
@@ -133,6 +153,6 @@ class Pool(_native.Resolver, Generic[R]):
 
     def live(self) -> Iterator[R]:
         """Every allocated record, in slot order (a snapshot only when nothing runs)."""
-        for slot in range(1, self.count):
+        for slot in range(1, self.count + 1):
             if self.is_live(slot):
                 yield self.views[slot]

@@ -10,6 +10,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness import _native
+from harness.errors import ArenaError
 from harness.shm.layout import ChannelRecord, MutexRecord, RwLockRecord, embedded_rows
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _FORMATS: dict[Any, Any] = {
 
 
 class Table(Generic[R]):
-    """``table[slot]`` and ``table.views[slot]`` are views; slot 0 is null."""
+    """``table[slot]`` and ``table.views[slot]`` are views; slots 1 to ``count``, slot 0 is null."""
 
     def __init__(
         self, arena: "Arena", name: str, record_type: Any, offset: int, count: int, option: str
@@ -32,7 +33,16 @@ class Table(Generic[R]):
         self.arena, self.name, self.record_type, self.option = arena, name, record_type, option
         self.offset, self.count, self.stride = offset, count, ctypes.sizeof(record_type)
         self._locks = embedded_rows(record_type)
-        self.views: list[R] = [self._view(slot) for slot in range(count)]
+        self._require_names_free()
+        self.views: list[R] = [self._view(slot) for slot in range(count + 1)]
+
+    def _require_names_free(self) -> None:
+        """A field of such a name would be overwritten in the arena by our attribute."""
+        for name in ("slot", "address", *(row[0][:-1] for row in self._locks if row[0].endswith("_"))):
+            if hasattr(self.record_type, name):
+                raise ArenaError(
+                    f"record {self.record_type.__name__} has a field {name!r}: views need that name"
+                )
 
     def _view(self, slot: int) -> R:
         address = self.offset + slot * self.stride
@@ -44,16 +54,28 @@ class Table(Generic[R]):
                 setattr(view, name[:-1], make(self.arena, address + offset))
         return view  # type: ignore[no-any-return]
 
-    def format(self, classes: dict[str, int]) -> None:
-        """Initialise the embedded locks of a new table; the instance number is the slot."""
-        for name, kind, offset in self._locks:
-            class_id = classes.get(name, 0)
-            for slot in range(self.count):
-                at = self.offset + slot * self.stride + offset
-                _FORMATS[kind].format(self.arena.native, at, class_id, slot)
+    @staticmethod
+    def format(arena: "Arena", record_type: Any, offset: int, rows: int, classes: dict[str, int]) -> None:
+        """Initialise the embedded locks of ``rows`` new records; the instance number is the slot."""
+        stride = ctypes.sizeof(record_type)
+        for name, kind, inside in embedded_rows(record_type):
+            for slot in range(rows):
+                at = offset + slot * stride + inside
+                _FORMATS[kind].format(arena.native, at, classes.get(name, 0), slot)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open_table, (self.arena, self.name, self.record_type, self.option))
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name!r} of {self.count} {self.record_type.__name__}>"
 
     def __getitem__(self, slot: int) -> R:
         return self.views[slot]
 
     def __len__(self) -> int:
         return self.count
+
+
+def open_table(arena: "Arena", name: str, record_type: Any, option: str) -> Table[Any]:
+    """What a pickled table becomes."""
+    return arena.table(name, record_type, option=option)

@@ -1,0 +1,70 @@
+"""Which locks a thread holds, from the stack in its seat: its own or anybody's.
+
+Read without a lock.  The stack of a running thread may move while it is read; then a
+row may be missing or be seen twice, but every row was held at some moment of the call.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import _native
+from harness.shm import native
+
+if TYPE_CHECKING:
+    from harness.shm.arena import Arena
+
+_C = _native.CONSTANTS
+KINDS = {_C["MUTEX"]: "mutex", _C["READ"]: "read", _C["WRITE"]: "write"}
+
+
+@dataclass(frozen=True)
+class HeldLock:
+    """One row of a held stack."""
+
+    seat: int
+    lock: int  # offset of the record
+    name: str  # class[instance]
+    kind: str  # mutex, read, write
+    since: int  # coarse monotonic ns
+    site: tuple[str, int, str]  # file, line, function
+
+
+def held_by(arena: "Arena", seat: int) -> list[HeldLock]:
+    """The locks of one seat, the first taken first."""
+    row: Any = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(seat))
+    return [_held(arena, seat, row.held[i]) for i in range(min(int(row.depth), _C["MAX_HELD"]))]
+
+
+def mine(arena: "Arena") -> list[HeldLock]:
+    """The locks of this thread."""
+    seat = arena.native.seat()
+    return held_by(arena, seat) if seat else []
+
+
+def all_held(arena: "Arena") -> list[HeldLock]:
+    """The locks of every seat that is taken, the dead included."""
+    found = []
+    for seat in range(1, int(arena.header.seat_count) + 1):
+        row: Any = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(seat))
+        if row.live == 2 and row.depth:
+            found += held_by(arena, seat)
+    return found
+
+
+def lock_name(arena: "Arena", offset: int) -> str:
+    """``class[instance]`` of the lock or channel record at an offset."""
+    record: Any = native.Channel.from_buffer(arena.mapping, offset)  # all lock records begin alike
+    size = _native.LAYOUT["hd_class"][0]
+    row: Any = native.LockClass.from_buffer(arena.mapping, arena.header.classes + record.class_id * size)
+    return f"{row.name.decode(errors='replace') or 'lock'}[{record.instance}]"
+
+
+def _held(arena: "Arena", seat: int, row: Any) -> HeldLock:
+    return HeldLock(
+        seat=seat,
+        lock=int(row.lock),
+        name=lock_name(arena, int(row.lock)),
+        kind=KINDS.get(int(row.kind), f"kind {row.kind}"),
+        since=int(row.since),
+        site=arena.native.site(row.site),
+    )

@@ -1,0 +1,136 @@
+"""The order in which lock classes were taken, as the C core saw it, and who broke it.
+
+An edge "a before b" exists as soon as any thread anywhere took a lock of class b while
+it held one of class a (try-locks add none for themselves).  Both sites are those of
+the first time.  Reads the arena and changes nothing.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import _native
+from harness.shm import native
+
+if TYPE_CHECKING:
+    from harness.shm.arena import Arena
+
+_C = _native.CONSTANTS
+Site = tuple[str, int, str]
+REPORT_KINDS = {value: name[7:].lower() for name, value in _C.items() if name.startswith("REPORT_")}
+_PUBLISHED = 2
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A lock class as declared in the arena."""
+
+    id: int
+    name: str
+    rank: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class OrderEdge:
+    """``before`` was held at ``before_site`` while ``after`` was taken at ``after_site``."""
+
+    before: str
+    after: str
+    before_site: Site
+    after_site: Site
+    seat: int
+    when: int  # coarse monotonic ns
+
+
+@dataclass(frozen=True)
+class Report:
+    """One row of the arena's report table: misuse, with both locks where there are two."""
+
+    kind: str  # order, self_deadlock, contract, sleep_holding, owner_died ...
+    text: str
+    seat: int
+    when: int
+    held: str  # class of the lock that was held, or empty
+    wanted: str
+    held_site: Site
+    wanted_site: Site
+    held_lock: int  # offsets, 0 for none
+    wanted_lock: int
+    acked: bool  # a watcher has dumped it
+
+
+def classes(arena: "Arena") -> list[ClassInfo]:
+    """Every declared class, in the order of their numbers (1 ...)."""
+    size = ctypes.sizeof(native.LockClass)
+    found = []
+    for number in range(1, arena.header.class_count):
+        row: Any = native.LockClass.from_buffer(arena.mapping, arena.header.classes + number * size)
+        found.append(ClassInfo(number, row.name.decode(errors="replace"), int(row.rank), int(row.flags)))
+    return found
+
+
+def edges(arena: "Arena") -> list[OrderEdge]:
+    """Every observed pair of classes, with the sites of the first time; same class twice included."""
+    names = _names(arena)
+    order = memoryview(arena.mapping)[arena.header.order :][: 8 * _C["MAX_CLASSES"]].cast("Q")
+    found = []
+    for after in names:
+        for before in names:
+            edge = _edge(arena, before, after)
+            # Two locks of one class have no bit in the bitmap: their order is a matter of the chain.
+            if order[after] >> before & 1 or (before == after and edge.count):
+                found.append(
+                    OrderEdge(
+                        names[before],
+                        names[after],
+                        arena.native.site(edge.from_site),
+                        arena.native.site(edge.to_site),
+                        int(edge.seat),
+                        int(edge.when),
+                    )
+                )
+    return found
+
+
+def _names(arena: "Arena") -> dict[int, str]:
+    return {0: "", **{row.id: row.name for row in classes(arena)}}
+
+
+def _edge(arena: "Arena", before: int, after: int) -> Any:
+    at = (before * _C["MAX_CLASSES"] + after) * ctypes.sizeof(native.Edge)
+    return native.Edge.from_buffer(arena.mapping, arena.header.edges + at)
+
+
+def reports(arena: "Arena") -> list[Report]:
+    """Every published report that is still in the table, oldest first."""
+    count, limit = int(arena.header.report_count), _C["REPORTS"]
+    size, names = ctypes.sizeof(native.Report), _names(arena)
+    found = []
+    for number in range(max(0, count - limit), count):
+        at = arena.header.reports + number % limit * size
+        row = native.Report.from_buffer_copy(arena.mapping[at : at + size])
+        if row.state == _PUBLISHED:
+            found.append(_report(arena, row, names))
+    return found
+
+
+def _report(arena: "Arena", row: Any, names: dict[int, str]) -> Report:
+    return Report(
+        kind=REPORT_KINDS.get(int(row.kind), f"report {row.kind}"),
+        text=row.text.decode(errors="replace"),
+        seat=int(row.seat),
+        when=int(row.when),
+        held=names.get(int(row.class_a), ""),
+        wanted=names.get(int(row.class_b), ""),
+        held_site=arena.native.site(row.site_a),
+        wanted_site=arena.native.site(row.site_b),
+        held_lock=int(row.lock_a),
+        wanted_lock=int(row.lock_b),
+        acked=bool(row.acked),
+    )
+
+
+def violations(arena: "Arena") -> list[Report]:
+    """The reports about the order of locks: a deadlock that did not happen yet."""
+    return [report for report in reports(arena) if report.kind == "order"]

@@ -1,0 +1,153 @@
+"""Who waits for whom: pure data in, cycles out.
+
+A node is anything hashable and comparable within its kind (a seat number, a name).  An
+edge is *hard* (the other holds what is wanted) or *soft* (the other is ahead in a queue).
+Guarantees: every group of nodes that wait for each other over hard edges gives one
+shortest cycle; a group that closes only with the help of soft edges gives one too, and
+says so.  The result does not depend on the order of the edges.  No recursion: a chain
+of waiters may be long.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Node = Hashable
+
+
+@dataclass(frozen=True)
+class Edge:
+    """``waiter`` cannot go on before ``holder`` does; ``what`` is what it waits for."""
+
+    waiter: Node
+    holder: Node
+    hard: bool = True
+    what: Any = None
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A closed round of edges in reading order: each edge's holder is the next one's waiter."""
+
+    edges: tuple[Edge, ...]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The waiters, in the order of the edges."""
+        return tuple(edge.waiter for edge in self.edges)
+
+    @property
+    def hard(self) -> bool:
+        """No edge is only a place in a queue."""
+        return all(edge.hard for edge in self.edges)
+
+
+def find_cycles(edges: Iterable[Edge]) -> list[Cycle]:
+    """One shortest cycle per group of nodes that wait for each other, each begun at its first node."""
+    every = sorted(edges, key=_edge_order)
+    hard = [edge for edge in every if edge.hard]
+    found = [_shortest(group, hard) for group in components(hard)]
+    seen = {node for cycle in found for node in cycle.nodes}
+    found += [_shortest(group, every) for group in components(every) if not seen & set(group)]
+    return sorted(found, key=lambda cycle: _order(cycle.edges[0].waiter))
+
+
+def components(edges: Iterable[Edge]) -> list[list[Node]]:
+    """Groups of nodes each of which waits for every other (Tarjan): two or more, or one for itself."""
+    ahead: defaultdict[Node, list[Node]] = defaultdict(list)
+    for edge in edges:
+        ahead[edge.waiter].append(edge.holder)
+    search = _Search(ahead)
+    for node in sorted(ahead, key=_order):
+        search.visit(node)
+    return [
+        sorted(group, key=_order) for group in search.groups if len(group) > 1 or group[0] in ahead[group[0]]
+    ]
+
+
+class _Search:
+    """Tarjan's algorithm with a stack of its own instead of recursion."""
+
+    def __init__(self, ahead: Mapping[Node, list[Node]]) -> None:
+        self.ahead = ahead
+        self.number: dict[Node, int] = {}
+        self.low: dict[Node, int] = {}
+        self.path: list[Node] = []
+        self.on_path: set[Node] = set()
+        self.groups: list[list[Node]] = []
+
+    def visit(self, root: Node) -> None:
+        if root in self.number:
+            return
+        self._open(root)
+        todo = [(root, iter(self.ahead.get(root, ())))]
+        while todo:
+            node, rest = todo[-1]
+            for other in rest:
+                if other not in self.number:
+                    self._open(other)
+                    todo.append((other, iter(self.ahead.get(other, ()))))
+                    break
+                if other in self.on_path:
+                    self.low[node] = min(self.low[node], self.number[other])
+            else:
+                todo.pop()
+                if todo:
+                    above = todo[-1][0]
+                    self.low[above] = min(self.low[above], self.low[node])
+                self._close(node)
+
+    def _open(self, node: Node) -> None:
+        self.number[node] = self.low[node] = len(self.number)
+        self.path.append(node)
+        self.on_path.add(node)
+
+    def _close(self, node: Node) -> None:
+        if self.low[node] != self.number[node]:
+            return
+        group: list[Node] = []
+        while not group or group[-1] != node:
+            group.append(self.path.pop())
+        self.on_path.difference_update(group)
+        self.groups.append(group)
+
+
+def _shortest(group: list[Node], edges: list[Edge]) -> Cycle:
+    """A shortest cycle inside a group, begun at its first node; ties go to the earlier node."""
+    inside = set(group)
+    leaving: defaultdict[Node, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        if edge.waiter in inside and edge.holder in inside:
+            leaving[edge.waiter].append(edge)
+    rounds = [found for node in group if (found := _round(node, leaving))]
+    best = min(rounds, key=len)
+    start = min(range(len(best)), key=lambda i: _order(best[i].waiter))
+    return Cycle(tuple(best[start:] + best[:start]))
+
+
+def _round(start: Node, leaving: Mapping[Node, list[Edge]]) -> list[Edge]:
+    """The shortest way from a node back to itself (breadth first)."""
+    came: dict[Node, Edge] = {}
+    todo = deque([start])
+    while todo:
+        node = todo.popleft()
+        for edge in leaving.get(node, ()):
+            if edge.holder == start:
+                way = [edge]
+                while way[-1].waiter != start:
+                    way.append(came[way[-1].waiter])
+                return way[::-1]
+            if edge.holder not in came:
+                came[edge.holder] = edge
+                todo.append(edge.holder)
+    return []
+
+
+def _order(node: Node) -> tuple[str, Any]:
+    """Nodes of different types are ordered by the type's name, so that they can be mixed."""
+    return type(node).__name__, node
+
+
+def _edge_order(edge: Edge) -> tuple[Any, ...]:
+    return _order(edge.waiter), _order(edge.holder), not edge.hard, repr(edge.what)

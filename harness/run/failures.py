@@ -1,0 +1,47 @@
+"""Errors of the machinery itself: exit code 3, with what is known by then.
+
+Only what no worker's outcome can say: the run could not begin, or lost its supervisor
+or watchdog.  ``WorkerFailed`` is in harness.errors.
+"""
+
+from harness.errors import HarnessError, WorkerFailed
+from harness.outcome import Finding, Outcome
+
+
+class RunFailed(HarnessError):
+    """The run came to no result; outcomes and findings that were known are kept."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.outcomes: tuple[Outcome, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
+        self.incidents: tuple[str, ...] = ()
+
+
+class SupervisorDied(RunFailed):
+    """The process that runs the workers is gone; they went with it."""
+
+    def __init__(self, how: str, signal: int = 0, left: int = 0) -> None:
+        rest = f"; {left} of its processes did not end in time" if left else "; all its workers are gone"
+        super().__init__(f"the supervisor of the run died: {how}{rest}")
+        self.how, self.signal, self.left = how, signal, left
+
+
+class WatchdogDied(RunFailed):
+    """The watchdog died twice, so nobody would have seen a hang."""
+
+
+class SupervisorFailed(RunFailed):
+    """The supervisor met an error of its own; ``traceback`` is its text."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+class StartFailed(WorkerFailed):
+    """A worker died, or failed, before it reported ready."""
+
+    def __init__(self, worker: str, cause: str) -> None:
+        super().__init__(f"worker {worker} never reported ready: {cause}")
+        self.worker, self.cause = worker, cause

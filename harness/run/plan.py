@@ -1,0 +1,92 @@
+"""What is to be run: plain data that goes from the front to the supervisor.
+
+``RoleSpec`` is what callers write; ``RunPlan`` is everything of one run.  Seeds are made
+here, because every process must come to the same ones.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import BadInput
+
+if TYPE_CHECKING:
+    from harness.run.faults import Faults
+    from harness.shm.arena import Arena
+
+Mode = Literal["process", "thread"]
+AuditIn = Literal["child", "worker"]
+
+# Verdicts that end a run.  order_violation is none of them: it did not happen yet.
+STOP_ON = frozenset(
+    {
+        "deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall", "crash",
+        "panic", "contract_violation", "unguarded_access", "invariant_violation", "wrong_data", "leak",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """``count`` workers that call ``function(context, *args)``, once per epoch.
+
+    ``service``: works for the others and has no end of its own (a daemon): nobody waits for it,
+    it is not called again, and at the end ``stop()`` is called in a process made for it, once per role.
+    ``prepare(context)`` runs in each worker before it reports ready: nobody starts before all are done.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    count: int = 1
+    service: bool = False
+    stop: Callable[[], Any] | None = None
+    prepare: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        """BadInput for what no worker could be made of."""
+        if not self.name or "#" in self.name or len(self.name.encode()) > 24:
+            raise BadInput(f"role name {self.name!r} must have 1 to 24 bytes and no '#'")
+        if self.count < 1:
+            raise BadInput(f"role {self.name!r} has {self.count} workers: at least 1")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run, as the supervisor needs it."""
+
+    arena: "Arena"
+    roles: tuple[RoleSpec, ...]
+    mode: Mode = "process"
+    seed: int = 0
+    epochs: int | None = 1  # None: until somebody stops it
+    audit: Callable[..., Any] | None = None
+    audit_in: AuditIn = "child"
+    noise: Any = "none"  # profile name or harness.probe.Profile
+    faults: "Faults | None" = None
+    watch: Any = True  # False, True, or a maker with Watchdog's signature
+    dump_dir: str = ""
+    scenario: str = ""
+    reproduce: str = ""
+    stop_on: frozenset[str] = STOP_ON
+    linger_s: float | None = 3.0  # after a finding that does not stop the run; None: to its end
+    grace_s: float = 2.0  # from the word "stop" to SIGTERM
+    ready_limit_s: float = 30.0
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """A seed of its own for everything that has a name: 64 bits, the same on every machine."""
+    text = "/".join(str(name) for name in (seed, *names))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def validate_roles(roles: tuple[RoleSpec, ...]) -> None:
+    """BadInput: no worker that could end by itself, or two roles of one name."""
+    names = [role.name for role in roles]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise BadInput(f"two roles are named {min(twice)!r}")
+    if all(role.service for role in roles):
+        raise BadInput("a run needs a role that is not a service: nothing would ever end it")

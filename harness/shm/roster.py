@@ -1,0 +1,93 @@
+"""Who sits in an arena: one row per thread of execution, read without any lock.
+
+Guarantees: every word was really there (they are read one by one, so a row of a
+running thread may mix two moments); a thread that is gone is told from one whose
+pid belongs to somebody else by now.  Refuses nothing and changes nothing.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import _native
+from harness.shm import native
+
+if TYPE_CHECKING:
+    from harness.shm.arena import Arena
+
+FREE, BEING_TAKEN, TAKEN, LEFT = range(4)  # hd_seat.live
+ACTIVITIES = {
+    _native.CONSTANTS[name]: name.lower().replace("_", " ")
+    for name in (
+        "RUNNING", "WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING",
+        "IDLE", "IO", "PARKED", "JOINING", "REPORTING",
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SeatInfo:
+    """One seat at one moment; times are coarse monotonic nanoseconds."""
+
+    number: int
+    role: str
+    pid: int
+    tid: int
+    started: int  # of the process, clock ticks since boot: tells a reused pid
+    seated: int
+    left: bool  # the thread ended properly, or gave the seat back
+    dead: bool  # taken, and its thread is gone: killed, or ended holding a lock
+    activity: str
+    operation: str  # empty between operations
+    operation_argument: int
+    steps: int
+    progress: int
+    failures: int
+    depth: int  # locks held
+
+    @property
+    def alive(self) -> bool:
+        """Somebody sits here who can still do something."""
+        return not self.left and not self.dead
+
+
+class Roster:
+    """The seats of one arena."""
+
+    def __init__(self, arena: "Arena") -> None:
+        self.arena = arena
+        base, size = arena.header.seats, ctypes.sizeof(native.Seat)
+        self.seats: list[Any] = [
+            native.Seat.from_buffer(arena.mapping, base + i * size) for i in range(arena.header.seat_count)
+        ]
+
+    def rows(self, left: bool = False) -> list[SeatInfo]:
+        """Seats that are taken, the dead included; with ``left`` also those that were given back."""
+        wanted = (TAKEN, LEFT) if left else (TAKEN,)
+        return [self._row(seat) for seat in self.seats if seat.live in wanted]
+
+    def row(self, number: int) -> SeatInfo:
+        """One seat by its number (1 ...), whatever its state."""
+        if not 1 <= number <= len(self.seats):
+            raise IndexError(f"seat {number} of {len(self.seats)}")
+        return self._row(self.seats[number - 1])
+
+    def _row(self, seat: Any) -> SeatInfo:
+        activity = int(seat.activity)
+        return SeatInfo(
+            number=int(seat.number),
+            role=seat.role.decode(errors="replace"),
+            pid=int(seat.pid),
+            tid=int(seat.tid),
+            started=int(seat.started),
+            seated=int(seat.seated),
+            left=seat.live != TAKEN,
+            dead=self.arena.native.seat_dead(seat.number),
+            activity=ACTIVITIES.get(activity, f"activity {activity}"),
+            operation=self.arena.native.name(seat.operation),
+            operation_argument=int(seat.operation_argument),
+            steps=int(seat.steps),
+            progress=int(seat.progress),
+            failures=int(seat.failures),
+            depth=int(seat.depth),
+        )

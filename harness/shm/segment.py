@@ -1,0 +1,174 @@
+"""Where an arena's bytes come from: a sealed memfd or a file, and how others find them.
+
+Guarantees: the memory is there when a segment is made (a lack of it later would be a
+SIGBUS), nothing is left behind by an attempt that failed, and what is opened has been
+verified: magic, version, size, layout, and every offset inside its bounds.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from harness import _native
+from harness.errors import ArenaError, BadInput, CannotRunHere, NoAccess, NotAnArena, StaleArena
+from harness.shm import native
+from harness.shm.layout import native_fingerprint
+
+MAGIC = b"hangdog\x01"
+MEMFD = "/memfd:hangdog:"
+_NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, Linux 6.3; Python has no name for it before 3.13
+_NO_ROOM = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
+
+
+def new_memfd(name: str, total: int) -> int:
+    """A sealed memfd of ``total`` bytes that only this user may open.
+
+    CannotRunHere when the kernel has no memfd or the memory is not there.
+    """
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        try:
+            fd = os.memfd_create(f"hangdog:{name}", flags | _NOEXEC_SEAL)
+        except OSError:  # before 6.3: an unknown flag
+            fd = os.memfd_create(f"hangdog:{name}", flags)
+    except OSError as error:
+        raise CannotRunHere(f"the kernel gives no memfd: {error.strerror}", "uname -sr") from None
+    try:
+        os.fchmod(fd, 0o600)  # the default is 0777, and /proc/PID/fd would let anybody in
+        _take_memory(fd, total, "shared memory")
+        # Sealed: a process that shrank it would kill all others with SIGBUS.
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def new_file(path: Path, total: int) -> int:
+    """The same in a new file, which outlives everybody.
+
+    BadInput when it exists or may not be made, CannotRunHere when the disk is full.
+    """
+    hint = "hangdog run --arena-file NEW"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise BadInput(f"arena file {str(path)!r} exists already", hint) from None
+    except OSError as error:
+        raise BadInput(f"cannot create arena file {str(path)!r}: {error.strerror}", hint) from None
+    try:
+        _take_memory(fd, total, str(path))
+    except BaseException:
+        os.close(fd)
+        path.unlink(missing_ok=True)
+        raise
+    return fd
+
+
+def _take_memory(fd: int, total: int, where: str) -> None:
+    try:
+        os.ftruncate(fd, total)
+        os.posix_fallocate(fd, 0, total)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise ArenaError(f"cannot take {total} bytes of {where}: {error.strerror}") from None
+        raise CannotRunHere(
+            f"there is no room for {total} bytes in {where}: {error.strerror}", "df -h /dev/shm /tmp"
+        ) from None
+
+
+def open_segment(where: str) -> int:
+    """A descriptor of something that may be an arena.  NoAccess says why not."""
+    try:
+        fd = os.open(where, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise NoAccess(where, os.strerror(error.errno or 0)) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotAnArena(where, "it is no file that could be mapped")
+    return fd
+
+
+def verify(fd: int, where: str) -> Any:
+    """The header of a segment, as a copy.  NotAnArena: damaged or truncated; StaleArena: another build's."""
+    size, room = os.fstat(fd).st_size, ctypes.sizeof(native.Header)
+    if size < room:
+        raise NotAnArena(where, f"it has {size} bytes, a header alone has {room}")
+    header: Any = native.Header.from_buffer_copy(os.pread(fd, room, 0))
+    # A char array is cut at its first NUL by ctypes; the magic has none.
+    if header.magic != MAGIC:
+        raise NotAnArena(where, f"it begins with {header.magic!r}, an arena with {MAGIC!r}")
+    expected = native_fingerprint()
+    if header.version != _native.CONSTANTS["VERSION"] or header.fingerprint != expected:
+        raise StaleArena(header.name.decode(errors="replace"), int(header.fingerprint), expected)
+    if header.size != size:
+        raise NotAnArena(where, f"its header says {header.size} bytes, there are {size}")
+    _verify_places(fd, header, where)
+    return header
+
+
+def _verify_places(fd: int, header: Any, where: str) -> None:
+    """Every offset that others will follow without looking."""
+    names = ("seats", "classes", "order", "edges", "sites", "names", "reports", "directory")
+    fixed = _native.fixed_size(header.seat_count) if header.seat_count < 1 << 20 else header.size + 1
+    if fixed > header.size or any(not 0 < getattr(header, name) < fixed for name in names):
+        raise NotAnArena(where, f"its tables do not lie inside its {header.size} bytes")
+    limit, entry_size = _native.CONSTANTS["DIRECTORY"], ctypes.sizeof(native.Entry)
+    if header.directory_count > limit or not fixed <= header.heap_next <= header.size:
+        raise NotAnArena(where, f"its directory has {header.directory_count} entries, {limit} is the limit")
+    for i in range(header.directory_count):
+        raw = os.pread(fd, entry_size, header.directory + i * entry_size)
+        entry: Any = native.Entry.from_buffer_copy(raw)
+        if entry.offset + entry.record_size * entry.count > header.size:
+            raise NotAnArena(where, f"entry {entry.name.decode(errors='replace')!r} lies outside of it")
+
+
+def find_in(pid: int) -> str:
+    """The /proc path of the arena that a process has open.
+
+    NoAccess: no such process, or another user's; NotAnArena: it has none.
+    """
+    try:
+        entries = sorted(Path(f"/proc/{pid}/fd").iterdir(), key=lambda entry: int(entry.name))
+    except FileNotFoundError:
+        raise NoAccess(f"process {pid}", "there is no such process") from None
+    except PermissionError:
+        raise NoAccess(f"process {pid}", "it belongs to another user") from None
+    for is_arena in (_is_memfd, _is_file):  # a memfd tells by its name alone; files must be read
+        for entry in entries:
+            try:
+                if is_arena(entry):
+                    return str(entry)
+            except OSError:
+                continue  # closed meanwhile
+    raise NotAnArena(f"process {pid}", "it has no arena open")
+
+
+def _is_memfd(entry: Path) -> bool:
+    return os.readlink(entry).startswith(MEMFD)
+
+
+def _is_file(entry: Path) -> bool:
+    if not entry.is_file():  # never open a pipe or a terminal: that could block
+        return False
+    with entry.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def find_arenas() -> list[tuple[int, str]]:
+    """(pid, /proc path) of every process of this user that has an arena in memory, one row per process."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            memfd = next((str(entry) for entry in (folder / "fd").iterdir() if _is_memfd(entry)), None)
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if memfd is not None:
+            found.append((int(folder.name), memfd))
+    return sorted(found)

@@ -1,0 +1,62 @@
+"""In plain words: the sentence that says what is wrong, and the cycle in reading order."""
+
+from harness.watch.records import SeatFacts, Snapshot, Suspicion
+
+
+def held_text(seat: SeatFacts) -> str:
+    """What it holds, since when, from where."""
+    if not seat.held:
+        return "holds nothing"
+    return "holds " + ", ".join(
+        f"{held.lock} ({held.mode}, {held.held_for_s:.3f} s, {held.site})" for held in seat.held
+    )
+
+
+def wait_text(seat: SeatFacts) -> str:
+    """What it waits for."""
+    wait = seat.wait
+    if wait is None:
+        return "is running" + (f" in {seat.operation}" if seat.operation else "")
+    if wait.kind in ("sleep", "idle"):
+        word = "sleeps" if wait.kind == "sleep" else "idles"
+        until = f" until {wait.predicate} (now {wait.value})" if wait.predicate else ""
+        return f"{word} in `{wait.wmesg}` on {wait.lock}{until} for {wait.waited_s:.3f} s, {wait.site}"
+    if wait.kind == "io":
+        return f"is in I/O ({wait.wmesg}) for {wait.waited_s:.3f} s, {wait.site}"
+    if wait.kind == "join":
+        return f"waits for the end of {wait.lock} for {wait.waited_s:.3f} s"
+    if wait.kind in ("parked", "reporting"):
+        return f"is {wait.kind}"
+    how = {"mutex": "", "read": " (read)", "write": " (write)", "upgrade": " (upgrade)"}.get(wait.kind, "")
+    return f"waits for {wait.lock}{how} for {wait.waited_s:.3f} s, {wait.site}"
+
+
+def lines_of(snapshot: Snapshot, suspicion: Suspicion) -> list[str]:
+    """One line per thread involved, in reading order."""
+    by_number = {seat.number: seat for seat in snapshot.seats}
+    found = []
+    for number in suspicion.seats:
+        seat = by_number.get(number)
+        if seat is None:
+            continue
+        where = f" [in {seat.operation} {seat.argument or ''}".rstrip() + "]" if seat.operation else ""
+        dead = " DEAD" if seat.dead else ""
+        found.append(f"{seat.name}{dead} {held_text(seat)}; {wait_text(seat)}{where}")
+    return found
+
+
+def summary_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
+    """One sentence.  For a short cycle it names both sides and both locks."""
+    by_number = {seat.number: seat for seat in snapshot.seats}
+    members = [by_number[n] for n in suspicion.seats if n in by_number]
+    if suspicion.verdict != "deadlock" or not members or len(members) > 3:
+        return suspicion.why
+    parts = []
+    for seat in members:
+        wait = seat.wait
+        what = wait.lock if wait else "?"
+        if wait and wait.kind == "sleep":
+            what = f"`{wait.wmesg}` on {wait.lock}"
+        held = ", ".join(held.lock for held in seat.held) or "a busy word"
+        parts.append(f"{seat.role} holds {held} and waits for {what}")
+    return "deadlock: " + "; ".join(parts)

@@ -1,0 +1,193 @@
+"""What a watcher writes down: plain facts, and the dump that is made of them.
+
+The dump is JSON (schema ``hangdog.dump/1``), one file, readable without the arena, the
+extension or the program that hung.  Times are seconds; ``*_s`` are ages at the dump.
+"""
+
+import msgspec
+
+SCHEMA = "hangdog.dump/1"
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all records: immutable, by keyword."""
+
+
+class HeldFact(Frozen, frozen=True, kw_only=True):
+    """A lock that a thread holds."""
+
+    lock: str  # class[instance]
+    lock_class: str
+    offset: int
+    mode: str  # "mutex", "read", "write"
+    site: str  # file:line function
+    held_for_s: float
+
+
+class WaitFact(Frozen, frozen=True, kw_only=True):
+    """What a thread waits for."""
+
+    kind: str  # mutex, read, write, upgrade, sleep, idle, io, join, parked, reporting
+    lock: str  # lock or channel, class[instance]; the role for a join
+    offset: int
+    site: str
+    waited_s: float
+    timed: bool  # has a deadline: will end by itself
+    wmesg: str = ""
+    guard: int = 0  # offset of the mutex that guards the predicate
+    predicate: str = ""  # e.g. "word at 81920 == 0"
+    address: int = 0  # of the predicate's word
+    value: int = 0  # its present value
+    holds: bool | None = None  # is the predicate true now?
+    unwoken: bool = False  # no wakeup came since the sleeper looked
+    last_waker: int = 0  # seat of the last wakeup on this channel, 0: never
+    last_wake_s: float = 0.0
+    last_wake_site: str = ""
+
+
+class ClaimFact(Frozen, frozen=True, kw_only=True):
+    """ "Whoever waits for the word at ``address`` waits for me"."""
+
+    address: int
+    site: str
+    for_s: float
+
+
+class EventFact(Frozen, frozen=True, kw_only=True):
+    """One event of a thread's flight recorder."""
+
+    age_s: float
+    kind: str
+    what: str
+    site: str
+
+
+class SeatFacts(Frozen, frozen=True, kw_only=True):
+    """One thread of execution."""
+
+    number: int
+    role: str
+    pid: int
+    tid: int
+    dead: bool
+    state: str  # /proc state letter: R S D T Z; "-" unknown
+    activity: str
+    operation: str
+    argument: int
+    operation_for_s: float
+    steps: int
+    progress: int
+    failures: int
+    wait_seq: int
+    torn: bool  # it moved while we read it
+    held: list[HeldFact] = []
+    wait: WaitFact | None = None
+    claims: list[ClaimFact] = []
+    events: list[EventFact] = []
+    stack: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        return f"{self.role} (pid {self.pid})"
+
+
+class ReportFact(Frozen, frozen=True, kw_only=True):
+    """Misuse that the locks themselves noticed."""
+
+    number: int
+    kind: int
+    seat: int
+    age_s: float
+    lock_a: str
+    lock_b: str
+    site_a: str
+    site_b: str
+    text: str
+
+
+class EdgeFact(Frozen, frozen=True, kw_only=True):
+    """Lock class ``after`` was taken while ``before`` was held."""
+
+    before: str
+    after: str
+    before_site: str
+    after_site: str
+
+
+class Snapshot(Frozen, frozen=True, kw_only=True):
+    """Everything, at one moment."""
+
+    taken_ns: int
+    arena: str
+    seats: list[SeatFacts]
+    reports: list[ReportFact] = []
+    owners: dict[int, int] = {}  # mutex offset -> seat
+    providers: list[tuple[int, int]] = []  # (address, seat that serves it)
+
+
+class ProcessFact(Frozen, frozen=True, kw_only=True):
+    """What the system says of a process."""
+
+    pid: int
+    status: str
+    cpu_s: float
+    rss_mb: float
+    threads: int
+    files: int
+
+
+class RunMeta(Frozen, frozen=True, kw_only=True):
+    """Where a dump comes from and how to see it again."""
+
+    seed: int = 0
+    scenario: str = ""
+    reproduce: str = ""
+    extra: dict[str, str] = {}
+
+
+class Dump(Frozen, frozen=True, kw_only=True):
+    """One finding, explained."""
+
+    schema: str = SCHEMA
+    verdict: str
+    summary: str
+    cycle: list[str]
+    threads: list[SeatFacts]
+    involved: list[int]  # seats of the cycle or the report
+    order: list[EdgeFact] = []
+    sections: dict[str, list[str]] = {}
+    processes: list[ProcessFact] = []
+    notes: list[str] = []
+    arena: str = ""
+    seed: int = 0
+    scenario: str = ""
+    reproduce: str = ""
+    versions: dict[str, str] = {}
+    created: str = ""
+
+
+class Suspicion(Frozen, frozen=True, kw_only=True):
+    """Something that looks wrong; ``certain`` once it is confirmed."""
+
+    verdict: str
+    key: str  # the same trouble has the same key
+    seats: list[int]
+    why: str  # one sentence
+    lines: list[str] = []  # the cycle in reading order
+    certain: bool = False
+    report: int = -1  # number of the report it comes from
+    since_ns: int = 0  # when the last edge was closed
+
+
+class Finding(Frozen, frozen=True, kw_only=True):
+    """A verdict that has been written down."""
+
+    id: int
+    verdict: str
+    summary: str
+    dump: str
+    detected_after_s: float
+    reproduce: str
+    seats: list[int] = []
+    text: str = ""  # the whole dump for reading, when it could not be written

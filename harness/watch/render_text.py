@@ -1,0 +1,64 @@
+"""A dump for reading: the first line is the fact, the last one a command."""
+
+from harness.watch.explain import held_text, wait_text
+from harness.watch.records import Dump, SeatFacts
+
+
+def render(dump: Dump, everything: bool = True) -> str:
+    """Text of a dump; without ``everything`` only the fact, the cycle and the command."""
+    lines = [f"{dump.verdict}   {dump.scenario}   seed {dump.seed}".rstrip(), dump.summary, ""]
+    lines += [f"  {line}" for line in dump.cycle]
+    if everything:
+        for seat in dump.threads:
+            lines += ["", *_thread(seat, seat.number in dump.involved)]
+        lines += _tail(dump)
+    lines += ["", f"try: {dump.reproduce}" if dump.reproduce else "try: hangdog list scenarios"]
+    return "\n".join(lines) + "\n"
+
+
+def _thread(seat: SeatFacts, involved: bool) -> list[str]:
+    mark = "*" if involved else " "
+    dead = ", DEAD" if seat.dead else ""
+    head = f"{mark} {seat.role}: pid {seat.pid}, tid {seat.tid}, state {seat.state}{dead}, {seat.steps} steps"
+    lines = [head, f"    {wait_text(seat)}"]
+    if seat.operation:
+        lines.append(
+            f"    in {seat.operation} {seat.argument or ''} for {seat.operation_for_s:.3f} s".rstrip()
+        )
+    if seat.held:
+        lines.append(f"    {held_text(seat)}")
+    lines += [
+        f"    owes the word at {claim.address} ({claim.site}, {claim.for_s:.3f} s)" for claim in seat.claims
+    ]
+    if involved and seat.stack:
+        lines += ["    stack, innermost first:"] + [f"      {frame}" for frame in seat.stack[:12]]
+    if involved and seat.events:
+        lines.append("    last events:")
+        lines += [
+            f"      -{event.age_s:7.3f} s {event.kind} {event.what} {event.site}".rstrip()
+            for event in seat.events[-10:]
+        ]
+    return lines
+
+
+def _tail(dump: Dump) -> list[str]:
+    lines: list[str] = []
+    for name, section in dump.sections.items():
+        if section:
+            lines += ["", f"{name}:"] + [f"  {line}" for line in section]
+    if dump.order:
+        lines += ["", "lock order seen:"]
+        lines += [
+            f"  {edge.before} -> {edge.after}   ({edge.before_site}; {edge.after_site})"
+            for edge in dump.order
+        ]
+    if dump.processes:
+        lines += ["", "processes:"]
+        lines += [
+            f"  pid {fact.pid}: {fact.status}, {fact.cpu_s:.1f} s CPU, {fact.rss_mb:.0f} MiB, "
+            f"{fact.files} files"
+            for fact in dump.processes
+        ]
+    lines += [f"note: {note}" for note in dump.notes]
+    versions = ", ".join(f"{name} {version}" for name, version in dump.versions.items())
+    return [*lines, "", f"arena {dump.arena}, {dump.created}, {versions}"]

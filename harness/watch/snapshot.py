@@ -1,0 +1,296 @@
+"""Copy the arena's facts without taking a lock.
+
+Every word is written by one aligned store, so none is torn; a *row* may mix two moments,
+which shows in its wait sequence: a seat that moved while it was read is marked.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+from harness import _native
+from harness.shm import native
+from harness.shm.arena import Arena
+from harness.shm.layout import rows_of
+from harness.watch.providers import served
+from harness.watch.records import ClaimFact, EventFact, HeldFact, ReportFact, SeatFacts, Snapshot, WaitFact
+
+_C = _native.CONSTANTS
+KINDS = {
+    _C["WAIT_MUTEX"]: "mutex",
+    _C["WAIT_READ"]: "read",
+    _C["WAIT_WRITE"]: "write",
+    _C["WAIT_UPGRADE"]: "upgrade",
+    _C["SLEEPING"]: "sleep",
+    _C["IDLE"]: "idle",
+    _C["IO"]: "io",
+    _C["PARKED"]: "parked",
+    _C["JOINING"]: "join",
+    _C["REPORTING"]: "reporting",
+}
+MODES = {_C["MUTEX"]: "mutex", _C["READ"]: "read", _C["WRITE"]: "write"}
+EVENTS = {
+    _C[key]: word
+    for key, word in {
+        "EV_ACQUIRE": "took",
+        "EV_RELEASE": "released",
+        "EV_WAIT": "waited for",
+        "EV_TRY_FAILED": "failed to try",
+        "EV_SLEEP": "slept on",
+        "EV_WOKEN": "woke on",
+        "EV_WAKEUP": "woke sleepers of",
+        "EV_POINT": "passed",
+        "EV_BEGIN": "began",
+        "EV_END": "ended",
+    }.items()
+}
+_OPS = {
+    _C["EQ"]: "==",
+    _C["NE"]: "!=",
+    _C["GT"]: ">",
+    _C["GE"]: ">=",
+    _C["LT"]: "<",
+    _C["LE"]: "<=",
+    _C["CLEAR"]: "has no bit of",
+    _C["SET"]: "has a bit of",
+}
+
+
+def proc_state(pid: int, tid: int) -> str:
+    """State letter of a thread, "-" when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/task/{tid}/stat").read_text()
+    except OSError:
+        return "-"
+    return text[text.rindex(")") + 2]
+
+
+class Reader:
+    """The arena's tables for reading; made once per watcher."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena, self.native = arena, arena.native
+        self.mapping = arena.mapping
+        header = arena.header
+        size = ctypes.sizeof(native.Seat)
+        self.seats: list[Any] = [
+            native.Seat.from_buffer(arena.mapping, header.seats + i * size) for i in range(header.seat_count)
+        ]
+        self.classes: list[Any] = [
+            native.LockClass.from_buffer(arena.mapping, header.classes + i * ctypes.sizeof(native.LockClass))
+            for i in range(_C["MAX_CLASSES"])
+        ]
+        self.words = memoryview(arena.mapping).cast("I")
+
+    def live(self) -> list[Any]:
+        """Seats that are taken."""
+        return [seat for seat in self.seats if seat.live == 2]
+
+    def site(self, number: int) -> str:
+        """file:line function."""
+        file, line, function = self.native.site(number)
+        return f"{file}:{line} {function}" if line else "?"
+
+    def class_name(self, number: int) -> str:
+        """Name of a lock class."""
+        return str(self.classes[number].name.decode()) if 0 < number < len(self.classes) else "lock"
+
+    def lock_name(self, offset: int) -> str:
+        """class[instance] of any lock record (all begin alike)."""
+        if not 0 < offset <= self.arena.header.size - 8:
+            return "?"
+        first, instance = self.words[offset // 4], self.words[offset // 4 + 1]
+        return f"{self.class_name(first & 0xFFFF)}[{instance}]"
+
+    def word_name(self, address: int) -> str:
+        """table[slot].field of a word, as far as this process has opened the table."""
+        for table in self.arena.tables.values():
+            at = address - table.offset
+            if 0 <= at < table.stride * (table.count + 1):
+                slot, inside = divmod(at, table.stride)
+                fields = [row for row in rows_of(table.record_type) if row[1] <= inside < row[1] + row[2]]
+                return f"{table.name}[{slot}].{fields[0][0] if fields else inside}"
+        return f"the word at {address}"
+
+    def value(self, address: int, size: int) -> int:
+        """The word at an address, unsigned."""
+        return int.from_bytes(self.mapping[address : address + size], "little")
+
+
+def holds(op: int, value: int, wanted: int) -> bool:
+    """Is the predicate true for this value?"""
+    tests = {
+        _C["EQ"]: value == wanted,
+        _C["NE"]: value != wanted,
+        _C["GT"]: value > wanted,
+        _C["GE"]: value >= wanted,
+        _C["LT"]: value < wanted,
+        _C["LE"]: value <= wanted,
+        _C["CLEAR"]: not value & wanted,
+        _C["SET"]: bool(value & wanted),
+    }
+    return tests.get(op, False)
+
+
+def _age(now: int, then: int) -> float:
+    return max(0, now - then) / 1e9 if then else 0.0
+
+
+def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
+    offset = int(seat.wait_lock)
+    kind = KINDS.get(activity, f"activity {activity}")
+    facts: dict[str, Any] = {}
+    if kind in ("sleep", "idle"):
+        channel = native.Channel.from_buffer(reader.mapping, offset)
+        op, address = int(seat.predicate_op), int(seat.predicate_address)
+        facts = {
+            "wmesg": reader.native.name(seat.wait_message),
+            "guard": int(seat.wait_guard),
+            "unwoken": channel.seq == seat.wait_intent and channel.tokens == 0,
+            "last_waker": int(channel.last_waker),
+            "last_wake_s": _age(now, channel.last_wake),
+            "last_wake_site": reader.site(channel.last_site),
+        }
+        if op and address:
+            value = reader.value(address, seat.predicate_size)
+            facts |= {
+                "predicate": f"{reader.word_name(address)} {_OPS.get(op, '?')} {seat.predicate_value}",
+                "address": address,
+                "value": value,
+                "holds": holds(op, value, int(seat.predicate_value)),
+            }
+    if kind == "io":
+        facts = {"wmesg": reader.native.name(seat.wait_message)}
+    name = f"seat {offset}" if kind == "join" else reader.lock_name(offset) if offset else ""
+    return WaitFact(
+        kind=kind,
+        lock=name,
+        offset=offset,
+        site=reader.site(seat.wait_site),
+        waited_s=_age(now, seat.wait_since),
+        timed=seat.wait_deadline != 0,
+        **facts,
+    )
+
+
+def _held(reader: Reader, seat: Any, now: int) -> list[HeldFact]:
+    found = []
+    for i in range(min(seat.depth, _C["MAX_HELD"])):
+        held = seat.held[i]
+        found.append(
+            HeldFact(
+                lock=reader.lock_name(held.lock),
+                lock_class=reader.class_name(held.class_id),
+                offset=int(held.lock),
+                mode=MODES.get(held.kind, "?"),
+                site=reader.site(held.site),
+                held_for_s=_age(now, held.since),
+            )
+        )
+    return found
+
+
+def _claims(reader: Reader, seat: Any, now: int) -> list[ClaimFact]:
+    found = []
+    for i in range(_C["MAX_CLAIMS"]):
+        claim = seat.claims[i]
+        if not claim.address:
+            break
+        found.append(
+            ClaimFact(address=int(claim.address), site=reader.site(claim.site), for_s=_age(now, claim.since))
+        )
+    return found
+
+
+def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[EventFact]:
+    """The last events of a seat, oldest first."""
+    found = []
+    end = int(seat.ring_next)
+    for i in range(max(0, end - min(limit, _C["RING"])), end):
+        event = seat.ring[i % _C["RING"]]
+        kind = EVENTS.get(event.kind, "?")
+        named = event.kind in (_C["EV_POINT"], _C["EV_BEGIN"], _C["EV_END"])
+        what = (
+            f"{reader.native.name(event.site)} {event.object or ''}".strip()
+            if named
+            else reader.lock_name(event.object)
+        )
+        site = "" if named else reader.site(event.site)
+        found.append(EventFact(age_s=_age(now, event.when), kind=kind, what=what, site=site))
+    return found
+
+
+def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> SeatFacts:
+    """One seat, marked torn when its wait sequence moved meanwhile."""
+    before, activity = int(seat.wait_seq), int(seat.activity)
+    wait = _wait(reader, seat, activity, now) if activity else None
+    facts = {
+        "number": int(seat.number),
+        "role": seat.role.decode(errors="replace"),
+        "pid": int(seat.pid),
+        "tid": int(seat.tid),
+        "activity": KINDS.get(activity, "running"),
+        "operation": reader.native.name(seat.operation),
+        "argument": int(seat.operation_argument),
+        "operation_for_s": _age(now, seat.operation_since) if seat.operation else 0.0,
+        "steps": int(seat.steps),
+        "progress": int(seat.progress),
+        "failures": int(seat.failures),
+        "held": _held(reader, seat, now),
+        "claims": _claims(reader, seat, now),
+        "events": events_of(reader, seat, now) if events else [],
+    }
+    return SeatFacts(
+        **facts,
+        wait=wait,
+        wait_seq=before,
+        dead=reader.native.seat_dead(seat.number),
+        state=proc_state(seat.pid, seat.tid),
+        torn=before != seat.wait_seq or activity != seat.activity,
+    )
+
+
+def reports_since(reader: Reader, first: int, now: int) -> list[ReportFact]:
+    """Published reports with number >= first (older ones may have been overwritten)."""
+    header, found = reader.arena.header, []
+    for number in range(max(first, header.report_count - _C["REPORTS"]), header.report_count):
+        at = header.reports + number % _C["REPORTS"] * ctypes.sizeof(native.Report)
+        report = native.Report.from_buffer(reader.mapping, at)
+        if report.state != 2:
+            break  # being written; the next scan will see it
+        found.append(
+            ReportFact(
+                number=number,
+                kind=int(report.kind),
+                seat=int(report.seat),
+                age_s=_age(now, report.when),
+                lock_a=reader.lock_name(report.lock_a) if report.lock_a else "",
+                lock_b=reader.lock_name(report.lock_b) if report.lock_b else "",
+                site_a=reader.site(report.site_a),
+                site_b=reader.site(report.site_b),
+                text=report.text.decode(errors="replace"),
+            )
+        )
+    return found
+
+
+def take(reader: Reader, events: bool = False) -> Snapshot:
+    """All seats and what they wait for, without a lock."""
+    now = reader.native.now()
+    seats = [seat_facts(reader, seat, now, events) for seat in reader.live()]
+    owners = {}
+    for seat in seats:
+        if seat.wait and seat.wait.kind == "mutex":
+            owners[seat.wait.offset] = int(native.Mutex.from_buffer(reader.mapping, seat.wait.offset).owner)
+        if seat.wait and seat.wait.guard:
+            owners[seat.wait.guard] = int(native.Mutex.from_buffer(reader.mapping, seat.wait.guard).owner)
+    roles: dict[str, list[int]] = {}
+    for seat in seats:
+        roles.setdefault(seat.role.split("#")[0], []).append(seat.number)
+    return Snapshot(
+        taken_ns=now,
+        arena=reader.arena.name,
+        seats=seats,
+        owners=owners,
+        providers=served(reader.arena, roles),
+    )

@@ -1,0 +1,290 @@
+"""From facts to suspicions.  Pure: no clock, no arena, no memory but what is handed in.
+
+Certain verdicts (a cycle, a dead holder, a true predicate that nobody woke) need no
+time-out, only a second look at unmoved wait sequences.  The others count progress over
+the time in which the watcher itself was running.
+"""
+
+from dataclasses import dataclass, field
+
+from harness import _native
+from harness.locks.waitgraph import Cycle, Edge, find_cycles
+from harness.watch.records import SeatFacts, Snapshot, Suspicion
+from harness.watch.waits import WAITING, edges
+
+_C = _native.CONSTANTS
+REPORTS = {
+    _C["REPORT_ORDER"]: "order_violation",
+    _C["REPORT_SELF_DEADLOCK"]: "self_deadlock",
+    _C["REPORT_CONTRACT"]: "contract_violation",
+    _C["REPORT_SLEEP_HOLDING"]: "contract_violation",
+    _C["REPORT_OWNER_DIED"]: "orphaned_lock",
+    _C["REPORT_INVARIANT"]: "invariant_violation",
+    _C["REPORT_WRONG_DATA"]: "wrong_data",
+    _C["REPORT_PANIC"]: "panic",
+    _C["REPORT_STALE"]: "unguarded_access",
+    _C["REPORT_LEAK"]: "leak",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds of watched time, already scaled by the machine's speed."""
+
+    waker_s: float = 2.0  # a waker may be this late when nobody else shows progress
+    nobody_s: float = 0.3
+    frozen_s: float = 2.0
+    livelock_s: float = 15.0
+    stall_s: float = 60.0
+
+
+@dataclass
+class History:
+    """What the watcher remembers between looks; times are watched seconds."""
+
+    clock: float = 0.0
+    seen: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
+    progress: dict[str, dict[int, int]] = field(default_factory=dict)
+    steps: dict[int, tuple[int, float, int]] = field(
+        default_factory=dict
+    )  # seat -> steps, since, progress then
+    moved: float = 0.0
+    total: int = -1
+
+    def forget_time(self) -> None:
+        """The watcher was stopped: nothing that it timed before counts."""
+        self.seen.clear()
+        self.progress.clear()
+        self.steps = {
+            seat: (steps, self.clock, progress) for seat, (steps, _, progress) in self.steps.items()
+        }
+        self.moved = self.clock
+
+
+def _unmoved(history: History, key: str, seats: list[SeatFacts]) -> float | None:
+    """Watched seconds since this suspicion was first seen with the same wait sequences; None: new."""
+    mark = tuple(sorted((seat.number, seat.wait_seq) for seat in seats))
+    old = history.seen.get(key)
+    if old is None or old[1] != mark:
+        history.seen[key] = (history.clock, mark)
+        history.progress.pop(key, None)
+        return None
+    return history.clock - old[0]
+
+
+def judge(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
+    """Everything suspicious at this moment; those with ``certain`` are verdicts."""
+    by_number = {seat.number: seat for seat in now.seats}
+    graph = edges(now)
+    found = _cycles(now, graph, by_number, history)
+    inside = {number for suspicion in found for number in suspicion.seats}
+    found += _dead_holders(now, graph, history)
+    found += _frozen(graph, by_number, history, limits)
+    for seat in now.seats:
+        if seat.wait and seat.wait.kind == "sleep" and not seat.torn and not seat.dead:
+            found += _lost(seat, now, history, limits)
+    if not found or all(not item.certain for item in found):
+        found += _nobody_left(now, history, limits, inside)
+    found += _no_steps(now, history, limits)
+    return found
+
+
+def _since(seat: SeatFacts, now: Snapshot) -> int:
+    return now.taken_ns - int((seat.wait.waited_s if seat.wait else 0.0) * 1e9)
+
+
+def _cycles(
+    now: Snapshot, graph: list[Edge], seats: dict[int, SeatFacts], history: History
+) -> list[Suspicion]:
+    """Deadlocks: closed rounds in which no wait ends by itself."""
+    lasting = [
+        edge
+        for edge in graph
+        if (wait := seats[int(str(edge.waiter))].wait) is not None and not wait.timed and edge.holder in seats
+    ]
+    found = []
+    for cycle in find_cycles(lasting):
+        members = [seats[int(str(node))] for node in cycle.nodes]
+        if any(seat.dead for seat in members):
+            continue
+        verdict = "self_deadlock" if len(members) == 1 else "deadlock"
+        key = f"{verdict}:{sorted(seat.number for seat in members)}"
+        age = _unmoved(history, key, members)
+        # A soft edge may dissolve when the queue moves; it gets ten looks instead of one.
+        enough = age is not None and (cycle.hard or age > 0.25)
+        found.append(
+            Suspicion(
+                verdict=verdict,
+                key=key + str(tuple(seat.wait_seq for seat in members)),
+                seats=[seat.number for seat in members],
+                why=_cycle_sentence(cycle, seats),
+                certain=enough,
+                since_ns=max(_since(seat, now) for seat in members),
+            )
+        )
+    return found
+
+
+def _cycle_sentence(cycle: Cycle, seats: dict[int, SeatFacts]) -> str:
+    names = " -> ".join(seats[int(str(node))].role for node in (*cycle.nodes, cycle.nodes[0]))
+    soft = "" if cycle.hard else " (through a place in a queue)"
+    if len(cycle.nodes) == 1:
+        return f"{names.split(' -> ')[0]} waits for itself{soft}"
+    return f"{len(cycle.nodes)} threads wait for each other in a circle{soft}: {names}"
+
+
+def _dead_holders(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicion]:
+    found = []
+    for seat in now.seats:
+        if not seat.dead or not (seat.held or any(edge.holder == seat.number for edge in graph)):
+            continue
+        what = seat.held[0].lock if seat.held else "what others wait for"
+        waiters = [int(str(edge.waiter)) for edge in graph if edge.holder == seat.number]
+        key = f"orphaned_lock:{seat.number}:{seat.pid}"
+        age = _unmoved(history, key, [seat])
+        found.append(
+            Suspicion(
+                verdict="orphaned_lock",
+                key=key,
+                seats=[seat.number, *waiters],
+                why=f"{seat.name} is dead and still holds {what}"
+                + (f", taken at {seat.held[0].site}" if seat.held else ""),
+                certain=age is not None,
+                since_ns=now.taken_ns,
+            )
+        )
+    return found
+
+
+def _frozen(
+    graph: list[Edge], seats: dict[int, SeatFacts], history: History, limits: Limits
+) -> list[Suspicion]:
+    found = []
+    for number in sorted({int(str(edge.holder)) for edge in graph}):
+        holder = seats.get(number)
+        if holder is None or holder.dead or holder.state not in ("T", "t", "D"):
+            history.seen.pop(f"frozen:{number}", None)
+            continue
+        age = _unmoved(history, f"frozen:{number}", [holder])
+        waiters = [int(str(edge.waiter)) for edge in graph if edge.holder == number]
+        what = next(str(edge.what) for edge in graph if edge.holder == number)
+        state = "stopped" if holder.state in ("T", "t") else "in uninterruptible sleep"
+        found.append(
+            Suspicion(
+                verdict="frozen",
+                key=f"frozen:{number}:{holder.wait_seq}",
+                seats=[number, *waiters],
+                why=f"{holder.name} is {state} while {len(waiters)} wait for it ({what})",
+                certain=age is not None and age >= limits.frozen_s,
+            )
+        )
+    return found
+
+
+def _others_moved(seat: SeatFacts, now: Snapshot, history: History, key: str) -> bool:
+    """Has every thread that could still be about to wake us shown progress since we first looked?"""
+    first = history.progress.setdefault(key, {other.number: other.progress for other in now.seats})
+    for other in now.seats:
+        if other.number == seat.number or other.dead or other.wait:
+            continue
+        if other.number in first and other.progress == first[other.number]:
+            return False
+    return True
+
+
+def _lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
+    """Asleep although its predicate holds, and no wakeup came since it looked."""
+    wait = seat.wait
+    assert wait is not None
+    key = f"lost_wakeup:{seat.number}"
+    if not wait.holds or not wait.unwoken:
+        history.seen.pop(key, None)
+        return []
+    guard = now.owners.get(wait.guard, 0)
+    stopped = any(other.state in ("T", "t") and not other.dead for other in now.seats)
+    age = _unmoved(history, key, [seat])
+    if guard or stopped:  # whoever has the guard may be about to wake it
+        history.seen.pop(key, None)
+        return []
+    certain = age is not None and (_others_moved(seat, now, history, key) or age >= limits.waker_s)
+    woken = f"; last wakeup {wait.last_wake_s:.1f} s ago at {wait.last_wake_site}" if wait.last_waker else ""
+    return [
+        Suspicion(
+            verdict="lost_wakeup",
+            key=f"{key}:{seat.wait_seq}",
+            seats=[seat.number],
+            why=f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock} until {wait.predicate}; "
+            f"it is {wait.value} now and nobody woke it{woken}",
+            certain=certain,
+            since_ns=_since(seat, now),
+        )
+    ]
+
+
+def _nobody_left(now: Snapshot, history: History, limits: Limits, inside: set[int]) -> list[Suspicion]:
+    """Somebody sleeps without limit, and everybody else waits without limit, idles, or is dead."""
+    sleepers = [seat for seat in now.seats if seat.wait and seat.wait.kind == "sleep" and not seat.wait.timed]
+    if not sleepers or inside:
+        return []
+    for seat in now.seats:
+        stuck = seat.dead or (
+            seat.wait is not None
+            and not seat.wait.timed
+            and (seat.wait.kind in WAITING or seat.wait.kind == "idle")
+        )
+        if not stuck or seat.torn:
+            history.seen.pop("nobody", None)
+            return []
+    age = _unmoved(history, "nobody", now.seats)
+    if age is None or age < limits.nobody_s:
+        return []
+    seat = max(sleepers, key=lambda one: one.wait.waited_s if one.wait else 0.0)
+    assert seat.wait is not None
+    until = f" until {seat.wait.predicate}" if seat.wait.predicate else ""
+    return [
+        Suspicion(
+            verdict="lost_wakeup",
+            key=f"nobody:{seat.number}:{seat.wait_seq}",
+            seats=[seat.number],
+            why=f"{seat.name} sleeps in `{seat.wait.wmesg}` on {seat.wait.lock}{until}, "
+            "and nobody is left who could wake it",
+            certain=True,
+            since_ns=_since(seat, now),
+        )
+    ]
+
+
+def _no_steps(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
+    """Livelock of one thread, or a stall of all."""
+    found = []
+    total = sum(seat.steps for seat in now.seats)
+    if total != history.total:
+        history.total, history.moved = total, history.clock
+    busy = [seat for seat in now.seats if seat.operation and not seat.dead]
+    for seat in busy:
+        steps, since, progress = history.steps.get(seat.number, (-1, history.clock, seat.failures))
+        if steps != seat.steps:
+            history.steps[seat.number] = (seat.steps, history.clock, seat.failures)
+        elif history.clock - since >= limits.livelock_s and seat.failures - progress > 100:
+            found.append(
+                Suspicion(
+                    verdict="livelock",
+                    key=f"livelock:{seat.number}:{seat.steps}",
+                    seats=[seat.number],
+                    why=f"{seat.name} failed or restarted {seat.failures - progress} times in one "
+                    f"{seat.operation} without completing it",
+                    certain=True,
+                )
+            )
+    if busy and not found and history.clock - history.moved >= limits.stall_s:
+        found.append(
+            Suspicion(
+                verdict="stall",
+                key=f"stall:{total}",
+                seats=[seat.number for seat in busy],
+                why=f"no step was completed for {history.clock - history.moved:.0f} s "
+                f"by any of {len(busy)} threads, and no cycle, dead holder or lost wakeup explains it",
+                certain=True,
+            )
+        )
+    return found

@@ -1,0 +1,173 @@
+"""The watcher: a process of its own that only looks.
+
+Each pass reads a few words per seat.  Only when somebody has waited through two passes, or
+a report has come, or nothing has been looked at for a while, is a whole snapshot taken and
+judged.  It never takes a lock of the arena and never needs the workers' help; killed or
+stopped, it leaves nothing behind that anybody waits for.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import _native
+from harness.shm import native
+from harness.shm.arena import Arena
+from harness.watch import dump as dumps
+from harness.watch.records import Finding, ReportFact, RunMeta, Snapshot, Suspicion
+from harness.watch.render_text import render
+from harness.watch.snapshot import Reader, reports_since, take
+from harness.watch.verdicts import REPORTS, History, Limits, judge
+
+_C = _native.CONSTANTS
+_BLOCKED = {
+    _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
+}
+LOOK_S = 0.25  # a whole look at least this often
+GAP_S = 0.5  # between two passes: we were stopped, or the machine was
+
+
+def calibrate() -> float:
+    """How much slower than a usual machine this one is now (never below 1)."""
+    start = time.perf_counter()
+    for _ in range(200_000):
+        pass
+    return max(1.0, (time.perf_counter() - start) / 0.008)
+
+
+class Watchdog:
+    """``scan()`` is one pass; ``run(stop)`` passes until ``stop()`` is true."""
+
+    def __init__(
+        self,
+        arena: Arena,
+        dump_dir: Path | None,
+        meta: RunMeta | None = None,
+        on_finding: Callable[[Finding], None] | None = None,
+        *,
+        period_s: float = 0.004,
+        limits: Limits | None = None,
+        with_stacks: bool = True,
+    ) -> None:
+        self.arena, self.dump_dir, self.meta = arena, dump_dir, meta or RunMeta()
+        self.on_finding, self.period_s, self.with_stacks = on_finding, period_s, with_stacks
+        speed = calibrate()
+        chosen = limits or Limits()
+        self.limits = Limits(
+            chosen.waker_s,
+            chosen.nobody_s,
+            chosen.frozen_s,
+            chosen.livelock_s * speed,
+            chosen.stall_s * speed,
+        )
+        self.reader = Reader(arena)
+        self.history = History()
+        self.findings: list[Finding] = []
+        self._known: set[str] = set()
+        self._next_report = 0
+        self._last_pass = self._last_look = time.monotonic()
+        self._pulse: dict[int, int] = {}
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Scan until told to stop."""
+        while not stop():
+            self.scan()
+            time.sleep(self.period_s)
+
+    def scan(self) -> list[Finding]:
+        """One pass; the findings that are new."""
+        now = time.monotonic()
+        gap = now - self._last_pass
+        self._last_pass = now
+        if gap > GAP_S:
+            self.history.forget_time()
+        else:
+            self.history.clock += gap
+        self.arena.header.watcher_beat = self.reader.native.now()
+        new: list[Finding] = []
+        reports = reports_since(self.reader, self._next_report, self.reader.native.now())
+        blocked = self._blocked()
+        if not (reports or blocked or now - self._last_look >= LOOK_S):
+            return new
+        self._last_look = now
+        snapshot = take(self.reader)
+        for report in reports:
+            self._next_report = report.number + 1
+            new += self._settle(snapshot, self._from_report(snapshot, report))
+            self._ack(report)
+        for suspicion in judge(snapshot, self.history, self.limits):
+            if suspicion.certain:
+                new += self._settle(snapshot, suspicion)
+        return new
+
+    def _blocked(self) -> bool:
+        """Has anybody been in one and the same wait since the last pass?"""
+        before, self._pulse = self._pulse, {}
+        found = False
+        for seat in self.reader.seats:
+            if seat.live == 2 and seat.activity in _BLOCKED:
+                number, sequence = seat.number, seat.wait_seq
+                self._pulse[number] = sequence
+                found = found or before.get(number) == sequence
+        return found
+
+    def _from_report(self, snapshot: Snapshot, report: ReportFact) -> Suspicion:
+        seat = next((seat for seat in snapshot.seats if seat.number == report.seat), None)
+        who = seat.name if seat else f"seat {report.seat}"
+        lines = [f"{who} {report.text}"]
+        if report.lock_a:
+            lines.append(f"  holds {report.lock_a} since {report.site_a}")
+        lines.append(f"  at {report.site_b}")
+        return Suspicion(
+            verdict=REPORTS.get(report.kind, "panic"),
+            key=f"report:{report.kind}:{report.seat}:{report.lock_a}:{report.lock_b}:{report.site_a}:{report.site_b}",
+            seats=[report.seat],
+            why=f"{who} {report.text}",
+            lines=lines,
+            certain=True,
+            report=report.number,
+            since_ns=snapshot.taken_ns - int(report.age_s * 1e9),
+        )
+
+    def _ack(self, report: ReportFact) -> None:
+        """The thread that reported may go on: it has been dumped."""
+        self._report_record(report.number).acked = 1
+
+    def _report_record(self, number: int) -> Any:
+        size = _native.LAYOUT["hd_report"][0]
+        at = self.arena.header.reports + number % _C["REPORTS"] * size
+        return native.Report.from_buffer(self.arena.mapping, at)
+
+    def _settle(self, snapshot: Snapshot, suspicion: Suspicion) -> list[Finding]:
+        """Write a certain suspicion down, once."""
+        if suspicion.key in self._known:
+            return []
+        self._known.add(suspicion.key)
+        after = max(0.0, (self.reader.native.now() - suspicion.since_ns) / 1e9) if suspicion.since_ns else 0.0
+        dump = dumps.build(self.reader, snapshot, suspicion, self.meta, self.with_stacks)
+        number = len(self.findings) + 1
+        path = ""
+        if self.dump_dir is not None:
+            name = f"{self.arena.name}-{number}-{suspicion.verdict}.json"
+            try:
+                path = str(dumps.write(self.dump_dir / name, dump))
+            except dumps.DumpError as error:
+                path = ""
+                dump = msgspec.structs.replace(dump, notes=[*dump.notes, str(error)])
+        finding = Finding(
+            id=number,
+            verdict=suspicion.verdict,
+            summary=dump.summary,
+            dump=path,
+            detected_after_s=round(after, 4),
+            reproduce=self.meta.reproduce,
+            seats=suspicion.seats,
+            text="" if path else render(dump),
+        )
+        self.findings.append(finding)
+        if self.on_finding:
+            self.on_finding(finding)
+        return [finding]

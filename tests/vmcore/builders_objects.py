@@ -1,0 +1,163 @@
+"""Worlds in known states for the object, map and fault tests.
+
+A page's contents are one number, repeated: ``stamp``.  ``swap_out`` moves an object's
+resident pages to its swap pager without the daemon, so that a test says exactly which
+pages are where.
+"""
+
+from tests.vmcore.builders import locked, stamp
+from vmcore.access import vm_read, vm_write
+from vmcore.constants import VM_PROT_NONE
+from vmcore.deallocate import vm_object_deallocate
+from vmcore.map_entry import entry_object, vm_map_lookup_entry
+from vmcore.map_user import vm_allocate
+from vmcore.object import vm_object_reference
+from vmcore.object_pages import vm_object_page_clean
+from vmcore.page import object_pages, vm_page_free, vm_page_lookup
+from vmcore.pageout import vm_pageout_scan
+from vmcore.pmap import pmap_page_protect
+from vmcore.structs import VmMapEntry, VmObject, VmPage, Vmspace
+from vmcore.swap_io import next_write, reap, write_record
+from vmcore.vm import Vm
+from vmcore.vmspace import space_map, vmspace_alloc, vmspace_fork
+
+BASE = 0x10000
+
+
+def number(page: bytes) -> int:
+    """The number a page is full of; a mixed page is a torn one."""
+    value = page[:8]
+    assert page == value * (len(page) // 8), "torn page"
+    return int.from_bytes(value, "little")
+
+
+def va(vm: Vm, page: int) -> int:
+    """Address of a page of the region that ``space_of`` maps."""
+    return BASE + page * vm.page_size
+
+
+def space_of(vm: Vm, pages: int, **kwargs: int) -> Vmspace:
+    """A space with one anonymous region of this many pages at BASE."""
+    space = vmspace_alloc(vm)
+    assert space is not None
+    vm_allocate(vm, space_map(vm, space), pages * vm.page_size, BASE, **kwargs)
+    return space
+
+
+def write(vm: Vm, space: Vmspace, page: int, value: int) -> None:
+    vm_write(vm, space, va(vm, page), stamp(vm, value))
+
+
+def read(vm: Vm, space: Vmspace, page: int) -> int:
+    return number(vm_read(vm, space, va(vm, page)))
+
+
+def fill(vm: Vm, space: Vmspace, values: dict[int, int]) -> None:
+    for page, value in values.items():
+        write(vm, space, page, value)
+
+
+def contents(vm: Vm, space: Vmspace, pages: int) -> list[int]:
+    return [read(vm, space, page) for page in range(pages)]
+
+
+def fork(vm: Vm, space: Vmspace) -> Vmspace:
+    return vmspace_fork(vm, space)
+
+
+def entry_at(vm: Vm, space: Vmspace, page: int = 0) -> VmMapEntry:
+    inside, slot = vm_map_lookup_entry(vm, space_map(vm, space), va(vm, page))
+    assert inside
+    entry: VmMapEntry = vm.entries.views[slot]
+    return entry
+
+
+def top(vm: Vm, space: Vmspace, page: int = 0) -> VmObject:
+    """The object of the entry at a page."""
+    object = entry_object(vm, entry_at(vm, space, page))
+    assert object is not None
+    return object
+
+
+def below(vm: Vm, object: VmObject) -> VmObject | None:
+    return vm.objects(object.shadow) if object.shadow else None
+
+
+def chain(vm: Vm, space: Vmspace, page: int = 0) -> list[int]:
+    """Slots of the objects from the top down."""
+    object: VmObject | None = top(vm, space, page)
+    slots = []
+    while object is not None:
+        slots.append(object.slot)
+        object = below(vm, object)
+    return slots
+
+
+def resident(vm: Vm, object: VmObject) -> list[int]:
+    """Page numbers of the resident pages, sorted."""
+    return sorted(page.offset // vm.page_size for page in object_pages(vm, object))
+
+
+def page_at(vm: Vm, object: VmObject, number: int) -> VmPage:
+    """The resident page with this number."""
+    with locked(object):
+        page = vm_page_lookup(vm, object, number * vm.page_size)
+    assert page is not None
+    return page
+
+
+def swapped(vm: Vm, object: VmObject) -> int:
+    """How many pages the object's pager holds."""
+    return int(vm.pagers(object.pager).sw_cnt) if object.pager else 0
+
+
+def swap_out(vm: Vm, object: VmObject, *only: int) -> None:
+    """Write the object's pages to swap and free their frames (``only`` these pages)."""
+    object.lock.acquire()
+    object.ref_count += 1
+    assert vm_object_page_clean(vm, object, 0, 0, True, False)
+    for page in object_pages(vm, object):
+        if not only or page.offset // vm.page_size in only:
+            pmap_page_protect(vm, page, VM_PROT_NONE)
+            vm.page_queue_lock.acquire()
+            vm_page_free(vm, page)
+            vm.page_queue_lock.release()
+    object.ref_count -= 1
+    object.lock.release()
+
+
+def clean(vm: Vm, space: Vmspace, page: int, sync: bool) -> bool:
+    """What msync does for the object of one page."""
+    map = space_map(vm, space)
+    map.lock.read()
+    object = entry_object(vm, entry_at(vm, space, page))
+    vm_object_reference(vm, object)
+    map.lock.release()
+    if object is None:
+        return True
+    object.lock.acquire()
+    done = vm_object_page_clean(vm, object, 0, 0, sync, False)
+    object.lock.release()
+    vm_object_deallocate(vm, object)
+    return done
+
+
+def live_objects(vm: Vm) -> set[int]:
+    """Slots of all objects but the kernel's."""
+    kernel = {ref & 0xFFFFFFFF for ref in (vm.g.kernel_object, vm.g.kmem_object)}
+    return {object.slot for object in vm.objects.live()} - kernel
+
+
+def page_out_step(vm: Vm) -> None:
+    """What the daemon and the disk do under a great shortage, here and now: every page that can leaves."""
+    g, vm.me.is_daemon = vm.g, True
+    kept = g.v_free_target
+    g.v_free_target = g.v_inactive_target = vm.config.pages
+    for _ in range(3):  # active to inactive; inactive to the disk; the clean ones go
+        vm_pageout_scan(vm)
+        while g.writes_queued:
+            record = next_write(vm)
+            assert record is not None
+            write_record(vm, record)
+        reap(vm, True)
+    g.v_free_target, vm.me.is_daemon = kept, False

@@ -1,0 +1,101 @@
+from tests.vmcore.builders_objects import (
+    chain,
+    contents,
+    fill,
+    fork,
+    live_objects,
+    read,
+    resident,
+    space_of,
+    top,
+    write,
+)
+from vmcore.audit import all_gone, audit
+from vmcore.vmspace import vmspace_exit
+
+
+def test_memory_reads_zero_until_it_is_written(vm):
+    space = space_of(vm, 2)
+
+    assert contents(vm, space, 2) == [0, 0]
+    write(vm, space, 1, 7)
+    assert contents(vm, space, 2) == [0, 7]
+    vmspace_exit(vm, space)
+    assert all_gone(vm) == []
+
+
+def test_fork_copies_no_page_and_both_sides_see_the_same(vm):
+    parent = space_of(vm, 3)
+    fill(vm, parent, {0: 1, 1: 2})
+    free = vm.g.v_free_count
+
+    child = fork(vm, parent)
+
+    assert vm.g.v_free_count == free
+    assert top(vm, child) is top(vm, parent)
+    assert contents(vm, child, 2) == [1, 2]
+    assert audit(vm) == []
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+
+
+def test_a_write_after_fork_interposes_a_shadow_with_that_page_only(vm):
+    parent = space_of(vm, 3)
+    fill(vm, parent, {0: 1, 1: 2, 2: 3})
+    old = top(vm, parent)
+    child = fork(vm, parent)
+
+    write(vm, child, 1, 20)
+
+    assert chain(vm, child) == [top(vm, child).slot, old.slot]
+    assert resident(vm, top(vm, child)) == [1]
+    assert contents(vm, child, 3) == [1, 20, 3]
+    assert contents(vm, parent, 3) == [1, 2, 3]
+    assert audit(vm) == []
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+
+
+def test_the_parents_later_writes_are_invisible_to_the_child(vm):
+    parent = space_of(vm, 2)
+    fill(vm, parent, {0: 1})
+    child = fork(vm, parent)
+
+    fill(vm, parent, {0: 10, 1: 11})
+
+    assert contents(vm, child, 2) == [1, 0]
+    assert contents(vm, parent, 2) == [10, 11]
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+
+
+def test_a_family_of_three_generations_keeps_its_contents_apart(vm):
+    parent = space_of(vm, 2)
+    write(vm, parent, 0, 1)
+    child = fork(vm, parent)
+    write(vm, child, 0, 2)
+    grandchild = fork(vm, child)
+    write(vm, grandchild, 1, 3)
+    write(vm, child, 1, 4)
+
+    assert contents(vm, parent, 2) == [1, 0]
+    assert contents(vm, child, 2) == [2, 4]
+    assert contents(vm, grandchild, 2) == [2, 3]
+    assert audit(vm) == []
+    for space in (child, parent, grandchild):
+        vmspace_exit(vm, space)
+        assert audit(vm) == []
+    assert live_objects(vm) == set()
+
+
+def test_the_reader_of_a_shadow_sees_the_page_below_read_only(vm):
+    parent = space_of(vm, 1)
+    write(vm, parent, 0, 5)
+    child = fork(vm, parent)
+
+    assert read(vm, child, 0) == 5
+    write(vm, parent, 0, 6)
+    assert read(vm, child, 0) == 5
+    assert audit(vm) == []
+    for space in (parent, child):
+        vmspace_exit(vm, space)

@@ -1,0 +1,222 @@
+"""Quiescent invariants of objects: references, links, flags, pagers, cache."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from vmcore.constants import (
+    OBJ_CANPERSIST,
+    OBJ_COLLAPSING,
+    OBJ_DYING,
+    OBJ_FADING,
+    OBJ_INTERNAL,
+    OBJ_PAGERALLOC,
+    OBJ_WAITING,
+    PG_SWAP,
+)
+from vmcore.structs import VmMap, VmMapEntry, VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+PASSING = {
+    OBJ_WAITING: "WAITING",
+    OBJ_FADING: "FADING",
+    OBJ_COLLAPSING: "COLLAPSING",
+    OBJ_PAGERALLOC: "PAGERALLOC",
+    OBJ_DYING: "DYING",
+}
+
+
+def kernel_slots(vm: Vm) -> set[int]:
+    """Slots of the objects that are never freed."""
+    return {ref & 0xFFFFFFFF for ref in (vm.g.kernel_object, vm.g.kmem_object) if ref}
+
+
+def map_entries(vm: Vm, map: VmMap) -> list[VmMapEntry]:
+    """The entries of a map in list order (a broken list ends the walk)."""
+    views, slot = vm.entries.views, map.first
+    found: list[VmMapEntry] = []
+    while slot and len(found) <= len(views):
+        found.append(views[slot])
+        slot = views[slot].next
+    return found
+
+
+def entry_references(vm: Vm) -> Counter[int]:
+    """Object slot -> entries of maps and sharing maps that point to it."""
+    count: Counter[int] = Counter()
+    for pool in (vm.maps, vm.sharing_maps):
+        for map in pool.live():
+            for entry in map_entries(vm, map):
+                if entry.object and not entry.is_a_map:
+                    count[vm.objects(entry.object).slot] += 1
+    return count
+
+
+def shadowers(vm: Vm, object: VmObject) -> list[VmObject]:
+    """The shadowers list as it is linked."""
+    views, slot = vm.objects.views, object.shadowers_first
+    found: list[VmObject] = []
+    while slot and len(found) <= len(views):
+        found.append(views[slot])
+        slot = views[slot].shadowers_next
+    return found
+
+
+def audit_objects(vm: Vm) -> list[str]:
+    """Q1, Q2, Q3 (objects), Q5 (objects), Q6 (pagers), Q7; A6, A7, A8, A9."""
+    objects = list(vm.objects.live())
+    entries = entry_references(vm)
+    bad = []
+    for object in objects:
+        bad += references(vm, object, entries[object.slot])
+        bad += state(object)
+        bad += copy_link(vm, object)
+    return bad + reachable(vm, objects, entries) + listed(vm, objects) + cached(vm, objects) + pagers(vm)
+
+
+def references(vm: Vm, object: VmObject, entries: int) -> list[str]:
+    """Q1 and A6: counts are what can be counted; shadow links go both ways."""
+    above = shadowers(vm, object)
+    bad = []
+    expected = entries + len(above) + (object.slot in kernel_slots(vm))
+    if object.ref_count != expected:
+        bad.append(
+            f"Q1: object {object.slot} counts {object.ref_count} references,"
+            f" but has {entries} entries and {len(above)} shadowers"
+        )
+    bad += [
+        f"A6: object {one.slot} is listed as shadower of object {object.slot}, but shadows another"
+        for one in above
+        if not one.shadow or vm.objects(one.shadow) is not object
+    ]
+    below = vm.objects(object.shadow) if object.shadow else None
+    if below is not None and all(one is not object for one in shadowers(vm, below)):
+        bad.append(f"A6: object {object.slot} is missing among the shadowers of {below.slot}")
+    return bad
+
+
+def state(object: VmObject) -> list[str]:
+    """Q3: nothing is under way."""
+    bad = []
+    if object.paging_in_progress:
+        bad.append(f"Q3: object {object.slot} has paging_in_progress {object.paging_in_progress}")
+    bad += [f"Q3: object {object.slot} is {name}" for bit, name in PASSING.items() if object.flags & bit]
+    if object.is_hashed and object.flags & OBJ_INTERNAL:
+        bad.append(f"A9: anonymous object {object.slot} is hashed")
+    return bad
+
+
+def copy_link(vm: Vm, object: VmObject) -> list[str]:
+    """A7: a copy-object shadows its source at offset 0, and the source is a file's."""
+    if not object.copy:
+        return []
+    copy = vm.objects(object.copy)
+    fits = copy.shadow and vm.objects(copy.shadow) is object and not copy.shadow_offset
+    if fits and not object.shadow and not object.flags & OBJ_INTERNAL:
+        return []
+    return [f"A7: object {object.slot} has copy-object {copy.slot}, which does not fit"]
+
+
+def reachable(vm: Vm, objects: list[VmObject], entries: Counter[int]) -> list[str]:
+    """Q2: every object is below some entry, or cached, or the kernel's; chains end."""
+    seen = kernel_slots(vm) | {o.slot for o in objects if o.is_cached}
+    bad = []
+    for slot in entries:
+        object, path = vm.objects.views[slot], set()
+        while True:
+            if object.slot in path:
+                bad.append(f"A6: the chain of object {slot} is a ring")
+                break
+            path.add(object.slot)
+            if not object.shadow:
+                break
+            object = vm.objects(object.shadow)
+        seen |= path
+    return bad + [f"Q2: object {o.slot} is reachable from no entry" for o in objects if o.slot not in seen]
+
+
+def listed(vm: Vm, objects: list[VmObject]) -> list[str]:
+    """Q2, Q5: the list of all objects holds exactly the live ones, and the count agrees."""
+    views, slot = vm.objects.views, vm.g.object_list_first
+    on_list: list[int] = []
+    while slot and len(on_list) <= len(views):
+        on_list.append(slot)
+        slot = views[slot].object_list_next
+    bad = []
+    if sorted(on_list) != sorted(o.slot for o in objects):
+        bad.append(f"Q2: object list {sorted(on_list)} differs from live {sorted(o.slot for o in objects)}")
+    if vm.g.vm_object_count != len(on_list):
+        bad.append(f"Q5: vm_object_count is {vm.g.vm_object_count}, the list has {len(on_list)}")
+    return bad
+
+
+def cached(vm: Vm, objects: list[VmObject]) -> list[str]:
+    """Q7, A8, A9: the cached list, and the hash."""
+    views, slot = vm.objects.views, vm.g.cached_first
+    on_list: list[int] = []
+    while slot and len(on_list) <= len(views):
+        on_list.append(slot)
+        slot = views[slot].cached_next
+    bad = []
+    for object in objects:
+        may = object.ref_count == 0 and bool(object.flags & OBJ_CANPERSIST) and bool(object.is_hashed)
+        if object.slot not in kernel_slots(vm) and may != (object.slot in on_list):
+            bad.append(
+                f"A8: object {object.slot}: {object.ref_count} references, cached {object.slot in on_list}"
+            )
+        if object.slot in on_list and object.shadowers_first:
+            bad.append(f"Q7: cached object {object.slot} has shadowers")
+    if len(on_list) != vm.g.vm_object_cached:
+        bad.append(f"Q5: vm_object_cached is {vm.g.vm_object_cached}, the list has {len(on_list)}")
+    if len(on_list) > vm.config.cache_max:
+        bad.append(f"Q7: {len(on_list)} objects are cached, the limit is {vm.config.cache_max}")
+    return bad + hashed(vm, objects)
+
+
+def hashed(vm: Vm, objects: list[VmObject]) -> list[str]:
+    """A9: hash entries have pagers that hash there, and none is there twice."""
+    views, bad = vm.objects.views, []
+    found: list[int] = []
+    for bucket, first in enumerate(vm.g.hash_buckets):
+        slot = first
+        while slot and len(found) <= len(views):
+            object = views[slot]
+            found.append(slot)
+            if not object.pager or vm.pagers(object.pager).slot % len(vm.g.hash_buckets) != bucket:
+                bad.append(f"A9: object {slot} is in bucket {bucket}, where its pager does not hash to")
+            slot = object.hash_next
+    if sorted(found) != sorted(o.slot for o in objects if o.is_hashed):
+        bad.append(f"A9: the hash holds {sorted(found)}, which are not the objects marked hashed")
+    return bad
+
+
+def pagers(vm: Vm) -> list[str]:
+    """Q6, A9: each live pager is installed in one object; swap adds up."""
+    owner = {o.pager: o for o in vm.objects.live() if o.pager}
+    bad, swap = [], 0
+    for pager in vm.pagers.live():
+        object = owner.get(vm.pagers.ref(pager))
+        if object is None:
+            bad.append(f"Q6: pager {pager.slot} is installed in no object")
+        elif pager.pg_object != vm.objects.ref(object):
+            bad.append(f"A9: pager {pager.slot} names another object than {object.slot}, which owns it")
+        if pager.sw_poip:
+            bad.append(f"Q13: pager {pager.slot} has {pager.sw_poip} writes in flight")
+        if pager.pg_type == PG_SWAP:
+            swap += swap_pages(vm, pager.sw_first) * pager.sw_bsize
+    if swap != vm.g.swap_used:
+        bad.append(f"Q6: {vm.g.swap_used} swap pages are in use, the pagers own {swap}")
+    return bad
+
+
+def swap_pages(vm: Vm, slot: int) -> int:
+    """How many swap blocks hang on a pager's list."""
+    count = 0
+    while slot:
+        block = vm.swap_blocks.views[slot]
+        count += bool(block.swb_block)
+        slot = block.next
+    return count

@@ -1,0 +1,104 @@
+"""paging_in_progress: begin, end, and the wait for nobody.
+
+A count above zero says "somebody owns busy pages of this object, or has pager traffic
+for it".  It holds off collapse, termination and bulk cleaning.  The one rule that
+history broke again and again: *whoever takes it to zero wakes everybody who waits for
+zero*.  So nobody touches the count but these functions.
+
+Each owner also claims the word ``paging_in_progress``: a sleeper's predicate lies at
+that address, so a watcher can walk from the sleeper to the thread he waits for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import Panic
+from harness.locks.contract import contract
+from vmcore.constants import OBJ_DYING, OBJ_WAITING
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+PIP_OFFSET: int = VmObject.paging_in_progress.offset
+PIP_LIMIT = 65535  # the historic counter had 16 bits; beyond it somebody forgot to end
+
+
+@contract
+def vm_object_paging_begin(vm: Vm, object: VmObject, terminating: bool = False) -> None:
+    """Own one share of the object's paging count.
+
+    Source: NetBSD vm/vm_object.h, vm_object_paging_begin.
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    count = object.paging_in_progress + 1
+    if count > PIP_LIMIT:
+        raise Panic(f"paging count of object {object.slot} overflows")
+    if object.flags & OBJ_DYING and not terminating:
+        raise Panic(f"paging begins on dying object {object.slot}")
+    object.paging_in_progress = count
+    vm.claim(object.address + PIP_OFFSET)
+
+
+@contract
+def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
+    """Give one share back; at zero, wake whoever waits for zero.
+
+    Source: NetBSD vm/vm_object.h, vm_object_paging_end.
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  channel.
+    Sleeps: never.
+    """
+    count = object.paging_in_progress
+    if count == 0:
+        raise Panic(f"paging count of object {object.slot} underflows")
+    object.paging_in_progress = count - 1
+    vm.unclaim(object.address + PIP_OFFSET)
+    if count == 1 and object.flags & OBJ_WAITING:
+        wake_paging_waiters(vm, object)
+
+
+@contract
+def wake_paging_waiters(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
+    """The count is zero: wake all, because WAITING does not say how many there are.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  channel.
+    Sleeps: never.
+    """
+    object.flags &= ~OBJ_WAITING
+    object.chan.wakeup()
+
+
+@contract
+def vm_object_paging_sleep(vm: Vm, object: VmObject, wmesg: str) -> None:  # noqa: ARG001
+    """Sleep until the count was zero once; it may not be any more when we return.
+
+    Enter:  object locked.
+    Exit:   object unlocked.
+    Takes:  channel.
+    Sleeps: yes (that is its purpose).
+    """
+    object.flags |= OBJ_WAITING
+    object.chan.sleep(object.lock, wmesg, until=(object, "paging_in_progress", 0))
+
+
+@contract
+def vm_object_paging_wait(vm: Vm, object: VmObject, wmesg: str = "vospgw") -> None:
+    """Wait until nobody pages on the object.
+
+    Source: NetBSD vm/vm_object.h, vm_object_paging_wait.
+    Enter:  object locked (kept alive by a reference of the caller, or by his termination of it).
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (until the last owner of the count ends).
+    """
+    while object.paging_in_progress:
+        vm_object_paging_sleep(vm, object, wmesg)
+        object.lock.acquire()

@@ -1,0 +1,340 @@
+"""Asynchronous page-outs: the pending-clean records, the disk workers, and the reaper.
+
+A record goes FREE -> BUSY (queued) -> WRITING (a disk worker has it) -> DONE or ERROR
+-> REAPING (one reaper has it) -> FREE.  From BUSY on, the page's BUSY and one share of
+the object's paging count belong to the record; the thread that queued it has let go of
+its claims, and the record's ``busy_address`` and ``pip_address`` say so to a watcher.
+
+Disk workers write the swap file and mark the record.  They touch no object, no page
+flag and no queue: whoever reaps does that, under the object's lock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import Panic
+from harness.locks.contract import contract
+from vmcore.constants import (
+    OBJ_WAITING,
+    PG_ACTIVE,
+    PG_CLEAN,
+    PG_INACTIVE,
+    PG_LAUNDRY,
+    SPC_BUSY,
+    SPC_DONE,
+    SPC_ERROR,
+    SPC_FREE,
+    SPC_REAPING,
+    SPC_WRITING,
+    VM_PAGER_AGAIN,
+    VM_PAGER_BAD,
+    VM_PAGER_FAIL,
+    VM_PAGER_PEND,
+)
+from vmcore.object_paging import PIP_OFFSET, wake_paging_waiters
+from vmcore.page import FLAGS_O, frame_alloc, frame_free
+from vmcore.page_flags import clear_flags_o, set_flags_o, set_flags_p
+from vmcore.page_queues import vm_page_deactivate
+from vmcore.page_wait import clear_busy
+from vmcore.pager_swap import begin_write, end_write, pager_offset, place
+from vmcore.pmap import pmap_clear_modify
+from vmcore.structs import Pager, PendingClean, SwapBlock, VmObject, VmPage
+from vmcore.vm_wait import poke_daemon
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+# --- the writer's side
+
+
+@contract
+def swap_pager_write_async(vm: Vm, pager: Pager, page: VmPage) -> int:
+    """Queue a copy of the page for the disk workers; PEND means that page and pip are theirs now.
+
+    The copy lies in a raw frame: it stands for the kernel window and the page-table
+    page that a real page-out needs, and makes "memory to free memory" a true problem.
+
+    Source: 4.4BSD vm/swap_pager.c, swap_pager_io.
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  object, page queues, pv, pmap, I/O list, free list, pager, pool, swap map, pages needed, channel.
+    Sleeps: never.
+    """
+    offset = pager_offset(vm, page)
+    if offset >= pager.sw_osize:
+        return VM_PAGER_BAD
+    reap(vm, vm.me.is_daemon)
+    record = take_record(vm)
+    if record is None:
+        return VM_PAGER_AGAIN
+    frame = frame_alloc(vm, 0 if vm.me.is_daemon else vm.g.v_free_reserved)
+    if frame is None:
+        free_record(vm, record)
+        return VM_PAGER_AGAIN
+    block = begin_write(vm, pager, offset, True)
+    if block is None:
+        frame_free(vm, frame)
+        free_record(vm, record)
+        return VM_PAGER_FAIL
+    vm.frames[frame.slot][:] = vm.frames[page.slot]
+    _, bit = place(vm, pager, offset)
+    queue_write(vm, record, page, pager, block, bit.bit_length() - 1, frame)
+    return VM_PAGER_PEND
+
+
+@contract
+def take_record(vm: Vm) -> PendingClean | None:
+    """A free record, or None when all are in use.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  I/O list.
+    Sleeps: never.
+    """
+    g = vm.g
+    vm.io_list_lock.acquire()
+    slot = g.spc_free_first
+    record = vm.pending.views[slot] if slot else None
+    if record is not None:
+        g.spc_free_first = record.next
+    vm.io_list_lock.release()
+    return record
+
+
+@contract
+def free_record(vm: Vm, record: PendingClean) -> None:
+    """Put a record that is on no list back on the free list.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  I/O list.
+    Sleeps: never.
+    """
+    vm.io_list_lock.acquire()
+    record.state = SPC_FREE
+    record.busy_address = record.pip_address = 0
+    record.next = vm.g.spc_free_first
+    vm.g.spc_free_first = record.slot
+    vm.io_list_lock.release()
+
+
+@contract
+def queue_write(
+    vm: Vm, record: PendingClean, page: VmPage, pager: Pager, block: SwapBlock, index: int, frame: VmPage
+) -> None:
+    """Hand page and paging count over to the record, and the record to the disk workers.
+
+    Once the I/O list lock is dropped the write may be finished and reaped at any
+    moment, and the page may be somebody else's.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  I/O list, channel.
+    Sleeps: never.
+    """
+    g = vm.g
+    vm.io_list_lock.acquire()
+    record.object, record.page, record.frame = page.object, page.slot, frame.slot
+    record.pager, record.block, record.index = vm.pagers.ref(pager), block.slot, index
+    record.busy_address = page.address + FLAGS_O
+    record.pip_address = vm.objects(page.object).address + PIP_OFFSET
+    record.state = SPC_BUSY
+    vm.unclaim(record.busy_address)
+    vm.unclaim(record.pip_address)
+    record.next = g.inuse_first
+    g.inuse_first = record.slot
+    g.writes_queued += 1
+    g.writes_in_flight += 1
+    vm.disk_chan.wakeup()
+    vm.io_list_lock.release()
+
+
+# --- the disk worker's side
+
+
+@contract
+def disk_worker_loop(vm: Vm) -> None:
+    """Write queued pages until the VM is stopped and none is left.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (without work; and every write).
+    """
+    while (record := next_write(vm)) is not None:
+        write_record(vm, record)
+
+
+@contract
+def next_write(vm: Vm) -> PendingClean | None:
+    """The oldest queued write, now ours; None: stopped, and there is none.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  I/O list, channel.
+    Sleeps: yes (idle, until somebody queues a write).
+    """
+    g, lock = vm.g, vm.io_list_lock
+    lock.acquire()
+    while not g.writes_queued:
+        if g.daemon_stop:
+            lock.release()
+            return None
+        vm.disk_chan.sleep(lock, "swpgio", until=(g, "writes_queued", ">", 0), idle=True)
+        lock.acquire()
+    record = oldest(vm, (SPC_BUSY,))
+    if record is not None:
+        record.state = SPC_WRITING
+        g.writes_queued -= 1
+    lock.release()
+    return record
+
+
+def oldest(vm: Vm, states: tuple[int, ...]) -> PendingClean | None:
+    """The record in one of these states that was queued first; I/O list lock held."""
+    found, views = None, vm.pending.views
+    slot = vm.g.inuse_first
+    while slot:  # the list is newest first, and short
+        record = views[slot]
+        if record.state in states:
+            found = record
+        slot = record.next
+    return found
+
+
+@contract
+def write_record(vm: Vm, record: PendingClean) -> None:
+    """Write the copy, settle the pager's side, mark the record, tell the daemon.
+
+    Source: 4.4BSD vm/swap_pager.c, swap_pager_iodone.
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  I/O list, pager, pool, swap map, free list, pages needed, channel.
+    Sleeps: yes (the write).
+    """
+    block, pager = vm.swap_blocks.views[record.block], vm.pagers(record.pager)
+    frame = vm.pages.views[record.frame]
+    good = vm.io.swap_write(block.swb_block + record.index, vm.frames[frame.slot])
+    frame_free(vm, frame)
+    end_write(vm, pager, block, 1 << record.index, good, True)
+    vm.io_list_lock.acquire()
+    record.frame = 0
+    record.state = SPC_DONE if good else SPC_ERROR
+    vm.g.writes_in_flight -= 1
+    vm.io_list_lock.release()
+    poke_daemon(vm)  # page and paging count wait for somebody to reap them
+
+
+# --- the reaper's side
+
+
+@contract
+def reap(vm: Vm, blocking: bool) -> int:
+    """Give finished writes' pages and paging counts back; how many of them had succeeded.
+
+    ``blocking`` is for the daemon, who holds nothing: after a failed try it would go to
+    sleep, and whoever waits for that paging count would sleep with it.  Others may hold
+    objects, so they only try, and leave the rest to the daemon.
+
+    Source: 4.4BSD vm/swap_pager.c, swap_pager_clean.
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  object, page queues, pv, pmap, I/O list, pages needed, channel.
+    Sleeps: never.
+    """
+    count = 0
+    while (taken := take_finished(vm)) is not None:
+        record, state = taken
+        object = vm.objects(record.object)
+        if blocking:
+            object.lock.acquire()
+        elif not object.lock.try_acquire():
+            put_back(vm, record, state)
+            break
+        finish_page(vm, record, object, state)
+        object.lock.release()
+        free_record(vm, record)
+        count += state == SPC_DONE
+    return count
+
+
+@contract
+def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
+    """The oldest finished record, off the list and ours, with the state it was in.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  I/O list.
+    Sleeps: never.
+    """
+    g, views = vm.g, vm.pending.views
+    vm.io_list_lock.acquire()
+    record = oldest(vm, (SPC_DONE, SPC_ERROR))
+    if record is None:
+        vm.io_list_lock.release()
+        return None
+    state: int = record.state
+    record.state = SPC_REAPING
+    if g.inuse_first == record.slot:
+        g.inuse_first = record.next
+    else:
+        slot = g.inuse_first
+        while views[slot].next != record.slot:
+            slot = views[slot].next
+        views[slot].next = record.next
+    vm.io_list_lock.release()
+    return record, state
+
+
+@contract
+def put_back(vm: Vm, record: PendingClean, state: int) -> None:
+    """We could not lock the object: leave the record as it was, for the daemon.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  I/O list, pages needed, channel.
+    Sleeps: never.
+    """
+    vm.native.failure()
+    vm.io_list_lock.acquire()
+    record.state = state
+    record.next = vm.g.inuse_first
+    vm.g.inuse_first = record.slot
+    vm.io_list_lock.release()
+    poke_daemon(vm)
+
+
+@contract
+def finish_page(vm: Vm, record: PendingClean, object: VmObject, state: int) -> None:
+    """Settle the page, then give its BUSY and the paging count back.
+
+    A page on no queue came from vm_object_page_clean; unless it was wired meanwhile it
+    goes to inactive.  Nothing of the object may be touched after the count: it may be
+    what keeps the object alive.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  page queues, pv, pmap, channel.
+    Sleeps: never.
+    """
+    page = vm.pages.views[record.page]
+    vm.page_queue_lock.acquire()
+    if state == SPC_DONE:
+        set_flags_o(vm, page, PG_CLEAN)
+        pmap_clear_modify(vm, page)
+    else:
+        clear_flags_o(vm, page, PG_CLEAN)
+        if page.flags_p & PG_INACTIVE:
+            set_flags_p(vm, page, PG_LAUNDRY)
+    if not page.flags_p & (PG_ACTIVE | PG_INACTIVE):
+        vm_page_deactivate(vm, page)  # sets LAUNDRY by itself when the page is dirty
+    clear_busy(vm, page)
+    vm.page_queue_lock.release()
+    count = object.paging_in_progress
+    if not count:
+        raise Panic(f"paging count of object {object.slot} underflows")
+    object.paging_in_progress = count - 1  # claimed by nobody: the record stood for it
+    if count == 1 and object.flags & OBJ_WAITING:
+        wake_paging_waiters(vm, object)

@@ -1,0 +1,207 @@
+"""A VM: its tables, its locks, and what belongs to the thread that asks.
+
+``boot`` lays everything down in an empty arena; ``attach`` finds it again in another
+process.  A forked child needs neither: it uses its parent's Vm, and only what belongs
+to a thread (``vm.me``) is made anew.
+
+Nothing here takes a VM lock except boot, which is alone.
+
+The table ``vm_pending`` holds the asynchronous page-outs.  Whoever watches the arena
+may register it as a provider of wait edges: a record in state BUSY or WRITING leads
+from ``busy_address`` and ``pip_address`` to the disk workers, in state DONE or ERROR to
+the daemon.  That row is data of harness.watch, which this package does not know; the
+stress package lays it down.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from ctypes import sizeof
+from typing import Any
+
+from harness.locks.ranks import LockClass
+from harness.shm.arena import Arena
+from harness.shm.pool import Pool
+from harness.shm.table import Table
+from vmcore import boot_steps, ranks, structs
+from vmcore.config import OPTIONS, Config
+from vmcore.io import Io
+from vmcore.page import BUCKET_LOCKS
+from vmcore.pmap import PV_LOCKS
+from vmcore.structs import LockCell, Stats, VmBoot, VmGlobals, VmPage
+
+ALL_VMS: weakref.WeakSet[Vm] = weakref.WeakSet()
+
+# Pools by name: record type and the class of each embedded lock.
+POOLS: dict[str, tuple[type[Any], dict[str, LockClass]]] = {
+    "objects": (structs.VmObject, {"lock_": ranks.OBJECT, "chan_": ranks.CHANNEL}),
+    "mappings": (structs.Mapping, {}),
+    "pmaps": (structs.Pmap, {"lock_": ranks.PMAP}),
+    "entries": (structs.VmMapEntry, {}),
+    "maps": (structs.VmMap, {"lock_": ranks.MAP, **boot_steps.MAP_LOCKS}),
+    "sharing_maps": (structs.VmMap, {"lock_": ranks.SHARING_MAP, **boot_steps.MAP_LOCKS}),
+    "vmspaces": (structs.Vmspace, {"lock_": ranks.VMSPACE}),
+    "pagers": (structs.Pager, {"lock_": ranks.PAGER, "chan_": ranks.CHANNEL}),
+    "swap_blocks": (structs.SwapBlock, {}),
+    "vnodes": (structs.Vnode, {"lock_": ranks.VNODE, "chan_": ranks.CHANNEL}),
+}
+
+
+class ThreadState(threading.local):
+    """What belongs to one thread: its row of counters, its release list, what it is."""
+
+    def __init__(self, vm: Vm) -> None:
+        native = vm.arena.native
+        seat = native.seat() or native.sit("thread")
+        self.stats: Stats = vm.stats.views[seat]
+        self.release_list: list[tuple[Any, bool]] = []  # (VmObject, via_shadow): see release.py
+        self.is_daemon = False  # may take the reserve; never waits for memory
+
+
+class Vm:
+    """Everything a vmcore function reaches through its first argument."""
+
+    def __init__(self, arena: Arena, config: Config) -> None:
+        self.arena, self.config = arena, config
+        self.native = native = arena.native
+        self.claim, self.unclaim, self.point = native.claim, native.unclaim, native.point
+        self.class_ids = {lock_class.name: lock_class.declare(arena) for lock_class in ranks.ALL}
+        self.page_size = config.page_size
+        self.page_shift = config.page_size.bit_length() - 1
+        self.zeros = bytes(config.page_size)
+        self._open_pools()
+        self._open_tables()
+        self._open_locks()
+        self._open_regions()
+        self.files: list[int] = []
+        self.swap_fd = -1
+        self.io = Io(self)
+        self.me = ThreadState(self)
+        ALL_VMS.add(self)
+
+    def _table(self, name: str, record: type[Any], count: int, **classes: LockClass) -> Table[Any]:
+        ids = {row: self.class_ids[lock_class.name] for row, lock_class in classes.items()}
+        return self.arena.table(f"vm_{name}", record, count, OPTIONS.get(name, ""), ids)
+
+    def _open_pools(self) -> None:
+        cells = self._table("pool_locks", LockCell, len(POOLS), lock_=ranks.POOL)
+        pools: dict[str, Pool[Any]] = {}
+        for number, (name, (record, classes)) in enumerate(POOLS.items(), 1):
+            ids = {row: self.class_ids[lock_class.name] for row, lock_class in classes.items()}
+            count, lock = getattr(self.config, name), cells[number].lock
+            pools[name] = Pool(self.arena, f"vm_{name}", record, count, lock, OPTIONS[name], ids)
+        self.objects: Pool[structs.VmObject] = pools["objects"]
+        self.mappings: Pool[structs.Mapping] = pools["mappings"]
+        self.pmaps: Pool[structs.Pmap] = pools["pmaps"]
+        self.entries: Pool[structs.VmMapEntry] = pools["entries"]
+        self.maps: Pool[structs.VmMap] = pools["maps"]
+        self.sharing_maps: Pool[structs.VmMap] = pools["sharing_maps"]
+        self.vmspaces: Pool[structs.Vmspace] = pools["vmspaces"]
+        self.pagers: Pool[structs.Pager] = pools["pagers"]
+        self.swap_blocks: Pool[structs.SwapBlock] = pools["swap_blocks"]
+        self.vnodes: Pool[structs.Vnode] = pools["vnodes"]
+
+    def _open_tables(self) -> None:
+        self.boot_record: Any = self._table("boot", VmBoot, 1)[1]
+        self.g: Any = self._table("globals", VmGlobals, 1, **boot_steps.GLOBAL_LOCKS)[1]
+        self.pages: Table[VmPage] = self._table("pages", VmPage, self.config.pages, chan_=ranks.CHANNEL)
+        self.pending: Table[structs.PendingClean] = self._table(
+            "pending", structs.PendingClean, self.config.pending
+        )
+        self.stats: Table[Stats] = self._table("stats", Stats, boot_steps.seat_count(self.arena))
+
+    def _open_locks(self) -> None:
+        g = self.g
+        self.cache_lock, self.page_queue_lock, self.free_lock = g.cache_lock, g.page_queue_lock, g.free_lock
+        self.object_list_lock, self.io_list_lock = g.object_list_lock, g.io_list_lock
+        self.swap_map_lock, self.pages_needed_lock = g.swap_map_lock, g.pages_needed_lock
+        self.daemon_chan, self.free_chan, self.disk_chan = g.daemon_chan, g.free_chan, g.disk_chan
+        pv = self._table("pv_locks", LockCell, PV_LOCKS, lock_=ranks.PV)
+        buckets = self._table("bucket_locks", LockCell, BUCKET_LOCKS, lock_=ranks.BUCKET)
+        self.pv_locks = [cell.lock for cell in pv.views[1:]]
+        self.bucket_locks = [cell.lock for cell in buckets.views[1:]]
+
+    def _open_regions(self) -> None:
+        """What is not a record: frames, hash heads, the swap map, the buckets of the pmaps."""
+        config, size, view = self.config, self.page_size, self.arena.native.view
+        memory = view(self._region("frames", config.pages * size, size), config.pages * size)
+        # Slot 0 is nobody's frame; an empty view makes its use fail at once.
+        self.frames = [memory[0:0], *(memory[at : at + size] for at in range(0, len(memory), size))]
+        self.frame: Callable[[int], memoryview] = self.frames.__getitem__
+        buckets = hash_size(config)
+        self.hash_mask = buckets - 1
+        self.heads = view(self._region("page_hash", buckets * 4), buckets * 4).cast("I")
+        self.swap_at = self._region("swap_map", config.swap_pages + 1)  # one byte per page, 1 is taken
+        owners = (config.swap_pages + 1) * 4  # slot of the SwapBlock that owns the page
+        self.swap_owners = view(self._region("swap_owners", owners), owners).cast("I")
+        # A ctypes array attribute makes two objects per access; these are made once.
+        at, length = structs.Pmap.buckets.offset, structs.Pmap.buckets.size
+        self.pmap_buckets = [view(pmap.address + at, length).cast("I") for pmap in self.pmaps.views]
+
+    def _region(self, name: str, size: int, align: int = 64) -> int:
+        return self.arena.reserve(f"vm_{name}", size, align)
+
+    def pv_lock(self, frame: int) -> Any:
+        """The lock of the frame's group."""
+        return self.pv_locks[frame % PV_LOCKS]
+
+    def bucket_lock(self, bucket: int) -> Any:
+        """The lock of the page-hash bucket's group."""
+        return self.bucket_locks[bucket % BUCKET_LOCKS]
+
+
+def _new_threads_after_fork() -> None:
+    """The forking thread's state would otherwise be shared with the child's: same counter row."""
+    for vm in ALL_VMS:
+        vm.me = ThreadState(vm)
+
+
+os.register_at_fork(after_in_child=_new_threads_after_fork)
+
+
+def hash_size(config: Config) -> int:
+    """Buckets of the page hash: the next power of two that is no smaller than the pages."""
+    return 1 << (config.pages - 1).bit_length()
+
+
+def arena_size(config: Config, seats: int = 128) -> int:
+    """What ``Arena.create(size=...)`` needs for this VM."""
+    records = sum((getattr(config, name) + 1) * (sizeof(record) + 1) for name, (record, _) in POOLS.items())
+    records += (config.pages + 1) * sizeof(VmPage) + (config.pending + 1) * sizeof(structs.PendingClean)
+    records += (seats + 1) * sizeof(Stats) + 2 * (sizeof(VmGlobals) + sizeof(VmBoot))
+    records += (len(POOLS) + PV_LOCKS + BUCKET_LOCKS + 3) * sizeof(LockCell)
+    regions = (config.pages + 1) * config.page_size + hash_size(config) * 4 + (config.swap_pages + 1) * 5
+    slack = 128 * 1024  # alignment of some sixty blocks, and a caller's few tables
+    return int(records + regions + slack)
+
+
+def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
+    """Lay a VM down in a fresh arena.  One process does this, before anybody attaches."""
+    # fmt: off
+    vm = Vm(arena, config)              # every table, every lock with its class
+    boot_steps.write_config(vm)         # so that attach knows the sizes
+    boot_steps.set_chain(vm)            # the one case of two locks of a class: front, then shadow
+    boot_steps.bind(vm, replacements)   # contracts on or off
+    boot_steps.set_thresholds(vm)       # when the daemon works
+    boot_steps.empty_swap_map(vm)       # page 0 is nobody's
+    boot_steps.free_all_frames(vm)      # every frame on the free list
+    boot_steps.link_pending(vm)         # every record of an asynchronous write is free
+    boot_steps.open_store(vm)           # the swap file and the files, unlinked at once
+    boot_steps.make_vnodes(vm)          # one per file
+    boot_steps.make_kernel_objects(vm)  # never freed
+    # fmt: on
+    return vm
+
+
+def attach(arena: Arena, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
+    """Open the VM of a process that is still there (its descriptors are the store)."""
+    record: Any = arena.table("vm_boot", VmBoot)[1]
+    sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in boot_steps.STORED}
+    vm = Vm(arena, Config(**sizes, contracts=bool(record.contracts)))
+    boot_steps.bind(vm, replacements)
+    vm.swap_fd = boot_steps.reopen(record.creator, record.swap_fd)
+    vm.files = [boot_steps.reopen(record.creator, record.file_fds[i]) for i in range(record.file_count)]
+    return vm
