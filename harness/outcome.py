@@ -71,7 +71,8 @@ class Finding(Record):
     id: int
     verdict: str
     summary: str  # one sentence
-    dump: str = ""  # path of the file; empty: none could be written
+    dump: str = ""  # path of the file; empty: there is none
+    text: str = ""  # the dump as text, where there is no file
     detected_after_s: float = 0.0  # since the workers were let go
     reproduce: str = ""  # a command
     seats: tuple[int, ...] = ()

@@ -17,6 +17,7 @@ from harness.shm.native import Channel
 from vmcore.audit_maps import audit_maps
 from vmcore.audit_objects import audit_objects, kernel_slots
 from vmcore.audit_pages import audit_pages
+from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -29,7 +30,7 @@ def audit(vm: Vm) -> list[str]:
 
 def audit_sleepers(vm: Vm) -> list[str]:
     """Q12: nobody sleeps on an object or a page, and this thread owes no release."""
-    places = [("object", one) for one in vm.objects.live()]
+    places: list[tuple[str, VmObject | VmPage]] = [("object", one) for one in vm.objects.live()]
     places += [("page", one) for one in vm.pages.views[1:]]
     bad = []
     for kind, one in places:

@@ -82,3 +82,6 @@ SPC_WRITING: Final = 2           # a disk worker has it
 SPC_DONE: Final = 3              # waits for a reaper
 SPC_ERROR: Final = 4             # the same, and nothing was written
 SPC_REAPING: Final = 5           # one reaper has it
+
+# Kind of a report to the watcher (HD_REPORT_INVARIANT of the instrument; a test compares).
+REPORT_INVARIANT: Final = 6

@@ -34,11 +34,11 @@ from vmcore.map import (
 from vmcore.map_clip import entries_between, vm_map_clip_range
 from vmcore.map_entry import entry_object, vm_map_entry_unlink
 from vmcore.object_copy import vm_object_copy
-from vmcore.vnode import vnode_pager_alloc
 from vmcore.pmap_range import pmap_remove
 from vmcore.release import release_later
 from vmcore.structs import VmMap, VmMapEntry, Vnode
 from vmcore.vm_error import VmError
+from vmcore.vnode import vnode_pager_alloc
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

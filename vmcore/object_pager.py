@@ -81,7 +81,7 @@ def next_in_pager(vm: Vm, object: VmObject, offset: int) -> int | None:
     found = vm_pager_next(vm, pager, offset + object.paging_offset)
     if found >= pager.sw_osize:
         return None
-    return found - object.paging_offset
+    return int(found - object.paging_offset)
 
 
 @contract

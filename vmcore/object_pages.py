@@ -40,10 +40,10 @@ from vmcore.page import object_pages
 from vmcore.page_flags import clear_flags_o, clear_flags_p, set_flags_o
 from vmcore.page_queues import page_dequeue, vm_page_activate, vm_page_deactivate
 from vmcore.page_wait import PAGE_ASSERT_WAIT, page_busy, page_wakeup, thread_block
-from vmcore.vm_wait import poke_daemon
 from vmcore.pager import vm_pager_put_pages
 from vmcore.pmap import pmap_clear_modify, pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
+from vmcore.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

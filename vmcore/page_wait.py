@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness._native import CONSTANTS
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_BUSY, PG_WANTED
@@ -21,8 +20,6 @@ from vmcore.structs import VmPage
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
-
-CLEAR: int = CONSTANTS["CLEAR"]
 
 
 @contract
@@ -100,15 +97,9 @@ def thread_block(vm: Vm, page: VmPage, intent: int) -> None:
     Takes:  channel.
     Sleeps: yes (until the page's owner wakes us).
     """
-    page.chan.block(
-        intent,
-        "thrd_block",
-        page.address + FLAGS_O,
-        4,
-        CLEAR,
-        PG_BUSY,
-        guard=vm.page_queue_lock.offset,  # BUSY is cleared and the wakeup sent under it
-    )
+    # BUSY is cleared, and the wakeup sent, under the queue lock.
+    guard = vm.page_queue_lock.offset
+    page.chan.block_until(intent, "thrd_block", until=(page, "flags_o", "clear", PG_BUSY), guard=guard)
 
 
 @contract

@@ -8,6 +8,7 @@ ends both.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["VM_WAIT", "poke_daemon", "stop_services", "vm_pageout_loop", "vm_pageout_scan"]
 
-FRUITLESS_LIMIT = 8  # scans in a row that changed nothing: everything was looked at, twice
-BACK_OFF_S = 0.002  # between fruitless rounds; a poke ends it
+FRUITLESS_LIMIT = 8  # rounds in a row that changed nothing: everything was looked at, twice
+TRANSIT_LIMIT = 64  # the same while somebody owns frames that he may yet give back
+BACK_OFF_S = 0.0005  # after the first fruitless round; doubles up to the next line
+LONGEST_BACK_OFF_S = 0.05
 AGAIN_S = 0.05  # the pager was short of something; a poke ends it
 
 # What became of one inactive page.
@@ -64,12 +67,29 @@ def vm_pageout_loop(vm: Vm) -> None:
     Sleeps: yes (without work).
     """
     vm.me.is_daemon = True
+    count_daemon(vm, 1)
     try:
         while await_poke(vm):
             while pageout_round(vm):
                 pass
     finally:
         vm.me.is_daemon = False
+        count_daemon(vm, -1)
+
+
+@contract
+def count_daemon(vm: Vm, change: int) -> None:
+    """Say that one more, or one less, may queue writes; disk workers leave after the last.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  I/O list, channel.
+    Sleeps: never.
+    """
+    vm.io_list_lock.acquire()
+    vm.g.daemons += change
+    vm.disk_chan.wakeup()
+    vm.io_list_lock.release()
 
 
 @contract
@@ -153,6 +173,8 @@ def give_up_or_back_off(vm: Vm, missed: bool) -> bool:
     A round is fruitful if it freed a page, or if a write has *succeeded*.  One that only
     began does not count: on a disk that fails every write it would begin for ever.  A
     round that missed a page because its object was locked proves nothing either way.
+    Frames in transit (busy in a fault, say during a slow page-in) will be queued
+    again, so they earn patience, but not for ever: they may also have been lost.
 
     Enter:  vm.pages_needed_lock locked.
     Exit:   vm.pages_needed_lock unlocked.
@@ -160,15 +182,26 @@ def give_up_or_back_off(vm: Vm, missed: bool) -> bool:
     Sleeps: yes (shortly).
     """
     g, lock = vm.g, vm.pages_needed_lock
+    rounds = g.fruitless
     if not missed:
-        g.fruitless += 1
-    if g.fruitless >= FRUITLESS_LIMIT:
+        g.fruitless = rounds + 1
+    if rounds >= (TRANSIT_LIMIT if frames_in_transit(vm) else FRUITLESS_LIMIT):
         g.fruitless = 0
         wake_memory_waiters(vm, no_memory=True)
         lock.release()
         return False
-    nap(vm, BACK_OFF_S)
+    lock.release()
+    # Deaf to pokes: with no write in flight they only say that one more waits, and
+    # a crowd of waiters must not hurry us to the limit.
+    time.sleep(min(BACK_OFF_S * 2 ** min(rounds, 10), LONGEST_BACK_OFF_S))
     return True
+
+
+def frames_in_transit(vm: Vm) -> bool:
+    """Is some frame neither free nor queued nor wired?  The counts are read as hints."""
+    g = vm.g
+    settled = g.v_free_count + g.v_active_count + g.v_inactive_count + g.v_wire_count
+    return bool(settled < vm.config.pages)
 
 
 @contract

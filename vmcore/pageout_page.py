@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness._native import CONSTANTS
 from harness.locks.contract import contract
 from vmcore.constants import (
     OBJ_PAGERALLOC,
@@ -18,6 +17,7 @@ from vmcore.constants import (
     PG_INACTIVE,
     PG_LAUNDRY,
     PG_VNODE,
+    REPORT_INVARIANT,
     VM_PAGER_AGAIN,
     VM_PAGER_BAD,
     VM_PAGER_FAIL,
@@ -53,6 +53,7 @@ def pageout_page(vm: Vm, page: VmPage, object: VmObject) -> int:
     result = put(vm, page, object)
     if result == VM_PAGER_PEND:
         vm.me.stats.v_pageouts += 1
+        vm.me.stats.v_pgpgout += 1
         vm.page_queue_lock.acquire()
         return result
     object.lock.acquire()
@@ -125,4 +126,4 @@ def settle(vm: Vm, page: VmPage, object: VmObject, result: int) -> None:
     if result == VM_PAGER_BAD and vm.pagers(object.pager).pg_type != PG_VNODE:
         # A file may just be shrinking.  Anonymous memory has no business out there.
         text = f"page-out of page {page.slot} beyond its pager: object {object.slot} offset {page.offset:#x}"
-        vm.native.report(CONSTANTS["REPORT_INVARIANT"], text)
+        vm.native.report(REPORT_INVARIANT, text)

@@ -110,7 +110,7 @@ class Pmap(Structure):
         ("=", "lock_",      MutexRecord, "pmap lock, leaf"),
         ("T", "first",      Slot,        "list of all mappings"),
         ("T", "count",      c_uint32,    "mappings"),
-        ("T", "buckets",    Slot * 128,  "by (va / page size) % 128"),
+        ("T", "buckets",    Slot * 256,  "by (va / page size) % 256"),
     )
 
 
@@ -274,6 +274,7 @@ class VmGlobals(Structure):
         ("I", "spc_free_first",     Slot,          "PendingClean free"),
         ("I", "writes_queued",      c_uint32,      "records BUSY: no disk worker has them yet"),
         ("I", "writes_in_flight",   c_uint32,      "records BUSY or WRITING (not DONE)"),
+        ("I", "daemons",            c_uint32,      "threads in the page-out loop; may still queue writes"),
         ("W", "swap_used",          c_uint32,      "swap pages allocated"),
         ("W", "swap_total",         c_uint32,      ""),
         ("N", "pages_needed",       c_uint32,      "a poke: the daemon must look again"),

@@ -169,7 +169,7 @@ def disk_worker_loop(vm: Vm) -> None:
 
 @contract
 def next_write(vm: Vm) -> PendingClean | None:
-    """The oldest queued write, now ours; None: stopped, and there is none.
+    """The oldest queued write, now ours; None: stopped, there is none, and nobody can add one.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -179,7 +179,7 @@ def next_write(vm: Vm) -> PendingClean | None:
     g, lock = vm.g, vm.io_list_lock
     lock.acquire()
     while not g.writes_queued:
-        if g.daemon_stop:
+        if g.daemon_stop and not g.daemons:
             lock.release()
             return None
         vm.disk_chan.sleep(lock, "swpgio", until=(g, "writes_queued", ">", 0), idle=True)

@@ -86,8 +86,8 @@ def wake_memory_waiters(vm: Vm, no_memory: bool) -> None:
 def stop_services(vm: Vm) -> None:
     """Tell the daemon and the disk workers to leave their loops.
 
-    The disk workers leave once no write is queued.  Nobody else may still be running:
-    a memory waiter that comes now is sent away without memory.
+    The disk workers leave once no write is queued and the daemon has gone.  Nobody else
+    may still be running: a memory waiter that comes now is sent away without memory.
 
     Enter:  nothing locked.
     Exit:   same.

@@ -5,11 +5,12 @@ Writers are preferred: a reader queues behind a waiting writer unless it says
 ``upgrade()`` is False when another reader is upgrading already: release and start over.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from harness import _native
+from harness.errors import OwnerDied
 from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import RwLockRecord
@@ -26,30 +27,44 @@ class RwLock(_native.RwLock):
     def __repr__(self) -> str:
         return f"<RwLock {self.name} holders {len(self.holders())}>"
 
-    @contextmanager
-    def reading(self, timeout: float | None = None, pass_writers: bool = False) -> Iterator[bool]:
-        """Hold it for reading; yields False (and holds nothing) at a timeout."""
-        got = self.read(timeout, pass_writers)
-        try:
-            yield got
-        finally:
-            if got:
-                self.release()
+    def reading(self, timeout: float | None = None, pass_writers: bool = False) -> "Hold":
+        """``with lock.reading() as got:`` holds it for reading; got is False (nothing held) at a timeout."""
+        return Hold(self, lambda: self.read(timeout, pass_writers))
 
-    @contextmanager
-    def writing(self, timeout: float | None = None) -> Iterator[bool]:
-        """Hold it for writing; yields False (and holds nothing) at a timeout."""
-        got = self.write(timeout)
-        try:
-            yield got
-        finally:
-            if got:
-                self.release()
+    def writing(self, timeout: float | None = None) -> "Hold":
+        """``with lock.writing() as got:`` holds it for writing; got is False (nothing held) at a timeout."""
+        return Hold(self, lambda: self.write(timeout))
 
     def holder(self) -> tuple[int, int, int, str, tuple[str, int, str], int] | None:
         """The writer, else the first reader, as Mutex.holder(); None when free."""
         rows = sorted(self.holders(), key=lambda row: row[6] != "write")
         return rows[0][:6] if rows else None
+
+
+class Hold:
+    """Holds a lock for the length of a block.
+
+    Not a generator: the frame of contextlib would then be the place where the lock was taken.
+    An OwnerDied gives the lock up at once, as ``with lock`` does, because nobody would release it.
+    """
+
+    def __init__(self, lock: RwLock, take: Callable[[], bool]) -> None:
+        self.lock, self.take = lock, take
+        self.got = False
+
+    def __enter__(self) -> bool:
+        try:
+            self.got = self.take()
+        except OwnerDied:
+            self.lock.release()
+            raise
+        return self.got
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.got:
+            self.lock.release()
 
 
 def at(arena: Arena, offset: int) -> RwLock:

@@ -11,7 +11,6 @@ import mmap
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -269,24 +268,11 @@ class Arena:
         _native.Mutex.format(self.native, offset, self.native.declare_class("registry", 0, 0), 0)
         self._publish(_REGISTRY, offset, (_LOCK_BYTES + _LOCK_NAMES * 16, 1, 0))
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> "Exclusive":
         """One thread of all processes at a time: directory, lock names and classes.  May be nested."""
         if self._registry is None:
             self._registry = _native.Mutex(self.native, self.area(_REGISTRY)[0])
-        if self._registry.held():
-            yield
-            return
-        try:
-            self._registry.acquire()
-        except OwnerDied:
-            # Everything in here is published by its last store: what the dead one was about
-            # to add is whole or not there, and nothing needs repair.
-            self._registry.recover()
-        try:
-            yield
-        finally:
-            self._registry.release()
+        return Exclusive(self._registry)
 
     def named_lock(self, kind: str, key: str, instance: int, size: int, build: Callable[[int], None]) -> int:
         """Offset of the lock record of this name; ``build(offset)`` formats it the first time.
@@ -328,6 +314,31 @@ class Arena:
     def channel(self, class_name: str, instance: int = 0, **options: Any) -> Any:
         """The sleep/wakeup channel of this class and number."""
         return self._lock("channel", class_name, instance, options)
+
+
+class Exclusive:
+    """The registry's mutex for the length of a block; no effect where this thread has it already."""
+
+    def __init__(self, mutex: _native.Mutex) -> None:
+        self.mutex = mutex
+        self.mine = False
+
+    def __enter__(self) -> None:
+        if self.mutex.held():
+            return
+        try:
+            self.mutex.acquire()
+        except OwnerDied:
+            # Everything in here is published by its last store: what the dead one was about
+            # to add is whole or not there, and nothing needs repair.
+            self.mutex.recover()
+        self.mine = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.mine:
+            self.mutex.release()
 
 
 def _digest(text: str) -> bytes:

@@ -105,11 +105,15 @@ def _order(arena: Arena) -> list[EdgeFact]:
         EdgeFact(
             before=edge.before,
             after=edge.after,
-            before_site=str(edge.before_site),
-            after_site=str(edge.after_site),
+            before_site=_site(edge.before_site),
+            after_site=_site(edge.after_site),
         )
         for edge in order.edges(arena)
     ]
+
+
+def _site(site: tuple[str, int, str]) -> str:
+    return f"{site[0]}:{site[1]} {site[2]}"
 
 
 def _versions() -> dict[str, str]:

@@ -216,7 +216,7 @@ def _lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> l
             why=f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock} until {wait.predicate}; "
             f"it is {wait.value} now and nobody woke it{woken}",
             certain=certain,
-            since_ns=_since(seat, now),
+            since_ns=now.taken_ns - int((age or 0.0) * 1e9),  # since we first saw it true
         )
     ]
 

@@ -16,6 +16,7 @@ from vmcore.object_pages import vm_object_page_clean
 from vmcore.page import object_pages, vm_page_free, vm_page_lookup
 from vmcore.pageout import vm_pageout_scan
 from vmcore.pmap import pmap_page_protect
+from vmcore.shadow import vm_object_shadow
 from vmcore.structs import VmMapEntry, VmObject, VmPage, Vmspace
 from vmcore.swap_io import next_write, reap, write_record
 from vmcore.vm import Vm
@@ -36,10 +37,15 @@ def va(vm: Vm, page: int) -> int:
     return BASE + page * vm.page_size
 
 
-def space_of(vm: Vm, pages: int, **kwargs: int) -> Vmspace:
-    """A space with one anonymous region of this many pages at BASE."""
+def empty_space(vm: Vm) -> Vmspace:
     space = vmspace_alloc(vm)
     assert space is not None
+    return space
+
+
+def space_of(vm: Vm, pages: int, **kwargs: int) -> Vmspace:
+    """A space with one anonymous region of this many pages at BASE."""
+    space = empty_space(vm)
     vm_allocate(vm, space_map(vm, space), pages * vm.page_size, BASE, **kwargs)
     return space
 
@@ -74,78 +80,87 @@ def entry_at(vm: Vm, space: Vmspace, page: int = 0) -> VmMapEntry:
 
 def top(vm: Vm, space: Vmspace, page: int = 0) -> VmObject:
     """The object of the entry at a page."""
-    object = entry_object(vm, entry_at(vm, space, page))
-    assert object is not None
-    return object
+    obj = entry_object(vm, entry_at(vm, space, page))
+    assert obj is not None
+    return obj
 
 
-def below(vm: Vm, object: VmObject) -> VmObject | None:
-    return vm.objects(object.shadow) if object.shadow else None
+def shadow_of(vm: Vm, obj: VmObject, offset: int, pages: int) -> VmObject:
+    """A new front object; it takes over the caller's reference."""
+    front = vm_object_shadow(vm, obj, offset, pages * vm.page_size)
+    assert front is not None
+    return front
+
+
+def below(vm: Vm, obj: VmObject) -> VmObject:
+    """What the object shadows; it must shadow something."""
+    shadow: VmObject = vm.objects(obj.shadow)
+    return shadow
 
 
 def chain(vm: Vm, space: Vmspace, page: int = 0) -> list[int]:
     """Slots of the objects from the top down."""
-    object: VmObject | None = top(vm, space, page)
+    obj: VmObject | None = top(vm, space, page)
     slots = []
-    while object is not None:
-        slots.append(object.slot)
-        object = below(vm, object)
+    while obj is not None:
+        slots.append(obj.slot)
+        obj = vm.objects(obj.shadow) if obj.shadow else None
     return slots
 
 
-def resident(vm: Vm, object: VmObject) -> list[int]:
+def resident(vm: Vm, obj: VmObject) -> list[int]:
     """Page numbers of the resident pages, sorted."""
-    return sorted(page.offset // vm.page_size for page in object_pages(vm, object))
+    return sorted(page.offset // vm.page_size for page in object_pages(vm, obj))
 
 
-def page_at(vm: Vm, object: VmObject, number: int) -> VmPage:
+def page_at(vm: Vm, obj: VmObject, number: int) -> VmPage:
     """The resident page with this number."""
-    with locked(object):
-        page = vm_page_lookup(vm, object, number * vm.page_size)
+    with locked(obj):
+        page = vm_page_lookup(vm, obj, number * vm.page_size)
     assert page is not None
     return page
 
 
-def swapped(vm: Vm, object: VmObject) -> int:
+def swapped(vm: Vm, obj: VmObject) -> int:
     """How many pages the object's pager holds."""
-    return int(vm.pagers(object.pager).sw_cnt) if object.pager else 0
+    return int(vm.pagers(obj.pager).sw_cnt) if obj.pager else 0
 
 
-def swap_out(vm: Vm, object: VmObject, *only: int) -> None:
+def swap_out(vm: Vm, obj: VmObject, *only: int) -> None:
     """Write the object's pages to swap and free their frames (``only`` these pages)."""
-    object.lock.acquire()
-    object.ref_count += 1
-    assert vm_object_page_clean(vm, object, 0, 0, True, False)
-    for page in object_pages(vm, object):
+    obj.lock.acquire()
+    obj.ref_count += 1
+    assert vm_object_page_clean(vm, obj, 0, 0, True, False)
+    for page in object_pages(vm, obj):
         if not only or page.offset // vm.page_size in only:
             pmap_page_protect(vm, page, VM_PROT_NONE)
             vm.page_queue_lock.acquire()
             vm_page_free(vm, page)
             vm.page_queue_lock.release()
-    object.ref_count -= 1
-    object.lock.release()
+    obj.ref_count -= 1
+    obj.lock.release()
 
 
 def clean(vm: Vm, space: Vmspace, page: int, sync: bool) -> bool:
     """What msync does for the object of one page."""
-    map = space_map(vm, space)
-    map.lock.read()
-    object = entry_object(vm, entry_at(vm, space, page))
-    vm_object_reference(vm, object)
-    map.lock.release()
-    if object is None:
+    amap = space_map(vm, space)
+    amap.lock.read()
+    obj = entry_object(vm, entry_at(vm, space, page))
+    vm_object_reference(vm, obj)
+    amap.lock.release()
+    if obj is None:
         return True
-    object.lock.acquire()
-    done = vm_object_page_clean(vm, object, 0, 0, sync, False)
-    object.lock.release()
-    vm_object_deallocate(vm, object)
+    obj.lock.acquire()
+    done = vm_object_page_clean(vm, obj, 0, 0, sync, False)
+    obj.lock.release()
+    vm_object_deallocate(vm, obj)
     return done
 
 
 def live_objects(vm: Vm) -> set[int]:
     """Slots of all objects but the kernel's."""
     kernel = {ref & 0xFFFFFFFF for ref in (vm.g.kernel_object, vm.g.kmem_object)}
-    return {object.slot for object in vm.objects.live()} - kernel
+    return {obj.slot for obj in vm.objects.live()} - kernel
 
 
 def page_out_step(vm: Vm) -> None:

@@ -1,6 +1,7 @@
 """The audit sees what it promises to see: each rule broken once, on purpose."""
 
 import pytest
+
 from tests.vmcore.builders_objects import entry_at, fill, fork, space_of, top, write
 from vmcore.audit import all_gone, audit
 from vmcore.constants import OBJ_FADING, PG_BUSY, PG_CLEAN, PG_LAUNDRY
@@ -34,27 +35,27 @@ def broken(vm, record, field, value):
 
 
 def test_a_wrong_reference_count_is_named(vm, world):
-    object = top(vm, world[0])
-    assert f"Q1: object {object.slot} counts 7" in broken(vm, object, "ref_count", 7)
+    obj = top(vm, world[0])
+    assert f"Q1: object {obj.slot} counts 7" in broken(vm, obj, "ref_count", 7)
 
 
 def test_a_flag_left_behind_is_named(vm, world):
-    object = top(vm, world[1])
-    assert f"Q3: object {object.slot} is FADING" in broken(vm, object, "flags", object.flags | OBJ_FADING)
-    assert "paging_in_progress 1" in broken(vm, object, "paging_in_progress", 1)
+    obj = top(vm, world[1])
+    assert f"Q3: object {obj.slot} is FADING" in broken(vm, obj, "flags", obj.flags | OBJ_FADING)
+    assert "paging_in_progress 1" in broken(vm, obj, "paging_in_progress", 1)
 
 
 def test_a_lost_shadow_link_is_named(vm, world):
-    object = top(vm, world[1])
-    below = vm.objects(object.shadow)
-    assert f"A6: object {object.slot} is missing" in broken(vm, below, "shadowers_first", 0)
+    obj = top(vm, world[1])
+    below = vm.objects(obj.shadow)
+    assert f"A6: object {obj.slot} is missing" in broken(vm, below, "shadowers_first", 0)
 
 
 def test_a_page_that_is_busy_or_miscounted_or_lost_is_named(vm, world):
-    object = top(vm, world[1])
-    page = object_pages(vm, object)[0]
+    obj = top(vm, world[1])
+    page = object_pages(vm, obj)[0]
     assert f"Q3: page {page.slot} is BUSY" in broken(vm, page, "flags_o", page.flags_o | PG_BUSY)
-    assert f"A2: object {object.slot} counts 3 pages" in broken(vm, object, "resident_page_count", 3)
+    assert f"A2: object {obj.slot} counts 3 pages" in broken(vm, obj, "resident_page_count", 3)
     assert f"A3: page {page.slot}" in broken(vm, page, "flags_p", 0)
     assert "v_free_count" in broken(vm, vm.g, "v_free_count", 1)
 
@@ -84,15 +85,12 @@ def test_what_is_left_over_is_named(vm, world):
 
 def test_every_record_is_one_line(vm, world):
     _, child = world
-    object = top(vm, child)
-    below = vm.objects(object.shadow)
-    page = object_pages(vm, object)[0]
+    obj = top(vm, child)
+    below = vm.objects(obj.shadow)
+    page = object_pages(vm, obj)[0]
 
-    assert show_chain(vm, object) == f"O{object.slot}(ref1,1p)→O{below.slot}(ref2,2p)"
-    assert (
-        show_object(vm, object)
-        == f"O{object.slot} ref 1 pip 0 pages 1 size 2 INTERNAL shadow O{below.slot}+0"
-    )
-    assert show_page(vm, page) == f"P{page.slot} of O{object.slot}+0 TABLED ACTIVE"
+    assert show_chain(vm, obj) == f"O{obj.slot}(ref1,1p)→O{below.slot}(ref2,2p)"
+    assert show_object(vm, obj) == f"O{obj.slot} ref 1 pip 0 pages 1 size 2 INTERNAL shadow O{below.slot}+0"
+    assert show_page(vm, page) == f"P{page.slot} of O{obj.slot}+0 TABLED ACTIVE"
     assert show_entry(vm, entry_at(vm, child)).startswith("[0x10000, 0x12000) rwx copy_on_write O")
     assert len(show_map(vm, space_map(vm, child))) == 2

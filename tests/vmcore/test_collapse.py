@@ -1,7 +1,9 @@
 """Overlay, bypass, and who must keep his hands off."""
 
 import pytest
+
 from harness.errors import Panic
+from tests.vmcore.builders import locked
 from tests.vmcore.builders_objects import (
     below,
     chain,
@@ -9,7 +11,6 @@ from tests.vmcore.builders_objects import (
     fill,
     fork,
     live_objects,
-    locked,
     page_at,
     read,
     resident,
@@ -25,7 +26,6 @@ from vmcore.collapse import vm_object_collapse
 from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING, PG_BUSY, PG_CLEAN
 from vmcore.map_user import vm_deallocate
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.page import vm_page_lookup
 from vmcore.vmspace import space_map, vmspace_exit
 
 
@@ -314,12 +314,12 @@ def test_an_overlay_that_is_disturbed_during_page_in_leaves_a_sound_pair(vm, pai
 def test_terminating_an_object_with_a_busy_page_is_fatal(vm):
     space = space_of(vm, 1)
     write(vm, space, 0, 1)
-    object = top(vm, space)
-    page_at(vm, object, 0).flags_o |= PG_BUSY
+    obj = top(vm, space)
+    page = page_at(vm, obj, 0)
+    page.flags_o |= PG_BUSY
 
     with pytest.raises(Panic, match="busy"):
         vmspace_exit(vm, space)
 
-    page_at_locked = vm_page_lookup(vm, object, 0)
-    page_at_locked.flags_o &= ~PG_BUSY
-    object.lock.release()
+    page.flags_o &= ~PG_BUSY
+    obj.lock.release()

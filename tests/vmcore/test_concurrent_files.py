@@ -8,14 +8,14 @@ although objects are cached, trimmed, terminated, written out and read in all th
 import os
 import random
 
-from tests.vmcore.builders import services
-from tests.vmcore.builders_objects import number, stamp
+from tests.vmcore.builders import services, stamp
+from tests.vmcore.builders_objects import empty_space, number
 from vmcore.access import vm_read, vm_write
 from vmcore.audit import all_gone, audit
 from vmcore.map_user import vm_map_file
 from vmcore.object_cache import cache_clear
 from vmcore.stats import counters
-from vmcore.vmspace import space_map, vmspace_alloc, vmspace_exit, vmspace_fork
+from vmcore.vmspace import space_map, vmspace_exit, vmspace_fork
 
 FILES, WORKERS = 3, 3
 
@@ -36,7 +36,7 @@ def mapper(vm, me, rounds):
                 seen[file, page] = value
 
     for _ in range(rounds):
-        space = vmspace_alloc(vm)
+        space = empty_space(vm)
         file, shared = rng.randrange(1, FILES + 1), rng.random() < 0.6
         start = vm_map_file(vm, space_map(vm, space), vm.vnodes.views[file], WORKERS * size, 0, shared)
         kept: dict[int, int] = {}

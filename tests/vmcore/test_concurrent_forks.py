@@ -9,6 +9,7 @@ bypasses and page-outs its relatives cause.
 import random
 
 import pytest
+
 from tests.vmcore.builders import services
 from tests.vmcore.builders_objects import clean, contents, fork, read, space_of, write
 from vmcore.audit import all_gone, audit

@@ -3,15 +3,15 @@
 import threading
 
 import pytest
+
 from harness.errors import Panic
+from tests.vmcore.builders import locked, new_object
 from tests.vmcore.builders_objects import (
-    below,
     chain,
     contents,
     fill,
     fork,
     live_objects,
-    locked,
     space_of,
     top,
     write,
@@ -19,7 +19,6 @@ from tests.vmcore.builders_objects import (
 from vmcore.audit import all_gone, audit
 from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING
 from vmcore.deallocate import drain_release_list, vm_object_deallocate
-from vmcore.object import vm_object_allocate
 from vmcore.release import release_later
 from vmcore.vmspace import vmspace_exit
 
@@ -114,26 +113,26 @@ def test_a_candidate_that_somebody_works_on_is_left_alone(vm, flag):
     vmspace_exit(vm, child)
 
     front.flags &= ~flag
-    assert below(vm, front) is not None
+    assert front.shadow
     assert front.ref_count == 1
     vmspace_exit(vm, parent)
 
 
 def test_releasing_too_often_is_fatal(vm):
-    object = vm_object_allocate(vm, vm.page_size)
-    object.ref_count = 0
+    obj = new_object(vm, 1)
+    obj.ref_count = 0
 
     with pytest.raises(Panic, match="more often"):
-        vm_object_deallocate(vm, object)
+        vm_object_deallocate(vm, obj)
 
-    for lock in (object.lock, vm.cache_lock):
+    for lock in (obj.lock, vm.cache_lock):
         lock.release()
-    object.ref_count = 1
-    vm_object_deallocate(vm, object)
+    obj.ref_count = 1
+    vm_object_deallocate(vm, obj)
 
 
 def test_what_was_put_aside_is_released_by_the_next_drain(vm):
-    objects = [vm_object_allocate(vm, vm.page_size) for _ in range(3)]
+    objects = [new_object(vm, 1) for _ in range(3)]
     with locked(objects[0]):
         release_later(vm, objects[1], False)
     assert len(live_objects(vm)) == 3
@@ -141,6 +140,6 @@ def test_what_was_put_aside_is_released_by_the_next_drain(vm):
     drain_release_list(vm)
     assert live_objects(vm) == {objects[0].slot, objects[2].slot}
 
-    for object in (objects[0], objects[2]):
-        vm_object_deallocate(vm, object)
+    for obj in (objects[0], objects[2]):
+        vm_object_deallocate(vm, obj)
     assert audit(vm) == []

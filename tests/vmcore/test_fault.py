@@ -3,17 +3,17 @@
 import threading
 
 import pytest
+
+from tests.vmcore.builders import locked, stamp
 from tests.vmcore.builders_objects import (
     chain,
     contents,
     fill,
     fork,
-    locked,
     page_at,
     read,
     resident,
     space_of,
-    stamp,
     swap_out,
     top,
     va,
@@ -59,8 +59,8 @@ def test_a_zero_fill_fault_leaves_one_active_page_and_no_hold(vm):
 
     assert vm_fault(vm, space_map(vm, space), va(vm, 1) + 5, VM_PROT_WRITE) == KERN_SUCCESS
 
-    object = top(vm, space)
-    assert (object.ref_count, object.paging_in_progress, resident(vm, object)) == (1, 0, [1])
+    obj = top(vm, space)
+    assert (obj.ref_count, obj.paging_in_progress, resident(vm, obj)) == (1, 0, [1])
     assert vm.me.stats.v_zfod == vm.me.stats.v_faults == 1
     assert not vm.arena.native.depth()
     assert audit(vm) == []
@@ -80,24 +80,24 @@ def test_a_fault_on_nothing_is_refused(vm, kind):
 def test_a_fault_waits_for_a_busy_page_and_holds_nothing_meanwhile(vm):
     space = space_of(vm, 1)
     write(vm, space, 0, 3)
-    object = top(vm, space)
-    page = page_at(vm, object, 0)
+    obj = top(vm, space)
+    page = page_at(vm, obj, 0)
     child = fork(vm, space)
-    with locked(object):
+    with locked(obj):
         vm.page_queue_lock.acquire()
         page_dequeue(vm, page)
         page_busy(vm, page)
         vm.page_queue_lock.release()
-        vm_object_paging_begin(vm, object)
+        vm_object_paging_begin(vm, obj)
 
     thread, result = in_thread(read, vm, child, 0)
     wait_until_wanted(vm, page)
 
-    assert object.paging_in_progress == 1, "the waiter kept a paging count"
-    assert not object.lock.locked()
-    with locked(object):
+    assert obj.paging_in_progress == 1, "the waiter kept a paging count"
+    assert not obj.lock.locked()
+    with locked(obj):
         RELEASE_PAGE(vm, page)
-        vm_object_paging_end(vm, object)
+        vm_object_paging_end(vm, obj)
     thread.join()
     assert result == [3]
     assert audit(vm) == []
@@ -119,7 +119,7 @@ def test_a_failing_pager_is_an_error_for_the_reader_and_nothing_is_left_busy(vm,
     fill(vm, space, {0: 1, 1: 2})
     swap_out(vm, top(vm, space))
 
-    monkeypatch.setattr(vm.io, "hook", lambda kind, what, length: kind != "swap_read")
+    monkeypatch.setattr(vm.io, "hook", lambda kind, *_: kind != "swap_read")
     with pytest.raises(VmFault) as caught:
         read(vm, space, 0)
     monkeypatch.undo()
@@ -189,7 +189,7 @@ def test_forks_of_a_space_that_another_thread_writes_are_snapshots(vm):
         vmspace_exit(vm, space)
 
     thread, result = in_thread(writer)
-    snapshots = []
+    snapshots: list[list[int]] = []
     while thread.is_alive() or not snapshots:
         child = fork(vm, space)
         snapshots.append(contents(vm, child, pages))

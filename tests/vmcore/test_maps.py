@@ -1,7 +1,10 @@
 import pytest
+
+from tests.vmcore.builders import stamp
 from tests.vmcore.builders_objects import (
     BASE,
     contents,
+    empty_space,
     entry_at,
     fill,
     fork,
@@ -9,7 +12,6 @@ from tests.vmcore.builders_objects import (
     read,
     resident,
     space_of,
-    stamp,
     top,
     va,
     write,
@@ -30,20 +32,20 @@ from vmcore.constants import (
 from vmcore.map_protect import vm_map_inherit, vm_map_protect
 from vmcore.map_user import vm_allocate, vm_deallocate, vm_map_discard, vm_map_move
 from vmcore.vm_error import VmError, VmFault
-from vmcore.vmspace import space_map, vmspace_alloc, vmspace_exec, vmspace_exit, vmspace_share
+from vmcore.vmspace import space_map, vmspace_exec, vmspace_exit, vmspace_share
 
 
 def test_allocation_takes_the_lowest_hole(vm):
-    space = vmspace_alloc(vm)
-    map, size = space_map(vm, space), vm.page_size
-    first = vm_allocate(vm, map, 2 * size)
-    second = vm_allocate(vm, map, size)
-    third = vm_allocate(vm, map, size)
-    vm_deallocate(vm, map, second, size)
+    space = empty_space(vm)
+    amap, size = space_map(vm, space), vm.page_size
+    first = vm_allocate(vm, amap, 2 * size)
+    second = vm_allocate(vm, amap, size)
+    third = vm_allocate(vm, amap, size)
+    vm_deallocate(vm, amap, second, size)
 
-    assert vm_allocate(vm, map, 2 * size) == third + size
-    assert vm_allocate(vm, map, size) == second
-    assert first == map.min_offset
+    assert vm_allocate(vm, amap, 2 * size) == third + size
+    assert vm_allocate(vm, amap, size) == second
+    assert first == amap.min_offset
     assert audit(vm) == []
     vmspace_exit(vm, space)
 
@@ -64,11 +66,11 @@ def test_a_fixed_allocation_replaces_what_was_there(vm):
 def test_unmapping_the_middle_clips_and_each_half_keeps_a_reference(vm):
     space = space_of(vm, 3)
     fill(vm, space, {0: 1, 1: 2, 2: 3})
-    object = top(vm, space)
+    obj = top(vm, space)
 
     vm_deallocate(vm, space_map(vm, space), va(vm, 1), vm.page_size)
 
-    assert object.ref_count == 2
+    assert obj.ref_count == 2
     assert entry_at(vm, space, 2).offset == 2 * vm.page_size
     assert (read(vm, space, 0), read(vm, space, 2)) == (1, 3)
     with pytest.raises(VmFault) as caught:
@@ -82,10 +84,10 @@ def test_unmapping_the_middle_clips_and_each_half_keeps_a_reference(vm):
 def test_memory_that_is_mapped_again_reads_zero(vm):
     space = space_of(vm, 1)
     write(vm, space, 0, 9)
-    map = space_map(vm, space)
+    amap = space_map(vm, space)
 
-    vm_deallocate(vm, map, BASE, vm.page_size)
-    vm_allocate(vm, map, vm.page_size, BASE)
+    vm_deallocate(vm, amap, BASE, vm.page_size)
+    vm_allocate(vm, amap, vm.page_size, BASE)
 
     assert read(vm, space, 0) == 0
     vmspace_exit(vm, space)
@@ -94,19 +96,19 @@ def test_memory_that_is_mapped_again_reads_zero(vm):
 def test_protection_is_enforced_at_once_and_per_page(vm):
     space = space_of(vm, 3)
     fill(vm, space, {0: 1, 1: 2, 2: 3})
-    map = space_map(vm, space)
+    amap = space_map(vm, space)
 
-    assert vm_map_protect(vm, map, va(vm, 1), va(vm, 2), VM_PROT_READ) == KERN_SUCCESS
+    assert vm_map_protect(vm, amap, va(vm, 1), va(vm, 2), VM_PROT_READ) == KERN_SUCCESS
 
     assert read(vm, space, 1) == 2
     with pytest.raises(VmFault) as caught:
         write(vm, space, 1, 20)
     assert caught.value.code == KERN_PROTECTION_FAILURE
     fill(vm, space, {0: 10, 2: 30})
-    assert vm_map_protect(vm, map, va(vm, 0), va(vm, 3), VM_PROT_NONE) == KERN_SUCCESS
+    assert vm_map_protect(vm, amap, va(vm, 0), va(vm, 3), VM_PROT_NONE) == KERN_SUCCESS
     with pytest.raises(VmFault):
         read(vm, space, 0)
-    assert vm_map_protect(vm, map, va(vm, 0), va(vm, 3), VM_PROT_ALL) == KERN_SUCCESS
+    assert vm_map_protect(vm, amap, va(vm, 0), va(vm, 3), VM_PROT_ALL) == KERN_SUCCESS
     write(vm, space, 1, 21)
     assert contents(vm, space, 3) == [10, 21, 30]
     assert audit(vm) == []
@@ -115,14 +117,14 @@ def test_protection_is_enforced_at_once_and_per_page(vm):
 
 def test_a_refused_protection_changes_nothing_and_leaves_the_map_unlocked(vm):
     space = space_of(vm, 2)
-    map = space_map(vm, space)
-    vm_map_protect(vm, map, va(vm, 1), va(vm, 2), VM_PROT_READ, set_max=True)
+    amap = space_map(vm, space)
+    vm_map_protect(vm, amap, va(vm, 1), va(vm, 2), VM_PROT_READ, set_max=True)
 
-    assert vm_map_protect(vm, map, va(vm, 0), va(vm, 2), VM_PROT_ALL) == KERN_PROTECTION_FAILURE
+    assert vm_map_protect(vm, amap, va(vm, 0), va(vm, 2), VM_PROT_ALL) == KERN_PROTECTION_FAILURE
 
     assert entry_at(vm, space, 0).protection == VM_PROT_ALL
-    assert map.lock.held() is None
-    assert vm_map_protect(vm, map, 0x4000_0000, 0x4000_1000, VM_PROT_READ) == KERN_INVALID_ADDRESS
+    assert amap.lock.held() is None
+    assert vm_map_protect(vm, amap, 0x4000_0000, 0x4000_1000, VM_PROT_READ) == KERN_INVALID_ADDRESS
     vmspace_exit(vm, space)
 
 
@@ -130,10 +132,10 @@ def test_making_a_copied_range_writable_again_does_not_write_through(vm):
     parent = space_of(vm, 1)
     write(vm, parent, 0, 1)
     child = fork(vm, parent)
-    map = space_map(vm, child)
+    amap = space_map(vm, child)
 
-    vm_map_protect(vm, map, va(vm, 0), va(vm, 1), VM_PROT_READ)
-    vm_map_protect(vm, map, va(vm, 0), va(vm, 1), VM_PROT_ALL)
+    vm_map_protect(vm, amap, va(vm, 0), va(vm, 1), VM_PROT_READ)
+    vm_map_protect(vm, amap, va(vm, 0), va(vm, 1), VM_PROT_ALL)
     write(vm, child, 0, 2)
 
     assert read(vm, parent, 0) == 1
@@ -145,10 +147,10 @@ def test_making_a_copied_range_writable_again_does_not_write_through(vm):
 def test_moving_a_range_keeps_its_contents(vm):
     space = space_of(vm, 2)
     fill(vm, space, {0: 1, 1: 2})
-    map, size = space_map(vm, space), vm.page_size
-    vm_allocate(vm, map, size, va(vm, 2))  # no room to grow in place
+    amap, size = space_map(vm, space), vm.page_size
+    vm_allocate(vm, amap, size, va(vm, 2))  # no room to grow in place
 
-    start = vm_map_move(vm, map, BASE, 2 * size, 3 * size)
+    start = vm_map_move(vm, amap, BASE, 2 * size, 3 * size)
 
     assert start != BASE
     assert [vm_read(vm, space, start + n * size) for n in range(3)] == [stamp(vm, n) for n in (1, 2, 0)]
@@ -162,11 +164,11 @@ def test_moving_a_range_keeps_its_contents(vm):
 def test_a_range_with_room_behind_it_grows_in_place_and_shrinks_in_place(vm):
     space = space_of(vm, 2)
     fill(vm, space, {0: 1, 1: 2})
-    map, size = space_map(vm, space), vm.page_size
+    amap, size = space_map(vm, space), vm.page_size
 
-    assert vm_map_move(vm, map, BASE, 2 * size, 4 * size) == BASE
+    assert vm_map_move(vm, amap, BASE, 2 * size, 4 * size) == BASE
     assert contents(vm, space, 4) == [1, 2, 0, 0]
-    assert vm_map_move(vm, map, BASE, 4 * size, size) == BASE
+    assert vm_map_move(vm, amap, BASE, 4 * size, size) == BASE
 
     with pytest.raises(VmFault):
         read(vm, space, 1)
@@ -194,9 +196,9 @@ def test_discarded_memory_reads_zero_and_the_neighbours_stay(vm):
 def test_a_child_gets_what_inheritance_says(vm):
     parent = space_of(vm, 3)
     fill(vm, parent, {0: 1, 1: 2, 2: 3})
-    map = space_map(vm, parent)
+    amap = space_map(vm, parent)
     for page, inheritance in enumerate((VM_INHERIT_NONE, VM_INHERIT_COPY, VM_INHERIT_SHARE)):
-        vm_map_inherit(vm, map, va(vm, page), va(vm, page + 1), inheritance)
+        vm_map_inherit(vm, amap, va(vm, page), va(vm, page + 1), inheritance)
 
     child = fork(vm, parent)
 
@@ -313,7 +315,7 @@ def test_exec_empties_a_space_and_leaves_one_that_is_shared(vm):
 
 
 def test_sizes_that_are_no_pages_are_refused(vm):
-    space = vmspace_alloc(vm)
+    space = empty_space(vm)
 
     with pytest.raises(VmError, match="page size"):
         vm_allocate(vm, space_map(vm, space), 100)

@@ -3,13 +3,16 @@
 import os
 
 import pytest
-from tests.vmcore.builders_objects import live_objects, number, stamp
+
+from tests.vmcore.builders import stamp
+from tests.vmcore.builders_objects import empty_space, live_objects, number
 from vmcore.access import vm_read, vm_write
 from vmcore.audit import all_gone, audit
 from vmcore.deallocate import pager_cache
 from vmcore.map_user import vm_map_file
 from vmcore.object_cache import cache_clear, cache_trim, vm_object_lookup
-from vmcore.vmspace import space_map, vmspace_alloc, vmspace_exit, vmspace_fork
+from vmcore.structs import VmObject
+from vmcore.vmspace import space_map, vmspace_exit, vmspace_fork
 from vmcore.vnode import vnode_pager_alloc
 
 
@@ -22,8 +25,14 @@ def vnode(vm, number):
     return vm.vnodes.views[number]
 
 
+def object_of_file(vm, number) -> VmObject:
+    found = vnode_pager_alloc(vm, vnode(vm, number))
+    assert found is not None
+    return found
+
+
 def map_file(vm, file, pages, shared):
-    space = vmspace_alloc(vm)
+    space = empty_space(vm)
     start = vm_map_file(vm, space_map(vm, space), vnode(vm, file), pages * vm.page_size, 0, shared)
     return space, start
 
@@ -117,20 +126,20 @@ def test_a_dirty_page_is_written_when_its_object_ends(vm):
 
 
 def test_pager_cache_decides_whether_an_object_outlives_its_user(vm):
-    object = vnode_pager_alloc(vm, vnode(vm, 1))
-    pager_cache(vm, object, False)
+    obj = object_of_file(vm, 1)
+    pager_cache(vm, obj, False)
     assert live_objects(vm) == set()
 
-    object = vnode_pager_alloc(vm, vnode(vm, 1))
-    pager_cache(vm, object, True)
-    assert live_objects(vm) == {object.slot}
+    obj = object_of_file(vm, 1)
+    pager_cache(vm, obj, True)
+    assert live_objects(vm) == {obj.slot}
     cache_clear(vm)
     assert all_gone(vm) == []
 
 
 def test_two_users_of_a_file_get_one_object(vm):
-    first = vnode_pager_alloc(vm, vnode(vm, 1))
-    second = vnode_pager_alloc(vm, vnode(vm, 1))
+    first = object_of_file(vm, 1)
+    second = object_of_file(vm, 1)
 
     assert first is second
     assert first.ref_count == 2

@@ -1,101 +1,102 @@
 import pytest
+
 from harness.errors import Panic
-from tests.vmcore.builders_objects import live_objects, locked
+from tests.vmcore.builders import locked, new_object
+from tests.vmcore.builders_objects import live_objects, shadow_of
 from vmcore.audit import audit
 from vmcore.constants import OBJ_INTERNAL, OBJ_WAITING
 from vmcore.deallocate import vm_object_deallocate
-from vmcore.object import vm_object_allocate, vm_object_reference
+from vmcore.object import vm_object_reference
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.shadow import vm_object_shadow
 
 
 def test_a_new_object_is_anonymous_empty_and_has_one_reference(vm):
-    object = vm_object_allocate(vm, 3 * vm.page_size)
+    obj = new_object(vm, 3)
 
-    assert (object.ref_count, object.flags, object.resident_page_count) == (1, OBJ_INTERNAL, 0)
-    assert (object.size, object.shadow, object.pager, object.copy) == (3 * vm.page_size, 0, 0, 0)
-    vm_object_deallocate(vm, object)
+    assert (obj.ref_count, obj.flags, obj.resident_page_count) == (1, OBJ_INTERNAL, 0)
+    assert (obj.size, obj.shadow, obj.pager, obj.copy) == (3 * vm.page_size, 0, 0, 0)
+    vm_object_deallocate(vm, obj)
 
 
 def test_the_last_release_frees_the_record_and_an_earlier_one_does_not(vm):
     before = live_objects(vm)
-    object = vm_object_allocate(vm, vm.page_size)
-    vm_object_reference(vm, object)
+    obj = new_object(vm, 1)
+    vm_object_reference(vm, obj)
 
-    vm_object_deallocate(vm, object)
-    assert live_objects(vm) == before | {object.slot}
+    vm_object_deallocate(vm, obj)
+    assert live_objects(vm) == before | {obj.slot}
 
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)
     assert live_objects(vm) == before
     assert audit(vm) == []
 
 
 def test_a_recycled_record_starts_clean(vm):
-    first = vm_object_allocate(vm, 9 * vm.page_size)
-    below = vm_object_allocate(vm, 9 * vm.page_size)
-    front = vm_object_shadow(vm, below, 2 * vm.page_size, vm.page_size)
-    for object in (first, front):
-        vm_object_deallocate(vm, object)
+    first = new_object(vm, 9)
+    below = new_object(vm, 9)
+    front = shadow_of(vm, below, 2 * vm.page_size, 1)
+    for obj in (first, front):
+        vm_object_deallocate(vm, obj)
 
-    object = vm_object_allocate(vm, vm.page_size)
+    obj = new_object(vm, 1)
 
-    assert (object.size, object.shadow, object.shadow_offset, object.shadowers_first) == (
+    assert (obj.size, obj.shadow, obj.shadow_offset, obj.shadowers_first) == (
         vm.page_size,
         0,
         0,
         0,
     )
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)
     assert audit(vm) == []
 
 
 def test_releasing_the_front_releases_the_whole_chain_without_recursion(vm):
     before = live_objects(vm)
-    object = vm_object_allocate(vm, vm.page_size)
+    obj = new_object(vm, 1)
     for _ in range(200):
-        object = vm_object_shadow(vm, object, 0, vm.page_size)
+        obj = shadow_of(vm, obj, 0, 1)
 
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)
 
     assert live_objects(vm) == before
     assert vm.me.release_list == []
 
 
 def test_an_unreferenced_object_cannot_be_referenced(vm):
-    object = vm_object_allocate(vm, vm.page_size)
-    object.ref_count = 0
+    obj = new_object(vm, 1)
+    obj.ref_count = 0
 
     with pytest.raises(Panic, match="vm_object_lookup"):
-        vm_object_reference(vm, object)
+        vm_object_reference(vm, obj)
 
-    assert not object.lock.held()
-    object.ref_count = 1
-    vm_object_deallocate(vm, object)
+    assert not obj.lock.held()
+    obj.ref_count = 1
+    vm_object_deallocate(vm, obj)
 
 
 def test_the_paging_count_counts_and_wakes_at_zero_only(vm):
-    object = vm_object_allocate(vm, vm.page_size)
-    woken = object.chan.intend()
-    with locked(object):
-        vm_object_paging_begin(vm, object)
-        vm_object_paging_begin(vm, object)
-        object.flags |= OBJ_WAITING
-        vm_object_paging_end(vm, object)
-        assert object.chan.intend() == woken
+    obj = new_object(vm, 1)
+    woken = obj.chan.intend()
+    with locked(obj):
+        vm_object_paging_begin(vm, obj)
+        vm_object_paging_begin(vm, obj)
+        obj.flags |= OBJ_WAITING
+        vm_object_paging_end(vm, obj)
+        assert obj.chan.intend() == woken
 
-        vm_object_paging_end(vm, object)
+        vm_object_paging_end(vm, obj)
 
-        assert object.chan.intend() != woken
-        assert not object.flags & OBJ_WAITING
-    vm_object_deallocate(vm, object)
+        assert obj.chan.intend() != woken
+        assert not obj.flags & OBJ_WAITING
+    vm_object_deallocate(vm, obj)
 
 
 def test_ending_more_than_was_begun_is_fatal(vm):
-    object = vm_object_allocate(vm, vm.page_size)
-    object.lock.acquire()
+    obj = new_object(vm, 1)
+    obj.lock.acquire()
 
     with pytest.raises(Panic, match="underflows"):
-        vm_object_paging_end(vm, object)
+        vm_object_paging_end(vm, obj)
 
-    object.lock.release()
-    vm_object_deallocate(vm, object)
+    obj.lock.release()
+    vm_object_deallocate(vm, obj)

@@ -1,13 +1,13 @@
 import threading
 
 import pytest
-from tests.vmcore.builders import new_object, new_page, services
+
+from tests.vmcore.builders import locked, new_object, new_page, services
 from tests.vmcore.builders_objects import (
     clean,
     contents,
     fill,
     fork,
-    locked,
     page_at,
     page_out_step,
     read,
@@ -26,35 +26,35 @@ from vmcore.page_queues import page_dequeue
 from vmcore.vmspace import vmspace_exit
 
 
-def clean_all(vm, object, sync=True):
-    with locked(object):
-        return vm_object_page_clean(vm, object, 0, 0, sync, False)
+def clean_all(vm, obj, sync=True):
+    with locked(obj):
+        return vm_object_page_clean(vm, obj, 0, 0, sync, False)
 
 
 def test_a_cleaned_page_is_in_the_pager_and_stays_where_it_was(vm):
-    object = new_object(vm, 2)
-    page = new_page(vm, object, 1, 7)
+    obj = new_object(vm, 2)
+    page = new_page(vm, obj, 1, 7)
 
-    assert clean_all(vm, object)
+    assert clean_all(vm, obj)
 
-    assert swapped(vm, object) == 1
+    assert swapped(vm, obj) == 1
     assert page.flags_o & PG_CLEAN
     assert page.flags_p & PG_ACTIVE
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)
     assert all_gone(vm) == []
 
 
 def test_only_pages_of_the_range_are_written(vm):
-    object = new_object(vm, 3)
+    obj = new_object(vm, 3)
     for index in range(3):
-        new_page(vm, object, index, index)
+        new_page(vm, obj, index, index)
 
-    with locked(object):
-        assert vm_object_page_clean(vm, object, vm.page_size, 2 * vm.page_size, True, False)
+    with locked(obj):
+        assert vm_object_page_clean(vm, obj, vm.page_size, 2 * vm.page_size, True, False)
 
-    assert swapped(vm, object) == 1
-    assert page_at(vm, object, 1).flags_o & PG_CLEAN
-    vm_object_deallocate(vm, object)
+    assert swapped(vm, obj) == 1
+    assert page_at(vm, obj, 1).flags_o & PG_CLEAN
+    vm_object_deallocate(vm, obj)
 
 
 def test_a_store_after_a_clean_makes_the_page_dirty_again(vm):
@@ -71,26 +71,26 @@ def test_a_store_after_a_clean_makes_the_page_dirty_again(vm):
 
 
 def test_a_failed_write_is_an_error_and_the_page_stays_dirty(vm, monkeypatch):
-    object = new_object(vm, 1)
-    page = new_page(vm, object, 0, 7)
-    monkeypatch.setattr(vm.io, "hook", lambda kind, what, length: False)
+    obj = new_object(vm, 1)
+    page = new_page(vm, obj, 0, 7)
+    monkeypatch.setattr(vm.io, "hook", lambda *_: False)
 
-    assert not clean_all(vm, object)
+    assert not clean_all(vm, obj)
 
     monkeypatch.undo()
     assert not page.flags_o & PG_CLEAN
-    assert swapped(vm, object) == 0
-    assert audit(vm) == audit_of_holder(object)
-    assert clean_all(vm, object)
-    vm_object_deallocate(vm, object)
+    assert swapped(vm, obj) == 0
+    assert audit(vm) == audit_of_holder(obj)
+    assert clean_all(vm, obj)
+    vm_object_deallocate(vm, obj)
     assert all_gone(vm) == []
 
 
-def audit_of_holder(object):
+def audit_of_holder(obj):
     """The test itself holds the object's one reference, which the audit cannot know."""
     return [
-        f"Q1: object {object.slot} counts 1 references, but has 0 entries and 0 shadowers",
-        f"Q2: object {object.slot} is reachable from no entry",
+        f"Q1: object {obj.slot} counts 1 references, but has 0 entries and 0 shadowers",
+        f"Q2: object {obj.slot} is reachable from no entry",
     ]
 
 
@@ -107,39 +107,39 @@ def test_an_asynchronous_clean_leaves_page_and_count_to_the_completion(vm):
 
 
 def test_a_clean_waits_once_for_traffic_and_then_goes_on(vm):
-    object = new_object(vm, 1)
-    new_page(vm, object, 0, 7)
-    with locked(object):
-        vm_object_paging_begin(vm, object)
+    obj = new_object(vm, 1)
+    new_page(vm, obj, 0, 7)
+    with locked(obj):
+        vm_object_paging_begin(vm, obj)
     result: list[bool] = []
-    thread = threading.Thread(target=lambda: result.append(clean_all(vm, object)))
+    thread = threading.Thread(target=lambda: result.append(clean_all(vm, obj)))
     thread.start()
     for _ in range(1_000_000):
-        if object.flags & OBJ_WAITING:
+        if obj.flags & OBJ_WAITING:
             break
         threading.Event().wait(0)
     assert result == []
 
-    with locked(object):
-        vm_object_paging_end(vm, object)
+    with locked(obj):
+        vm_object_paging_end(vm, obj)
 
     thread.join()
     assert result == [True]
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)
 
 
 def test_whoever_meets_a_pager_being_allocated_gets_none(vm):
-    object = new_object(vm, 1)
-    with locked(object):
-        object.flags |= OBJ_PAGERALLOC
-        assert not ensure_pager(vm, object)
-        object.flags &= ~OBJ_PAGERALLOC
+    obj = new_object(vm, 1)
+    with locked(obj):
+        obj.flags |= OBJ_PAGERALLOC
+        assert not ensure_pager(vm, obj)
+        obj.flags &= ~OBJ_PAGERALLOC
 
-        assert ensure_pager(vm, object)
-        assert ensure_pager(vm, object)
+        assert ensure_pager(vm, obj)
+        assert ensure_pager(vm, obj)
 
     assert vm.pagers.in_use() == 1
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)
     assert all_gone(vm) == []
 
 
@@ -166,16 +166,16 @@ def test_a_clean_of_an_object_without_pager_tries_to_inherit_one(vm):
 
 @pytest.mark.parametrize("dirty", [False, True])
 def test_deactivating_touches_active_pages_only(vm, dirty):
-    object = new_object(vm, 2)
-    first, second = new_page(vm, object, 0), new_page(vm, object, 1)
+    obj = new_object(vm, 2)
+    first, second = new_page(vm, obj, 0), new_page(vm, obj, 1)
     if not dirty:
-        assert clean_all(vm, object)
+        assert clean_all(vm, obj)
     with locked(vm.page_queue_lock):
         page_dequeue(vm, second)
 
-    with locked(object):
-        vm_object_deactivate_pages(vm, object)
+    with locked(obj):
+        vm_object_deactivate_pages(vm, obj)
 
     assert first.flags_p == PG_INACTIVE | (PG_LAUNDRY if dirty else 0)
     assert second.flags_p == 0
-    vm_object_deallocate(vm, object)
+    vm_object_deallocate(vm, obj)

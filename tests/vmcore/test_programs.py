@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.vmcore.builders_objects import page_out_step, read, space_of, va, write
 from vmcore.audit import all_gone, audit
 from vmcore.constants import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE

@@ -1,0 +1,63 @@
+"""What is written down of an exception: strings only, which always travel.
+
+Also told to a watcher, through the arena's reports, while the thread that failed is
+still there to be looked at.
+"""
+
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+from harness import _native
+from harness.errors import LockError
+from harness.shm import native
+
+if TYPE_CHECKING:
+    from harness.shm.arena import Arena
+
+_C = _native.CONSTANTS
+_KINDS = {  # verdict -> what a watcher is told
+    "self_deadlock": _C["REPORT_SELF_DEADLOCK"],
+    "contract_violation": _C["REPORT_CONTRACT"],
+    "orphaned_lock": _C["REPORT_OWNER_DIED"],
+    "invariant_violation": _C["REPORT_INVARIANT"],
+    "wrong_data": _C["REPORT_WRONG_DATA"],
+    "unguarded_access": _C["REPORT_STALE"],
+    "leak": _C["REPORT_LEAK"],
+}
+_HERE = os.path.dirname(__file__) + os.sep
+_MOST_TEXT = 20_000  # characters of a traceback that travel
+
+
+def describe(error: BaseException, arena: "Arena", report: bool = False) -> tuple[str, str, str, str, str]:
+    """(class, text, traceback, verdict, place) of an exception: strings, which always travel.
+
+    With ``report`` a watcher is told, while this thread is still there to be looked at; the locks
+    have told it already what they found themselves.
+    """
+    verdict = str(getattr(type(error), "verdict", ""))
+    text = str(error) or type(error).__name__
+    if report and not (isinstance(error, LockError) and reported(arena, _KINDS.get(verdict, 0))):
+        arena.native.report(_KINDS.get(verdict, _C["REPORT_PANIC"]), f"{type(error).__name__}: {text}"[:180])
+    trace = "".join(traceback.format_exception(error))
+    return type(error).__name__, text, trace[-_MOST_TEXT:], verdict, place(error)
+
+
+def reported(arena: "Arena", kind: int) -> bool:
+    """Is there a report of this kind by this thread's seat?"""
+    header, seat, size = arena.header, arena.native.seat(), _native.LAYOUT["hd_report"][0]
+    for i in range(min(int(header.report_count), _C["REPORTS"])):
+        row = native.Report.from_buffer(arena.mapping, header.reports + i * size)
+        if row.state == 2 and row.seat == seat and row.kind == kind:
+            return True
+    return False
+
+
+def place(error: BaseException) -> str:
+    """``file:line function``: the innermost frame that is not the harness's own machinery here."""
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if not frame.filename.startswith(_HERE)]
+    if not (outside or frames):
+        return ""
+    frame = (outside or list(frames))[-1]
+    return f"{frame.filename}:{frame.lineno} {frame.name}"

@@ -1,0 +1,124 @@
+"""What a role is given: its number, its chance, its arena, and the gate.
+
+All methods are for the worker's own thread, but ``send``, which any thread may call.
+"""
+
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import dill
+
+from harness import _native
+from harness.run import handshake
+from harness.run.account import describe
+from harness.run.gate import Row, State
+from harness.run.handshake import Wire
+from harness.run.plan import derive_seed
+
+if TYPE_CHECKING:
+    from harness.run.gate import Gate
+    from harness.run.post import Post
+    from harness.shm.arena import Arena
+
+_PARKED, _RUNNING = _native.CONSTANTS["PARKED"], _native.CONSTANTS["RUNNING"]
+
+
+class WorkerStopped(BaseException):
+    """The supervisor's SIGTERM, raised in a worker wherever it is.  Not an Exception: roles must not eat it."""
+
+
+class Step:
+    """One operation: counted when it returns.  ContractViolation when it leaves a lock behind."""
+
+    __slots__ = ("_arena",)
+
+    def __init__(self, arena: _native.Arena) -> None:
+        self._arena = arena
+
+    def __enter__(self) -> None:
+        """Nothing: it has begun already."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """An operation that raised stays the current one: whoever looks should see what failed."""
+        if kind is None:
+            self._arena.end()
+
+
+class WorkerContext:
+    """One worker's side of a run."""
+
+    def __init__(self, arena: "Arena", gate: "Gate", post: "Post", wire: Wire, seed: int) -> None:
+        self.arena, self.role, self.index, self.name = arena, post.spec.name, post.index, post.name
+        self.seed = derive_seed(seed, post.name)
+        self.rng = random.Random(self.seed)
+        self.seat = 0
+        self.epoch = 0  # completed ones
+        self.prepared: Any = None  # what the role's ``prepare`` returned
+        self.begin: Callable[..., None] = arena.native.begin  # (operation, argument=0)
+        self.end: Callable[[], None] = arena.native.end
+        self._gate, self._row, self._wire = gate.gate, gate.rows[post.number], wire
+        self._step = Step(arena.native)
+        self._finished = False
+        self._service = post.spec.service
+        self.audit: Callable[[WorkerContext], Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<WorkerContext {self.name} seat {self.seat} epoch {self.epoch}>"
+
+    def step(self, operation: str, argument: int = 0) -> Step:
+        """``with context.step("allocate"):`` one operation, shown while it runs and counted when it returns."""
+        self.begin(operation, argument)
+        return self._step
+
+    def should_stop(self) -> bool:
+        """Is it time to come to an end?  One read of a shared word."""
+        return bool(self._finished or self._gate.stop)
+
+    def send(self, value: Any) -> None:
+        """Hand something to the caller of ``run``; it arrives even if this worker dies right after."""
+        self._wire.send((handshake.PAYLOAD, dill.dumps(value)))
+
+    def park(self) -> bool:
+        """For services: if the others are parking, park too.  False: come to an end."""
+        if self._gate.state in (State.PARKING, State.AUDIT) and not self.should_stop():
+            self._wait_at_gate()
+        return not self.should_stop()
+
+    def next_epoch(self) -> bool:
+        """Park until everybody has and the audit is over.  True: another epoch begins; False: it was the last.
+
+        ContractViolation when this thread holds a lock.
+        """
+        if not self._finished and not self._service:
+            self._wait_at_gate()
+        return not self._finished and not self._service
+
+    def _wait_at_gate(self) -> None:
+        self.arena.native.require_nothing_held()
+        self.arena.native.set_activity(_PARKED)
+        self._row.state = Row.PARKED
+        try:
+            self._wire.send((handshake.PARKED,))
+            while (message := self._wire.wait())[0] == handshake.AUDIT:
+                # Ours is the process that looks: for that time it is no waiter.
+                self.arena.native.set_activity(_RUNNING)
+                self._wire.send((handshake.AUDITED, *self._run_audit()))
+                self.arena.native.set_activity(_PARKED)
+        finally:
+            self._row.state = Row.RUNNING
+            self.arena.native.set_activity(_RUNNING)
+        if message[0] == handshake.RESUME:
+            self.epoch = message[1]
+        else:
+            self._finished = True
+
+    def _run_audit(self) -> tuple[str, Any]:
+        assert self.audit is not None
+        try:
+            return "value", dill.dumps(self.audit(self))
+        except Exception as error:
+            return "failed", describe(error, self.arena)

@@ -1,0 +1,141 @@
+"""Findings and incidents of one run: what counts, what is the same thing twice, what ends it.
+
+Two witnesses may see one misfortune: the worker's exception and the watchdog's dump.
+The dump says more, so an exception waits for it a moment.  Refuses to blame the program
+for what fault injection did: a worker that we stopped is not *frozen*, one that we killed
+did not *crash*; a lock that it held is orphaned all the same.
+
+Times are seconds since the workers were let go; nothing here looks at a clock.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from harness.outcome import Finding
+
+CONFIRM_S = 1.0  # an exception waits that long for the watchdog's version of it
+AFTERMATH_S = 5.0  # a stopped worker explains what is seen until so long after
+_HANGS = frozenset({"deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall"})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An exception that is a finding unless the watchdog brings the same."""
+
+    verdict: str
+    seat: int
+    worker: str
+    summary: str
+    at: float
+
+
+class Ledger:
+    """``name_of(seat)`` is the worker that sits there, or empty."""
+
+    def __init__(
+        self,
+        stop_on: frozenset[str],
+        linger_s: float | None,
+        reproduce: str = "",
+        name_of: Callable[[int], str] = lambda seat: "",
+    ) -> None:
+        self.stop_on, self.linger_s, self.reproduce, self.name_of = stop_on, linger_s, reproduce, name_of
+        self.findings: list[Finding] = []
+        self.incidents: list[str] = []
+        self.candidates: list[Candidate] = []
+        self.injured: dict[int, tuple[str, float]] = {}  # seat -> (killed or stopped, when it was over)
+        self.new: list[Finding] = []  # not told to the front yet
+        self.stop_at = float("inf")  # a lesser finding ends the run then
+
+    def incident(self, text: str) -> None:
+        """Write down what happened beside the plan."""
+        self.incidents.append(text)
+
+    # --- witnesses
+
+    def from_watchdog(self, found: Finding, now: float) -> Finding | None:
+        """A verdict with its dump; None when it is known already or our own doing."""
+        if excuse := self._excuse(found, now):
+            self.incident(f"{found.verdict} not counted, {excuse}: {found.summary}")
+            return None
+        for i, known in enumerate(self.findings):
+            if known.verdict == found.verdict and set(known.seats) & set(found.seats):
+                if not known.dump and not known.text and (found.dump or found.text):
+                    self.findings[i] = _with_dump(known, found)
+                return None
+        self.candidates = [
+            c for c in self.candidates if not (c.verdict == found.verdict and c.seat in found.seats)
+        ]
+        return self._add(found, now)
+
+    def from_exception(self, candidate: Candidate, watched: bool) -> None:
+        """A worker failed.  Without a watchdog nobody else will say it."""
+        if any(f.verdict == candidate.verdict and candidate.seat in f.seats for f in self.findings):
+            return
+        self.candidates.append(candidate)
+        if not watched:
+            self.settle(candidate.at, at_once=True)
+
+    def from_death(self, worker: str, seat: int, how: str, now: float, evidence: str = "") -> Finding:
+        """A worker died by itself."""
+        summary = f"worker {worker} died: {how}"
+        return self._add(
+            Finding(id=0, verdict="crash", summary=summary, seats=(seat,) if seat else (), dump=evidence), now
+        )
+
+    def settle(self, now: float, at_once: bool = False) -> list[Finding]:
+        """Candidates whose time is over become findings."""
+        ripe = [c for c in self.candidates if at_once or now - c.at >= CONFIRM_S]
+        self.candidates = [c for c in self.candidates if c not in ripe]
+        return [
+            self._add(
+                Finding(id=0, verdict=c.verdict, summary=c.summary, seats=(c.seat,), workers=(c.worker,)), now
+            )
+            for c in ripe
+        ]
+
+    def injure(self, seat: int, how: str, until: float) -> None:
+        """We killed, or stopped until then, the worker of this seat."""
+        self.injured[seat] = (how, until)
+
+    # --- what follows
+
+    def ends_run(self, now: float) -> bool:
+        """Tell whether the run is to end because of what was found."""
+        return now >= self.stop_at
+
+    def hang_of(self, seat: int) -> list[str]:
+        """Verdicts of hangs that name a seat."""
+        return [f.verdict for f in self.findings if f.verdict in _HANGS and seat in f.seats]
+
+    def _excuse(self, found: Finding, now: float) -> str:
+        for seat in found.seats:
+            how, until = self.injured.get(seat, ("", 0.0))
+            if how == "stopped" and found.verdict == "frozen" and now < until + AFTERMATH_S:
+                return f"seat {seat} was stopped by fault injection"
+            if how == "killed" and found.verdict == "crash":
+                return f"seat {seat} was killed by fault injection"
+        return ""
+
+    def _add(self, found: Finding, now: float) -> Finding:
+        named = found.workers or tuple(name for seat in found.seats if (name := self.name_of(seat)))
+        whole = msgspec.structs.replace(
+            found,
+            id=len(self.findings) + 1,
+            workers=named,
+            reproduce=found.reproduce or self.reproduce,
+            detected_after_s=found.detected_after_s or round(max(0.0, now), 4),
+        )
+        self.findings.append(whole)
+        self.new.append(whole)
+        if whole.verdict in self.stop_on:
+            self.stop_at = min(self.stop_at, now)
+        elif self.linger_s is not None:
+            self.stop_at = min(self.stop_at, now + self.linger_s)
+        return whole
+
+
+def _with_dump(known: Finding, found: Finding) -> Finding:
+    return msgspec.structs.replace(known, dump=found.dump, text=found.text, summary=found.summary)

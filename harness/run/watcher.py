@@ -1,0 +1,119 @@
+"""The watchdog's process: made before the workers are let go, restarted once when it is killed.
+
+It has its own pipe to the supervisor; a finding is sent the moment its dump is on disk.
+A second death is the end of the run: a run that nobody watches would report "nothing
+found" and mean nothing.
+"""
+
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.outcome import Finding
+from harness.run import handshake, lifeline
+from harness.run.handshake import PeerGone, Wire
+from harness.run.plan import RunPlan
+from harness.watch.records import Finding as Verdict
+from harness.watch.records import RunMeta
+from harness.watch.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from harness.run.crew import Body, Crew
+
+MOST_RESTARTS = 1
+
+
+@dataclass(frozen=True)
+class Post:
+    """What the forked process needs."""
+
+    parent: int
+    plan: RunPlan
+    connection: Any
+    foreign: tuple[int, ...]
+    restart: int
+
+
+def meta_of(plan: RunPlan) -> RunMeta:
+    """Where a dump of this run comes from."""
+    return RunMeta(seed=plan.seed, scenario=plan.scenario, reproduce=plan.reproduce, extra=plan.extra)
+
+
+def folder_of(plan: RunPlan, restart: int = 0) -> Path | None:
+    """Where dumps go.  A second watchdog counts from one again and must not overwrite."""
+    if not plan.dump_dir:
+        return None
+    return Path(plan.dump_dir) / f"watchdog-{restart + 1}" if restart else Path(plan.dump_dir)
+
+
+def main(post: Post) -> None:
+    """The process."""
+    lifeline.die_with_parent(post.parent)
+    for fd in post.foreign:
+        os.close(fd)
+    # Ctrl-C reaches every process of the terminal; when we end is the supervisor's word.
+    lifeline.listen(lifeline.ignore, lifeline.ignore)
+    wire = Wire(post.connection)
+
+    def tell(found: Verdict) -> None:
+        wire.send((handshake.FINDING, plain(found)))
+
+    make: Callable[..., Any] = Watchdog if post.plan.watch is True else post.plan.watch
+    with suppress(PeerGone):
+        try:
+            watchdog = make(post.plan.arena, folder_of(post.plan, post.restart), meta_of(post.plan), tell)
+            wire.send((handshake.READY,))
+            watchdog.run(lambda: bool(wire.receive()) or wire.ended)
+        except PeerGone:
+            raise
+        except Exception as error:
+            wire.send((handshake.ERROR, f"{type(error).__name__}: {error}", traceback.format_exc()))
+
+
+def plain(found: Verdict) -> Finding:
+    """The run's record of a watchdog's finding."""
+    return Finding(
+        id=found.id,
+        verdict=found.verdict,
+        summary=found.summary,
+        dump=str(found.dump or ""),
+        text=found.text,
+        detected_after_s=0.0,  # the watchdog's is the age of the hang; ours counts from go
+        reproduce=found.reproduce,
+        seats=tuple(found.seats),
+    )
+
+
+class Watcher:
+    """The supervisor's handle."""
+
+    def __init__(self, plan: RunPlan, crew: "Crew") -> None:
+        self.plan, self.crew = plan, crew
+        self.body: Body | None = None
+        self.wire: Wire | None = None
+        self.restarts = 0
+        self.ready = False
+        self.trouble = ""  # what it said last, if it failed by an error of its own
+
+    def start(self, foreign: list[int]) -> None:
+        """Fork it; it says ready over its pipe."""
+        ours, theirs = self.crew.context.Pipe()
+        fds = (*foreign, ours.fileno(), *(body.fd for body in self.crew.bodies if body.fd >= 0))
+        post = Post(os.getpid(), self.plan, theirs, fds, self.restarts)
+        self.body = self.crew.spawn(main, (post,), "watchdog")
+        self.wire = Wire(ours)
+        self.ready = False
+        theirs.close()
+
+    def stop(self) -> None:
+        """Say that it is over."""
+        if self.wire is not None:
+            self.wire.post((handshake.STOP,))
+
+    def beat(self) -> int:
+        """When it last looked at everybody: coarse monotonic ns."""
+        return int(self.plan.arena.header.watcher_beat)
