@@ -16,7 +16,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base: immutable, by keyword."""
 
 
-class Worker(Record, tag_field="outcome"):
+class Worker(Record, frozen=True, kw_only=True, tag_field="outcome"):
     """What is known of any worker when it is over."""
 
     worker: str  # role#index
@@ -30,11 +30,11 @@ class Worker(Record, tag_field="outcome"):
     where: str = ""  # last known place: "file:line function", or the operation it was in
 
 
-class Passed(Worker, tag="passed"):
+class Passed(Worker, frozen=True, kw_only=True, tag="passed"):
     """It returned."""
 
 
-class Failed(Worker, tag="failed"):
+class Failed(Worker, frozen=True, kw_only=True, tag="failed"):
     """An exception ended it."""
 
     error: str  # class name
@@ -43,20 +43,20 @@ class Failed(Worker, tag="failed"):
     verdict: str = ""  # of the exception's class; empty: it has none
 
 
-class Crashed(Worker, tag="crashed"):
+class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):
     """It died by itself: a signal that nobody of ours sent, or it left without a word."""
 
     signal: int = 0
     exit_code: int = 0
 
 
-class Hung(Worker, tag="hung"):
+class Hung(Worker, frozen=True, kw_only=True, tag="hung"):
     """It was told to end and did not, or was part of a hang that was found."""
 
     verdict: str = ""  # of the finding that names it
 
 
-class Killed(Worker, tag="killed"):
+class Killed(Worker, frozen=True, kw_only=True, tag="killed"):
     """The supervisor ended it on purpose."""
 
     why: str  # "fault injection", "end of the run", ...
@@ -65,7 +65,7 @@ class Killed(Worker, tag="killed"):
 Outcome = Passed | Failed | Crashed | Hung | Killed
 
 
-class Finding(Record):
+class Finding(Record, frozen=True, kw_only=True):
     """One thing that went wrong."""
 
     id: int
@@ -73,20 +73,21 @@ class Finding(Record):
     summary: str  # one sentence
     dump: str = ""  # path of the file; empty: there is none
     text: str = ""  # the dump as text, where there is no file
-    detected_after_s: float = 0.0  # since the workers were let go
+    detected_after_s: float = 0.0  # from its happening to its being written down, as far as that is known
+    at_s: float = 0.0  # since the workers were let go
     reproduce: str = ""  # a command
     seats: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
 
 
-class Payload(Record):
+class Payload(Record, frozen=True, kw_only=True):
     """Something that a worker sent."""
 
     worker: str
     value: Any
 
 
-class RunResult(Record):
+class RunResult(Record, frozen=True, kw_only=True):
     """A run, whole or partial."""
 
     outcomes: tuple[Outcome, ...]  # of all workers, in the order of the roles
@@ -128,7 +129,7 @@ class RunResult(Record):
         return [p.value for p in self.payloads if role in ("", p.worker.split("#")[0])]
 
 
-class Progress(Record):
+class Progress(Record, frozen=True, kw_only=True):
     """A look at a run that goes on."""
 
     elapsed_s: float

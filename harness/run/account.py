@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING
 from harness import _native
 from harness.errors import LockError
 from harness.shm import native
+from harness.watch.verdicts import REPORTS
 
 if TYPE_CHECKING:
     from harness.shm.arena import Arena
 
-_C = _native.CONSTANTS
-_KINDS = {  # verdict -> what a watcher is told
-    "self_deadlock": _C["REPORT_SELF_DEADLOCK"],
-    "contract_violation": _C["REPORT_CONTRACT"],
-    "orphaned_lock": _C["REPORT_OWNER_DIED"],
-    "invariant_violation": _C["REPORT_INVARIANT"],
-    "wrong_data": _C["REPORT_WRONG_DATA"],
-    "unguarded_access": _C["REPORT_STALE"],
-    "leak": _C["REPORT_LEAK"],
-}
+_PANIC = _native.CONSTANTS["REPORT_PANIC"]
+_KINDS = {verdict: kind for kind, verdict in reversed(REPORTS.items())}  # the first kind of each verdict
 _HERE = os.path.dirname(__file__) + os.sep
 _MOST_TEXT = 20_000  # characters of a traceback that travel
 
@@ -37,18 +30,19 @@ def describe(error: BaseException, arena: "Arena", report: bool = False) -> tupl
     """
     verdict = str(getattr(type(error), "verdict", ""))
     text = str(error) or type(error).__name__
-    if report and not (isinstance(error, LockError) and reported(arena, _KINDS.get(verdict, 0))):
-        arena.native.report(_KINDS.get(verdict, _C["REPORT_PANIC"]), f"{type(error).__name__}: {text}"[:180])
+    if report and not (isinstance(error, LockError) and reported(arena, verdict)):
+        where = os.path.basename(place(error))
+        arena.native.report(_KINDS.get(verdict, _PANIC), f"{type(error).__name__}: {text[:120]} ({where})"[:180])
     trace = "".join(traceback.format_exception(error))
     return type(error).__name__, text, trace[-_MOST_TEXT:], verdict, place(error)
 
 
-def reported(arena: "Arena", kind: int) -> bool:
-    """Is there a report of this kind by this thread's seat?"""
+def reported(arena: "Arena", verdict: str) -> bool:
+    """Is there a report that means this verdict, by this thread's seat?"""
     header, seat, size = arena.header, arena.native.seat(), _native.LAYOUT["hd_report"][0]
-    for i in range(min(int(header.report_count), _C["REPORTS"])):
+    for i in range(min(int(header.report_count), _native.CONSTANTS["REPORTS"])):
         row = native.Report.from_buffer(arena.mapping, header.reports + i * size)
-        if row.state == 2 and row.seat == seat and row.kind == kind:
+        if row.state == 2 and row.seat == seat and REPORTS.get(row.kind) == verdict:
             return True
     return False
 

@@ -26,7 +26,7 @@ _PARKED, _RUNNING = _native.CONSTANTS["PARKED"], _native.CONSTANTS["RUNNING"]
 
 
 class WorkerStopped(BaseException):
-    """The supervisor's SIGTERM, raised in a worker wherever it is.  Not an Exception: roles must not eat it."""
+    """The supervisor's SIGTERM, raised in a worker wherever it is; no Exception: roles must not eat it."""
 
 
 class Step:
@@ -70,7 +70,7 @@ class WorkerContext:
         return f"<WorkerContext {self.name} seat {self.seat} epoch {self.epoch}>"
 
     def step(self, operation: str, argument: int = 0) -> Step:
-        """``with context.step("allocate"):`` one operation, shown while it runs and counted when it returns."""
+        """``with context.step("allocate"):`` one operation, shown while it runs, counted at its end."""
         self.begin(operation, argument)
         return self._step
 
@@ -89,7 +89,7 @@ class WorkerContext:
         return not self.should_stop()
 
     def next_epoch(self) -> bool:
-        """Park until everybody has and the audit is over.  True: another epoch begins; False: it was the last.
+        """Park until everybody has and the audit is over.  True: one more; False: it was the last.
 
         ContractViolation when this thread holds a lock.
         """
@@ -120,5 +120,5 @@ class WorkerContext:
         assert self.audit is not None
         try:
             return "value", dill.dumps(self.audit(self))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever an audit raises is a finding
             return "failed", describe(error, self.arena)

@@ -190,5 +190,3 @@ def close_body(body: Body) -> None:
     body.process.join()
     os.close(body.fd)
     body.fd = -1
-
-

@@ -22,5 +22,5 @@ def of_death(plan: RunPlan, worker: str, seat: int, why: str) -> tuple[str, str]
         dump = dumps.build(reader, take(reader), suspicion, meta_of(plan), with_stacks=False)
         name = f"{plan.arena.name}-{worker.replace('#', '-')}-crash.json"
         return str(dumps.write(folder / name, dump)), ""
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it reads what a dying program left
         return "", f"no dump of the death of {worker}: {type(error).__name__}: {error}"

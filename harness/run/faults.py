@@ -75,10 +75,10 @@ class Injector:
             del self._continue[shot.target]
         while self._next <= now and not self._spent():
             self._next = self._after(self._next)
-            if shot := self._draw(now, alive):
+            if drawn := self._draw(now, alive):
                 self.shots += 1
-                shots.append(shot)
-                alive = [n for n in alive if n != shot.target]
+                shots.append(drawn)
+                alive = [n for n in alive if n != drawn.target]
         return shots
 
     def _draw(self, now: float, alive: Sequence[int]) -> Shot | None:

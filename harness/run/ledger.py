@@ -17,7 +17,9 @@ from harness.outcome import Finding
 
 CONFIRM_S = 1.0  # an exception waits that long for the watchdog's version of it
 AFTERMATH_S = 5.0  # a stopped worker explains what is seen until so long after
-_HANGS = frozenset({"deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall"})
+_HANGS = frozenset(
+    {"deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall"}
+)
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,14 @@ class Ledger:
         stop_on: frozenset[str],
         linger_s: float | None,
         reproduce: str = "",
-        name_of: Callable[[int], str] = lambda seat: "",
+        name_of: Callable[[int], str] = lambda _: "",
     ) -> None:
         self.stop_on, self.linger_s, self.reproduce, self.name_of = stop_on, linger_s, reproduce, name_of
         self.findings: list[Finding] = []
         self.incidents: list[str] = []
         self.candidates: list[Candidate] = []
         self.injured: dict[int, tuple[str, float]] = {}  # seat -> (killed or stopped, when it was over)
+        self._bare: set[int] = set()  # findings known from an exception only
         self.new: list[Finding] = []  # not told to the front yet
         self.stop_at = float("inf")  # a lesser finding ends the run then
 
@@ -61,9 +64,13 @@ class Ledger:
             self.incident(f"{found.verdict} not counted, {excuse}: {found.summary}")
             return None
         for i, known in enumerate(self.findings):
-            if known.verdict == found.verdict and set(known.seats) & set(found.seats):
-                if not known.dump and not known.text and (found.dump or found.text):
-                    self.findings[i] = _with_dump(known, found)
+            if known.verdict != found.verdict:
+                continue
+            if known.id in self._bare and set(known.seats) & set(found.seats):
+                self._bare.remove(known.id)
+                self.findings[i] = _with_dump(known, found)
+                return None
+            if (known.seats, known.summary) == (found.seats, found.summary):  # a restarted watchdog
                 return None
         self.candidates = [
             c for c in self.candidates if not (c.verdict == found.verdict and c.seat in found.seats)
@@ -89,12 +96,14 @@ class Ledger:
         """Candidates whose time is over become findings."""
         ripe = [c for c in self.candidates if at_once or now - c.at >= CONFIRM_S]
         self.candidates = [c for c in self.candidates if c not in ripe]
-        return [
+        found = [
             self._add(
                 Finding(id=0, verdict=c.verdict, summary=c.summary, seats=(c.seat,), workers=(c.worker,)), now
             )
             for c in ripe
         ]
+        self._bare |= {finding.id for finding in found}
+        return found
 
     def injure(self, seat: int, how: str, until: float) -> None:
         """We killed, or stopped until then, the worker of this seat."""
@@ -126,7 +135,7 @@ class Ledger:
             id=len(self.findings) + 1,
             workers=named,
             reproduce=found.reproduce or self.reproduce,
-            detected_after_s=found.detected_after_s or round(max(0.0, now), 4),
+            at_s=round(max(0.0, now), 4),
         )
         self.findings.append(whole)
         self.new.append(whole)

@@ -66,11 +66,12 @@ def main(post: Post) -> None:
     with suppress(PeerGone):
         try:
             watchdog = make(post.plan.arena, folder_of(post.plan, post.restart), meta_of(post.plan), tell)
+            watchdog.scan()  # from the first look on a thread in trouble waits until it is seen
             wire.send((handshake.READY,))
             watchdog.run(lambda: bool(wire.receive()) or wire.ended)
         except PeerGone:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - its text is all that we can still do
             wire.send((handshake.ERROR, f"{type(error).__name__}: {error}", traceback.format_exc()))
 
 
@@ -82,7 +83,7 @@ def plain(found: Verdict) -> Finding:
         summary=found.summary,
         dump=str(found.dump or ""),
         text=found.text,
-        detected_after_s=0.0,  # the watchdog's is the age of the hang; ours counts from go
+        detected_after_s=found.detected_after_s,
         reproduce=found.reproduce,
         seats=tuple(found.seats),
     )

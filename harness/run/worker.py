@@ -25,6 +25,7 @@ from harness.run.post import Launch, Post
 from harness.watch import stacks
 
 _C = _native.CONSTANTS
+_ENABLING = threading.Lock()  # one file per process, however many threads begin at once
 
 
 class Stopper:
@@ -87,7 +88,7 @@ class Worker:
             return
         except WorkerStopped as stop:
             word = ("stopped", place(stop))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the outcome is the answer, also of sys.exit
             if stopper:
                 stopper.done = True
             word = ("failed", describe(error, self.arena, report=self.plan.watch is not False))
@@ -106,7 +107,8 @@ class Worker:
         context.seat = self.arena.native.sit(post.name)
         row.pid, row.service, row.seat = os.getpid(), int(post.spec.service), context.seat
         row.state = Row.RUNNING
-        stacks.enable(self.arena)
+        with _ENABLING:
+            stacks.enable(self.arena)
         if post.spec.prepare:
             context.prepared = post.spec.prepare(context)
         self.wire.send((handshake.READY, context.seat, threading.get_native_id()))
@@ -154,10 +156,9 @@ def helper_main(launch: Launch, function: Any, wants_context: bool) -> None:
         word = ("value", dill.dumps(function(context) if wants_context else function()))
     except (PeerGone, WorkerStopped):
         return
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the same
         word = ("failed", describe(error, arena, report=launch.plan.watch is not False))
     stopper.done = True
     if not arena.native.depth():
         arena.native.leave()
     wire.send((handshake.AUDITED, *word))
-

@@ -1,5 +1,4 @@
-// Contract: a callable that checks lock state around a call.  Resolver: a link
-// (generation << 32 | slot) to the cached view of its record.
+// Contract: a callable that checks lock state around a call.
 
 #include "binding.h"
 
@@ -140,7 +139,7 @@ static struct hd_arena *arena_of(PyObject *const *args, Py_ssize_t count)
 		arena_word = PyUnicode_InternFromString("arena");
 		native_word = PyUnicode_InternFromString("native");
 	}
-	if (count < 1)
+	if (count < 1 || !args[0])
 		return NULL;
 	PyObject *arena = PyObject_GetAttr(args[0], arena_word);
 	PyObject *native = arena ? PyObject_GetAttr(arena, native_word) : NULL;
@@ -162,9 +161,42 @@ static int check_conduct(ContractObject *self, struct hd_arena *a, struct hd_sea
 	return violated(self, a, s, 0, "it took a lock that its contract does not name:", c->name);
 }
 
-static PyObject *call_checked(ContractObject *self, PyObject *const *args, size_t flags, PyObject *names)
+#define MAX_PARAMETERS 24
+
+// Arguments by position, those given by name put in their places.  Returns how many
+// places there are, or -1 with an exception.
+static Py_ssize_t by_position(ContractObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject **out)
 {
+	PyObject *code = PyObject_GetAttrString(self->function, "__code__");
+	PyObject *parameters = code ? PyObject_GetAttrString(code, "co_varnames") : NULL;
+	Py_XDECREF(code);
+	if (!parameters)
+		return -1;
+	memset(out, 0, MAX_PARAMETERS * sizeof *out);
+	for (Py_ssize_t i = 0; i < count && i < MAX_PARAMETERS; i++)
+		out[i] = args[i];
+	for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(names); k++) {
+		Py_ssize_t at = PySequence_Index(parameters, PyTuple_GET_ITEM(names, k));
+		if (at < 0)
+			PyErr_Clear(); // the function itself will say that it has no such parameter
+		else if (at < MAX_PARAMETERS)
+			out[at] = args[count + k];
+	}
+	Py_DECREF(parameters);
+	return MAX_PARAMETERS;
+}
+
+static PyObject *call_checked(ContractObject *self, PyObject *const *given, size_t flags, PyObject *names)
+{
+	PyObject *places[MAX_PARAMETERS];
+	PyObject *const *args = given;
 	Py_ssize_t count = PyVectorcall_NARGS(flags);
+	if (names && PyTuple_GET_SIZE(names)) {
+		count = by_position(self, given, count, names, places);
+		if (count < 0)
+			return NULL;
+		args = places;
+	}
 	struct hd_arena *a = arena_of(args, count);
 	struct hd_seat *s = a ? seat_of(a) : NULL;
 	if (a && !s)
@@ -172,7 +204,7 @@ static PyObject *call_checked(ContractObject *self, PyObject *const *args, size_
 	if (check(self, self->enter, args, count, NULL, &a, &s, false) < 0)
 		return NULL;
 	if (!s)
-		return PyObject_Vectorcall(self->function, args, flags, names);
+		return PyObject_Vectorcall(self->function, given, flags, names);
 	if (self->nothing && holds_a_mutex(s)) {
 		violated(self, a, s, s->held[0].lock, "at entry no mutex may be held, and there is", "one");
 		return NULL;
@@ -180,7 +212,7 @@ static PyObject *call_checked(ContractObject *self, PyObject *const *args, size_
 	uint32_t sleeps = s->sleeps;
 	uint64_t taken = s->taken_mask;
 	s->taken_mask = 0;
-	PyObject *result = PyObject_Vectorcall(self->function, args, flags, names);
+	PyObject *result = PyObject_Vectorcall(self->function, given, flags, names);
 	if (result && check_conduct(self, a, s, sleeps) < 0)
 		Py_CLEAR(result);
 	s->taken_mask |= taken;
@@ -268,105 +300,4 @@ static PyType_Slot contract_slots[] = {
 PyType_Spec contract_spec = {
 	"harness._native.Contract", sizeof(ContractObject), 0,
 	Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, contract_slots,
-};
-
-typedef struct {
-	PyObject_HEAD
-	vectorcallfunc vectorcall;
-	ArenaObject *arena;
-	PyObject *views, *name;
-	uint64_t base, stride, generation_offset;
-} ResolverObject;
-
-static PyObject *resolve(ResolverObject *self, PyObject *const *args, size_t flags, PyObject *names)
-{
-	if (PyVectorcall_NARGS(flags) != 1 || (names && PyTuple_GET_SIZE(names)))
-		return PyErr_Format(PyExc_TypeError, "a resolver takes one reference");
-	uint64_t ref = PyLong_AsUnsignedLongLong(args[0]);
-	if (ref == UINT64_MAX && PyErr_Occurred())
-		return NULL;
-	uint32_t slot = (uint32_t)ref, held = (uint32_t)(ref >> 32);
-	if (!slot || (Py_ssize_t)slot >= PyList_GET_SIZE(self->views))
-		return raise_named("RecordError", "reference %llu names no record of %U[%zd]", (unsigned long long)ref,
-				   self->name, PyList_GET_SIZE(self->views));
-	const _Atomic uint32_t *generation = hd_at(self->arena->a, self->base + slot * self->stride + self->generation_offset);
-	uint32_t current = atomic_load_explicit(generation, memory_order_relaxed);
-	if (current != held) {
-		PyObject *class = hd_error_class("StaleReference");
-		PyObject *error = class ? PyObject_CallFunction(class, "OIII", self->name, slot, held, current) : NULL;
-		if (error)
-			PyErr_SetObject(class, error);
-		Py_XDECREF(error);
-		return NULL;
-	}
-	PyObject *view = PyList_GET_ITEM(self->views, slot);
-	Py_INCREF(view);
-	return view;
-}
-
-static int resolver_init(ResolverObject *self, PyObject *args, PyObject *kwds)
-{
-	static char *words[] = {"arena", "base", "stride", "generation_offset", "views", "name", NULL};
-	ArenaObject *arena;
-	unsigned long long base, stride, generation;
-	PyObject *views, *name;
-	if (!PyArg_ParseTupleAndKeywords(args, kwds, "O!KKKO!U:Resolver", words, arena_type, &arena, &base, &stride,
-					 &generation, &PyList_Type, &views, &name))
-		return -1;
-	if (base + stride * (unsigned long long)PyList_GET_SIZE(views) > arena->a->size || generation % 4) {
-		PyErr_SetString(PyExc_ValueError, "the table does not lie inside the arena");
-		return -1;
-	}
-	Py_INCREF(arena);
-	Py_XSETREF(self->arena, arena);
-	Py_INCREF(views);
-	Py_XSETREF(self->views, views);
-	Py_INCREF(name);
-	Py_XSETREF(self->name, name);
-	self->base = base;
-	self->stride = stride;
-	self->generation_offset = generation;
-	self->vectorcall = (vectorcallfunc)resolve;
-	return 0;
-}
-
-static int resolver_traverse(ResolverObject *self, visitproc visit, void *arg)
-{
-	Py_VISIT(Py_TYPE(self));
-	Py_VISIT(self->views);
-	return 0;
-}
-
-static int resolver_clear(ResolverObject *self)
-{
-	Py_CLEAR(self->views);
-	return 0;
-}
-
-static void resolver_dealloc(ResolverObject *self)
-{
-	PyTypeObject *type = Py_TYPE(self);
-	PyObject_GC_UnTrack(self);
-	Py_CLEAR(self->arena);
-	Py_CLEAR(self->views);
-	Py_CLEAR(self->name);
-	type->tp_free(self);
-	Py_DECREF(type);
-}
-
-static PyMemberDef resolver_members[] = {
-	{"__vectorcalloffset__", T_PYSSIZET, offsetof(ResolverObject, vectorcall), READONLY, NULL},
-	{"views", T_OBJECT_EX, offsetof(ResolverObject, views), READONLY, NULL},
-	{NULL, 0, 0, 0, NULL},
-};
-
-static PyType_Slot resolver_slots[] = {
-	{Py_tp_init, resolver_init}, {Py_tp_dealloc, resolver_dealloc}, {Py_tp_traverse, resolver_traverse},
-	{Py_tp_clear, resolver_clear}, {Py_tp_call, PyVectorcall_Call}, {Py_tp_members, resolver_members},
-	{Py_tp_new, PyType_GenericNew}, {0, NULL},
-};
-
-PyType_Spec resolver_spec = {
-	"harness._native.Resolver", sizeof(ResolverObject), 0,
-	Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_BASETYPE, resolver_slots,
 };

@@ -71,7 +71,7 @@ int parse_timeout(PyObject *timeout, uint64_t *deadline)
 	return 0;
 }
 
-// HD_OK, HD_TIMED_OUT, or an exception set (HD_SYSTEM stands for all of those).
+// HD_OK, HD_TIMED_OUT, or an exception set (HD_OWNER_DIED: and the lock held; HD_SYSTEM: any other).
 enum hd_status mutex_acquire(LockObject *self, uint64_t deadline)
 {
 	struct hd_arena *a = self->arena->a;
@@ -108,7 +108,7 @@ enum hd_status mutex_acquire(LockObject *self, uint64_t deadline)
 	if (status == HD_OWNER_DIED)
 		hd_report(a, s, HD_REPORT_OWNER_DIED, 0, self->offset, 0, site, "takes a lock whose last holder died inside");
 	raise_status(status, self, "acquire");
-	return HD_SYSTEM;
+	return status == HD_OWNER_DIED ? status : HD_SYSTEM;
 }
 
 static PyObject *mutex_py_acquire(LockObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -177,11 +177,8 @@ static PyObject *mutex_enter(LockObject *self, PyObject *unused)
 		Py_RETURN_TRUE;
 	// `with` never runs its body after an error, so nobody would release: abandon.
 	// acquire() is for those who can repair.
-	PyObject *class = hd_error_class("OwnerDied");
-	if (class && PyErr_ExceptionMatches(class)) {
-		struct hd_seat *s = hd_me(self->arena->a);
-		hd_mutex_abandon(self->arena->a, s, self->at.mutex);
-	}
+	if (status == HD_OWNER_DIED)
+		hd_mutex_abandon(self->arena->a, hd_me(self->arena->a), self->at.mutex);
 	return NULL;
 }
 

@@ -57,7 +57,7 @@ static enum hd_status rw_acquire(LockObject *self, uint8_t kind, bool pass, uint
 		return status;
 	report_misuse(self, s, status, site);
 	raise_status(status, self, kind == HD_READ ? "read" : "write");
-	return HD_SYSTEM;
+	return status == HD_OWNER_DIED ? status : HD_SYSTEM;
 }
 
 static PyObject *truth(enum hd_status status)
@@ -174,8 +174,7 @@ static PyObject *rw_enter(LockObject *self, PyObject *unused)
 {
 	(void)unused;
 	enum hd_status status = rw_acquire(self, HD_WRITE, false, 0);
-	PyObject *class = status == HD_OK ? NULL : hd_error_class("OwnerDied");
-	if (class && PyErr_ExceptionMatches(class)) // nobody would release: see mutex_enter
+	if (status == HD_OWNER_DIED) // nobody would release: see mutex_enter
 		hd_rw_release(self->arena->a, hd_me(self->arena->a), self->at.rw);
 	return truth(status);
 }
@@ -312,6 +311,7 @@ static PyObject *channel_block(LockObject *self, PyObject *args, PyObject *kwds)
 	s->predicate_value = value;
 	s->predicate_op = address ? op : HD_NO_PREDICATE;
 	hd_wait_begin(s, idle ? HD_IDLE : HD_SLEEPING, self->offset, site, deadline);
+	uint32_t singles = atomic_load(&c->singles);
 	atomic_fetch_add(&c->waiters, 1);
 	if (a->mode & HD_RECORD)
 		hd_record(a, s, HD_EV_SLEEP, self->offset, site);
@@ -319,7 +319,7 @@ static PyObject *channel_block(LockObject *self, PyObject *args, PyObject *kwds)
 	if (released && any_release(lock) < 0)
 		status = HD_SYSTEM;
 	while (status == HD_INTERRUPTED) {
-		Py_BEGIN_ALLOW_THREADS status = hd_channel_wait(a, s, c, intent, deadline);
+		Py_BEGIN_ALLOW_THREADS status = hd_channel_wait(a, s, c, intent, singles, deadline);
 		Py_END_ALLOW_THREADS
 		if (status == HD_INTERRUPTED && PyErr_CheckSignals() < 0)
 			status = HD_SYSTEM;

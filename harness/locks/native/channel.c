@@ -31,8 +31,12 @@ void hd_channel_init(struct hd_channel *c, uint16_t class_id, uint32_t instance)
 	c->instance = instance;
 }
 
-static bool take_token(struct hd_channel *c)
+// `singles` is what the sleeper saw when it went to sleep: with nothing posted since, a
+// token that lies there is meant for somebody who slept before.
+static bool take_token(struct hd_channel *c, uint32_t singles)
 {
+	if (atomic_load(&c->singles) == singles)
+		return false;
 	uint32_t n = atomic_load(&c->tokens);
 	while (n)
 		if (atomic_compare_exchange_weak(&c->tokens, &n, n - 1))
@@ -50,7 +54,7 @@ static uint64_t precise_now(void)
 // One slice of a sleep.  The caller has published its wait and stays registered in
 // `waiters` for this call only: between slices a wakeup is seen by seq anyway, and
 // a single wakeup is left as a token.
-enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent, uint64_t deadline)
+enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent, uint32_t singles, uint64_t deadline)
 {
 	(void)a;
 	(void)s;
@@ -60,7 +64,7 @@ enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_
 	enum hd_status status = HD_INTERRUPTED;
 	for (;;) {
 		uint32_t word = atomic_load(&c->word);
-		if (atomic_load(&c->seq) != intent || take_token(c)) {
+		if (atomic_load(&c->seq) != intent || take_token(c, singles)) {
 			status = HD_OK;
 			break;
 		}
@@ -69,7 +73,7 @@ enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_
 			break;
 		}
 		if (futex_wait(&c->word, word, until)) {
-			bool woken = atomic_load(&c->seq) != intent || take_token(c);
+			bool woken = atomic_load(&c->seq) != intent || take_token(c, singles);
 			status = woken ? HD_OK : deadline && precise_now() >= deadline ? HD_TIMED_OUT : HD_INTERRUPTED;
 			break;
 		}
@@ -90,6 +94,7 @@ void hd_channel_wake(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c
 		if (!atomic_load(&c->waiters))
 			return; // nobody sleeps: not remembered
 		atomic_fetch_add(&c->tokens, 1);
+		atomic_fetch_add(&c->singles, 1);
 	}
 	atomic_fetch_add(&c->word, 1);
 	if (atomic_load(&c->waiters))

@@ -50,6 +50,16 @@ enum hd_status hd_mutex_init(struct hd_mutex *m, uint16_t class_id, uint32_t ins
 
 static enum hd_status took(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, enum hd_status status)
 {
+	if (status == HD_OWNER_DIED) {
+		// Our own flag says what the data is worth.  glibc's "not recoverable" state
+		// is avoided: its trylock keeps such a mutex locked for the caller.
+		pthread_mutex_consistent(&m->os);
+		m->suspect = 1;
+	}
+	if (m->suspect == 2) {
+		pthread_mutex_unlock(&m->os);
+		return HD_BROKEN;
+	}
 	if (hd_push(a, s, hd_offset(a, m), m->class_id, HD_MUTEX, site) != HD_OK) {
 		pthread_mutex_unlock(&m->os);
 		return HD_FULL;
@@ -150,6 +160,8 @@ enum hd_status hd_mutex_release(struct hd_arena *a, struct hd_seat *s, struct hd
 	if (a->mode & HD_RECORD)
 		hd_record(a, s, HD_EV_RELEASE, hd_offset(a, m), 0);
 	hd_pop(s, hd_offset(a, m), HD_MUTEX);
+	if (m->suspect == 1)
+		m->suspect = 2; // not repaired: nobody may trust the data again
 	atomic_store_explicit(&m->owner, 0, memory_order_release);
 	return status_of(pthread_mutex_unlock(&m->os));
 }
@@ -159,8 +171,8 @@ enum hd_status hd_mutex_recover(struct hd_seat *s, struct hd_mutex *m)
 {
 	if (atomic_load(&m->owner) != s->number)
 		return HD_NOT_OWNER;
-	int err = pthread_mutex_consistent(&m->os);
-	return err == EINVAL ? HD_OK : status_of(err); // EINVAL: nobody had died
+	m->suspect = 0;
+	return HD_OK;
 }
 
 // Releasing without hd_mutex_recover after HD_OWNER_DIED breaks the lock for ever:

@@ -116,6 +116,7 @@ struct hd_mutex {
 	_Atomic uint32_t waiters;
 	_Atomic uint32_t site;    // where the holder took it
 	_Atomic uint32_t contended;
+	_Atomic uint32_t suspect; // 1: a holder died inside; 2: abandoned, broken for ever
 	_Atomic uint64_t since;   // coarse monotonic ns
 	_Atomic uint64_t acquired; // how often
 };
@@ -144,6 +145,7 @@ struct hd_channel { // never reset when the record around it is recycled
 	_Atomic uint32_t word;    // futex: moves at every wakeup of either kind
 	_Atomic uint32_t seq;     // moves at every wakeup of all; the sleeper's intent
 	_Atomic uint32_t tokens;  // single wakeups not yet taken
+	_Atomic uint32_t singles; // single wakeups ever: a sleeper takes none from before its time
 	_Atomic uint32_t waiters; // a hint: too high after a kill, never too low
 	_Atomic uint32_t last_waker; // seat
 	_Atomic uint32_t last_site;
@@ -336,7 +338,7 @@ void hd_rw_cancel(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l); /
 
 // --- channel.c
 void hd_channel_init(struct hd_channel *c, uint16_t class_id, uint32_t instance);
-enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent, uint64_t deadline);
+enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent, uint32_t singles, uint64_t deadline);
 void hd_channel_wake(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t site, bool all);
 
 #endif

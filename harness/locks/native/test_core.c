@@ -228,7 +228,7 @@ static void test_no_wakeup_is_lost(void)
 			hd_mutex_release(arena, me(), m);
 			enum hd_status status = HD_INTERRUPTED;
 			while (status == HD_INTERRUPTED)
-				status = hd_channel_wait(arena, me(), c, intent, 0);
+				status = hd_channel_wait(arena, me(), c, intent, c->singles, 0);
 			atomic_fetch_sub(&c->waiters, 1);
 			acquire(m);
 		}

@@ -1,6 +1,8 @@
 """Sleep and wakeup on a channel, between threads and between processes."""
 
+import os
 import pickle
+import signal
 import time
 from ctypes import Structure, c_uint8, c_uint32, c_uint64
 
@@ -104,6 +106,21 @@ def test_the_same_with_single_wakeups(cell, lock, chan, actors):
         actor.end()
 
     assert cell.count == HANDOFFS
+
+
+def test_a_single_wakeup_belongs_to_who_slept_when_it_came(cell, lock, chan, arena, actors):
+    early = actors.actor(sleeper(chan, lock, cell))
+    wait_until(asleep(arena, 1), "the early sleeper")
+    os.kill(early.pid, signal.SIGSTOP)
+    try:
+        chan.wakeup_one()
+        lock.acquire()
+        assert chan.sleep(lock, "nap", timeout=0.15) is False, "took the wakeup of an earlier sleeper"
+    finally:
+        os.kill(early.pid, signal.SIGCONT)
+
+    early.expect("woken True")
+    early.end()
 
 
 def test_sleep_returns_without_the_lock_and_wakeup_wakes_all(cell, lock, chan, mode, arena, actors):
@@ -217,9 +234,7 @@ def test_a_killed_sleeper_costs_the_others_nothing(cell, lock, chan, arena, acto
     other.end()
     for _ in range(3):
         third = actors.actor(sleeper(chan, lock, cell))
-        wait_until(
-            lambda: not lock.locked() and any(s.activity == C["SLEEPING"] for s in seats(arena)), "nap"
-        )
+        wait_until(asleep(arena, 2), "the third, beside the dead one's seat")
         chan.wakeup()
         third.expect("woken True")
         third.end()

@@ -1,0 +1,10 @@
+from harness.errors import HarnessError as HarnessError
+from harness.errors import WorkerFailed as WorkerFailed
+from harness.locks import LockClass as LockClass
+from harness.outcome import RunResult as RunResult
+from harness.run import Faults as Faults
+from harness.run import RoleSpec as RoleSpec
+from harness.run import Session as Session
+from harness.run import SupervisorDied as SupervisorDied
+from harness.run import WorkerContext as WorkerContext
+from harness.shm.arena import Arena as Arena

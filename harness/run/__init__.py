@@ -1,0 +1,12 @@
+"""harness.run: workers, their supervisor, the gate, and what came of it all."""
+
+from harness.run.context import WorkerContext as WorkerContext
+from harness.run.failures import RunFailed as RunFailed
+from harness.run.failures import SupervisorDied as SupervisorDied
+from harness.run.failures import SupervisorFailed as SupervisorFailed
+from harness.run.failures import WatchdogDied as WatchdogDied
+from harness.run.faults import Faults as Faults
+from harness.run.plan import STOP_ON as STOP_ON
+from harness.run.plan import RoleSpec as RoleSpec
+from harness.run.plan import derive_seed as derive_seed
+from harness.run.session import Session as Session

@@ -1,0 +1,226 @@
+"""One run as the front sees it: start the supervisor, wait, pass on what it says, tidy up.
+
+The supervisor is forked when this process has one thread only, else it is spawned clean: a
+fork of a process with threads copies whatever locks they hold at that moment.  Whoever
+ends how, ``run`` comes back with no process of the run left: the sentinel of the
+supervisor is a pipe that everybody below it inherits, so its end is the end of them all.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import dill
+import msgspec
+import multiprocess
+from multiprocess import resource_tracker
+
+from harness.clock import Attended, Deadline
+from harness.errors import BadInput
+from harness.outcome import Finding, Outcome, Payload, Progress, RunResult
+from harness.run import handshake, lifeline, supervisor
+from harness.run.failures import RunFailed, StartFailed, SupervisorDied, SupervisorFailed, WatchdogDied
+from harness.run.gate import Gate, State
+from harness.run.handshake import Wire
+from harness.run.plan import RunPlan
+
+TICK_S = 0.2
+GONE_S = 5.0  # processes with PDEATHSIG end within milliseconds; a loaded machine may take longer
+_MAX_INTERRUPTS = 2  # the second Ctrl-C does not wait for anybody
+
+
+class Front:
+    """One run; not to be used twice."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        gate: Gate,
+        time_limit_s: float | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.plan, self.gate, self.on_progress = plan, gate, on_progress
+        self.clock = Attended()
+        self.limit = Deadline(time_limit_s, self.clock)
+        self.interrupts = 0
+        self.stopping = ""
+        self.result: RunResult | None = None
+        self.error: RunFailed | StartFailed | None = None
+        self.payloads: list[Payload] = []
+        self.outcomes: list[Outcome] = []
+        self.findings: list[Finding] = []
+        self.incidents: list[str] = []
+        self.handlers: dict[int, Any] = {}
+
+    def run(self) -> RunResult:
+        """Start, wait, and leave nothing behind."""
+        self.gate.clear()
+        self._stand_up()
+        self._take_signals()
+        try:
+            self._start()
+            try:
+                self._wait()
+            finally:
+                self._tidy()
+        finally:
+            self._give_signals_back()
+        return self._conclude()
+
+    def _stand_up(self) -> None:
+        """Our seat is no part of the run: "nobody is left who could wake it" must not wait for us."""
+        seat = self.plan.arena.native
+        if seat.seat() and not seat.depth():
+            seat.leave()
+
+    # --- signals
+
+    def _take_signals(self) -> None:
+        """Ctrl-C and SIGTERM end the run, not us; a handler that somebody else has put there stays."""
+        if not lifeline.in_main_thread():
+            return
+        ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        for number, usual in ours.items():
+            if signal.getsignal(number) == usual:
+                self.handlers[number] = signal.signal(number, self._interrupted)
+
+    def _give_signals_back(self) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def _interrupted(self, _signal: int, _frame: Any) -> None:
+        self.interrupts += 1
+
+    # --- the supervisor
+
+    def _start(self) -> None:
+        fork = lifeline.single_threaded()
+        context = multiprocess.get_context("fork" if fork else "spawn")
+        packed: Any = self.plan
+        if not fork:
+            packed = pack(self.plan)
+            # It unblocks signals when it starts its process: that must not happen inside deaf().
+            resource_tracker.ensure_running()
+        ours, theirs = context.Pipe()
+        args = (os.getpid(), theirs, ours.fileno() if fork else -1, packed)
+        self.process = context.Process(target=supervisor.main, args=args, name="hangdog supervisor")
+        with lifeline.deaf():
+            self.process.start()
+        theirs.close()
+        self.wire = Wire(ours)
+        self.death = lifeline.death_fd(self.process)
+
+    def _wait(self) -> None:
+        """Until the supervisor has said its last word or is gone."""
+        over = False
+        while self.result is None and self.error is None and not over:
+            ready = readable([self.wire.fd, self.death], TICK_S)
+            over = self.death in ready
+            self._hear()
+            self._look()
+
+    def _hear(self) -> None:
+        for message in self.wire.receive():
+            word, *rest = message
+            if word == handshake.PAYLOAD:
+                self.payloads.append(Payload(worker=rest[0], value=dill.loads(rest[1])))
+            elif word == handshake.OUTCOME:
+                self.outcomes.append(rest[0])
+            elif word == handshake.FINDING:
+                self.findings.append(rest[0])
+            elif word == handshake.INCIDENT:
+                self.incidents.append(rest[0])
+            elif word == handshake.RESULT:
+                self.result = dill.loads(rest[0])
+            elif word == handshake.ERROR:
+                self.error = error_of(*rest)
+
+    def _look(self) -> None:
+        """What is to be done now and then."""
+        self.clock.now()
+        if self.interrupts >= _MAX_INTERRUPTS:
+            self.process.kill()
+        wanted = "interrupt" if self.interrupts else "time limit" if self.limit.passed() else ""
+        if wanted and not self.stopping:
+            self.stopping = wanted
+            self.wire.post((handshake.STOP, wanted))
+        self.wire.flush()
+        if self.on_progress is not None:
+            self.on_progress(self.progress())
+
+    def progress(self) -> Progress:
+        """From the arena, without asking anybody."""
+        steps, alive = self.gate.total()
+        go = int(self.gate.gate.go_ns)
+        elapsed = (self.plan.arena.native.now() - go) / 1e9 if go else 0.0
+        return Progress(
+            elapsed_s=max(0.0, elapsed),
+            steps=steps,
+            epoch=int(self.gate.gate.epoch),
+            state=State(self.gate.gate.state).name.lower(),
+            workers=alive,
+            findings=len(self.findings),
+        )
+
+    # --- the end
+
+    def _tidy(self) -> None:
+        """No process is left, whatever happened; also on the way out of an exception."""
+        if self.result is None and self.error is None:
+            self.process.kill()
+        self.process.join(GONE_S)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        self.everybody_gone = bool(readable([self.process.sentinel], GONE_S))
+        self._hear()
+        self.exit_code = self.process.exitcode
+        os.close(self.death)
+        self.wire.close()
+        self.process.close()
+
+    def _conclude(self) -> RunResult:
+        if self.result is not None:
+            return msgspec.structs.replace(self.result, payloads=tuple(self.payloads))
+        if self.interrupts >= _MAX_INTERRUPTS:
+            raise KeyboardInterrupt
+        error = self.error
+        if error is None:
+            code = int(self.exit_code)
+            error = SupervisorDied(lifeline.died_by(code), max(0, -code), 0 if self.everybody_gone else 1)
+        if isinstance(error, RunFailed):
+            error.outcomes, error.findings = tuple(self.outcomes), tuple(self.findings)
+            error.incidents = tuple(self.incidents)
+        raise error
+
+
+def readable(fds: list[int], timeout: float) -> list[int]:
+    """Those that have something, or their end, to read."""
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+    return [fd for fd, _ in poller.poll(timeout * 1000)]
+
+
+def pack(plan: RunPlan) -> bytes:
+    """The plan for a process that shares nothing with us.  BadInput names what cannot travel."""
+    try:
+        # recurse: take along the globals that a function of __main__ uses.  Otherwise dill refers to the
+        # dictionary of __main__, and the one over there has only what an import of the script made.
+        return bytes(dill.dumps(plan, recurse=True))
+    except Exception as error:
+        names = ", ".join(role.name for role in plan.roles)
+        raise BadInput(
+            f"the roles ({names}) cannot be sent to another process: {type(error).__name__}: {error}"
+        ) from error
+
+
+def error_of(kind: str, first: str, second: str) -> RunFailed | StartFailed:
+    """The exception that the supervisor's last word means."""
+    if kind == "start":
+        return StartFailed(first, second)
+    if kind == "watchdog":
+        return WatchdogDied(first)
+    return SupervisorFailed(f"the supervisor failed: {first}", second)

@@ -1,0 +1,158 @@
+"""The front's side: one ``Session`` with an arena, and runs in it.
+
+``with Session(workers=4) as s: result = s.run(role)``.  The front only asks and waits: it
+never forks workers and takes no lock.  Guarantees: when ``run`` returns, or raises, every
+process of the run is gone; Ctrl-C and SIGTERM give a partial result with ``interrupted``;
+a time limit counts only time in which the front itself was not stopped.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import BadInput
+from harness.outcome import Progress, RunResult
+from harness.run.faults import Faults
+from harness.run.front import Front
+from harness.run.gate import Gate
+from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate_roles
+from harness.shm.arena import Arena
+
+SPARE_SEATS = 16  # front, audits, threads of roles, what sits down without being asked
+
+
+class Session:
+    """An arena and the rules of its runs; all keyword arguments but ``workers`` hold for every run.
+
+    ``dump_dir``: where dumps of findings go; None: a finding carries its dump as text.
+    ``time_limit_s``: a run is told to end after so long; ``grace_s``: how long it may take over it.
+    ``linger_s``: how long a run goes on after a finding that is no verdict to stop on.
+    ``watch``: False, or a maker with the signature of harness.watch's Watchdog.
+    ``arena``: an existing one (it stays open); else one of ``arena_size`` bytes is made.
+    """
+
+    def __init__(
+        self,
+        workers: int = 4,
+        mode: Mode = "process",
+        seed: int | None = 0,
+        *,
+        dump_dir: str | Path | None = None,
+        time_limit_s: float | None = None,
+        watch: Any = True,
+        noise: Any = "none",
+        faults: Faults | None = None,
+        arena: Arena | None = None,
+        arena_size: int = 1 << 20,
+        seats: int = 0,
+        name: str = "",
+        scenario: str = "",
+        reproduce: str = "",
+        stop_on: Iterable[str] = STOP_ON,
+        linger_s: float | None = 3.0,
+        grace_s: float = 2.0,
+        ready_limit_s: float = 30.0,
+    ) -> None:
+        if workers < 1:
+            raise BadInput(f"workers={workers}: at least 1")
+        if mode not in ("process", "thread"):
+            raise BadInput(f"mode={mode!r} is neither 'process' nor 'thread'")
+        if unknown := set(stop_on) - STOP_ON - {"order_violation"}:
+            raise BadInput(f"stop_on names {min(unknown)!r}, which is no verdict")
+        self.workers, self.mode, self.time_limit_s = workers, mode, time_limit_s
+        self.seed = secrets.randbits(48) if seed is None else seed
+        self._own = arena is None
+        self._made = (name or f"run-{os.getpid()}", arena_size, seats or max(128, 2 * workers + SPARE_SEATS))
+        self._arena = arena
+        self._runs = 0
+        self.options: dict[str, Any] = {
+            "mode": mode, "seed": self.seed, "noise": noise, "faults": faults, "watch": watch,
+            "scenario": scenario, "reproduce": reproduce, "stop_on": frozenset(stop_on),
+            "linger_s": linger_s, "grace_s": grace_s, "ready_limit_s": ready_limit_s,
+            "dump_dir": str(Path(dump_dir).absolute()) if dump_dir else "",
+        }  # fmt: skip
+
+    @property
+    def arena(self) -> Arena:
+        """The arena, made at the first use."""
+        if self._arena is None:
+            name, size, seats = self._made
+            self._arena = Arena.create(name, size=size, seats=seats)
+        return self._arena
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give an arena of our own back."""
+        if self._own and self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+    def run(
+        self,
+        role: Callable[..., Any],
+        *args: Any,
+        epochs: int | None = 1,
+        audit: Callable[..., Any] | None = None,
+        audit_in: AuditIn = "child",
+        services: Iterable[RoleSpec] = (),
+        on_progress: Callable[[Progress], None] | None = None,
+        name: str = "worker",
+        time_limit_s: float | None = None,
+    ) -> RunResult:
+        """``workers`` times ``role(context, *args)``; see ``run_roles``."""
+        specs = [RoleSpec(name, role, args, self.workers), *services]
+        return self.run_roles(
+            specs,
+            epochs=epochs,
+            audit=audit,
+            audit_in=audit_in,
+            on_progress=on_progress,
+            time_limit_s=time_limit_s,
+        )
+
+    def run_roles(
+        self,
+        roles: Iterable[RoleSpec],
+        *,
+        epochs: int | None = 1,
+        audit: Callable[..., Any] | None = None,
+        audit_in: AuditIn = "child",
+        on_progress: Callable[[Progress], None] | None = None,
+        time_limit_s: float | None = None,
+    ) -> RunResult:
+        """Run these roles: ``epochs`` times (None: until something ends the run), each with an audit.
+
+        ``audit(context)`` is called when everybody is parked, in a process made for it or in the
+        first ``worker``; what it returns is kept, what it raises is a finding.  ``on_progress`` is called
+        about five times a second.  Errors: BadInput, WorkerFailed (somebody never got ready),
+        SupervisorDied, WatchdogDied, SupervisorFailed; all else is in the result.
+        """
+        specs = tuple(roles)
+        validate_roles(specs)
+        count = sum(spec.count for spec in specs)
+        if epochs is not None and epochs < 1:
+            raise BadInput(f"epochs={epochs}: at least 1, or None for no end")
+        if count + 2 > self.arena.header.seat_count:
+            raise BadInput(f"{count} workers do not fit into {self.arena.header.seat_count} seats")
+        plan = RunPlan(self.arena, specs, epochs=epochs, audit=audit, audit_in=audit_in, **self._options())
+        self._runs += 1
+        limit = self.time_limit_s if time_limit_s is None else time_limit_s
+        # The gate is opened here first, so that an arena without room for it says so to the caller.
+        return Front(plan, Gate(self.arena), limit, on_progress).run()
+
+    def _options(self) -> dict[str, Any]:
+        """Later runs have dumps of their own: a watchdog numbers its findings from 1."""
+        folder = self.options["dump_dir"]
+        if not folder or not self._runs:
+            return self.options
+        return {**self.options, "dump_dir": str(Path(folder) / f"run-{self._runs + 1}")}

@@ -1,0 +1,296 @@
+"""The supervisor: one single-threaded process per run that starts, hears, ends and reaps.
+
+States, each a method of ``Supervisor``::
+
+    start      fork watchdog and workers; wait until all are ready       (StartFailed)
+    epochs     go; workers run; gate; audit; resume ... until the last epoch or ``ending`` is set
+    end        steppers: word, SIGTERM, SIGKILL;  services: stop(), word, SIGTERM, SIGKILL
+    close      open candidates settled; watchdog told; orphans swept; result sent
+
+Who may die when, and what follows:
+
+* front, at any time: end of its pipe, or PDEATHSIG; the supervisor leaves and takes all along.
+* supervisor, at any time: PDEATHSIG ends workers, helpers and watchdog; the front reports SupervisorDied.
+* worker before ready: the run does not begin (StartFailed with the cause).  After: its outcome is kept,
+  the others go on without it (at the gate too), unless it was a finding that ends the run.
+* watchdog: restarted once with an incident; a second time ends the run with WatchdogDied.
+* helper (audit, stop of a service): its death is a finding; nobody else is touched.
+* anybody may be *stopped*: no read blocks on a half message, and all limits count attended time.
+
+The supervisor takes no lock of the arena: audits and stops run in processes of their own,
+because a lock whose holder was killed would wedge the only one who can end the run.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import dill
+
+from harness import _native, probe
+from harness.outcome import RunResult
+from harness.run import handshake, lifeline
+from harness.run.crew import END_OF_RUN, Member
+from harness.run.failures import StartFailed, WatchdogDied
+from harness.run.gate import State
+from harness.run.handshake import PeerGone, Wire
+from harness.run.hearing import FrontGone, Hearing
+from harness.run.helper import Helper
+from harness.run.ledger import CONFIRM_S
+from harness.run.plan import RunPlan
+
+_C = _native.CONSTANTS
+TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
+HANG_GRACE_S = 0.3  # after a finding: who hangs will not come, and who runs comes at once
+QUIET_S = 10.0  # services have so long to rest before an audit
+SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
+
+
+class Supervisor(Hearing):
+    """One run.  ``Hearing`` turns events into state; here is what is done with it."""
+
+    def run(self) -> RunResult:
+        """The whole life."""
+        self.start()
+        self.epochs()
+        self.end()
+        self.close()
+        if self.broken:
+            raise WatchdogDied(self.broken)
+        return self.result()
+
+    # --- start
+
+    def start(self) -> None:
+        """Everybody is there and sits.  StartFailed, WatchdogDied."""
+        self.gate.clear()
+        forget_reports(self.plan.arena)
+        self.mode_before = self.plan.arena.native.mode
+        probe.noise(self.plan.arena, self.plan.noise, self.plan.seed)
+        if self.plan.watch is not False:
+            self.plan.arena.native.mode |= _C["RECORD"] | _C["FREEZE"]
+            self.watcher.start([self.front.fd])
+            self.listen_to_watchdog()
+        foreign = [self.front.fd]
+        if self.watcher.wire is not None:
+            foreign.append(self.watcher.wire.fd)
+        self.crew.start(foreign)
+        self.listen_to_crew()
+        everybody = self.wait_until(self.all_ready, self.plan.ready_limit_s)
+        if not everybody and not self.is_ending():
+            late = next((m.post.name for m in self.crew.members if not m.ready), "watchdog")
+            raise StartFailed(late, f"it said nothing for {self.plan.ready_limit_s:g} s")
+
+    def all_ready(self) -> bool:
+        """Every worker and the watchdog; a worker that is over already will never be."""
+        for member in self.crew.members:
+            if member.over and not member.ready and not self.is_ending():
+                raise StartFailed(member.post.name, cause_of(member))
+        watched = self.plan.watch is False or self.watcher.ready
+        return self.is_ending() or (watched and all(m.ready for m in self.crew.members))
+
+    # --- epochs
+
+    def epochs(self) -> None:
+        """Let them go and gather them at the gate, again and again."""
+        if self.is_ending():
+            return
+        self.begun = self.clock.now()
+        self.gate.gate.go_ns = self.plan.arena.native.now()
+        self.gate.gate.state = State.RUNNING
+        self.injecting = True
+        self.crew.tell(self.crew.members, handshake.GO)
+        while not self.is_ending():
+            self.wait_until(lambda: self.is_ending() or all(m.parked for m in self.crew.steppers()))
+            if self.is_ending() or not self.crew.steppers():
+                return
+            if self.services_rest():
+                self.audit()
+            if self.is_ending():
+                return
+            self.epoch += 1
+            self.gate.gate.epoch = self.epoch
+            if self.plan.epochs is not None and self.epoch >= self.plan.epochs:
+                return
+            self.resume()
+
+    def resume(self) -> None:
+        """Open the gate."""
+        self.gate.gate.state = State.RUNNING
+        for member in self.crew.members:
+            if member.parked:
+                member.parked = False
+                member.wire.post((handshake.RESUME, self.epoch))
+
+    def services_rest(self) -> bool:
+        """Wait until two looks see every service at rest.  False: one would not, or the run ends."""
+        looks: list[list[tuple[int, int] | None]] = []
+
+        def look() -> bool:
+            now = [self.gate.quiet(m.post.number) for m in self.crew.services()]
+            same = bool(looks) and looks[-1] == now and None not in now
+            looks[:] = [now]
+            return same or not now or self.is_ending()
+
+        rested = self.wait_until(look, QUIET_S, every_s=0.002)
+        if not rested:
+            self.ledger.incident(
+                f"epoch {self.epoch + 1} has no audit: a service did not rest for {QUIET_S:g} s"
+            )
+        return rested and not self.is_ending()
+
+    def audit(self) -> None:
+        """Look at everything while nobody moves."""
+        if self.plan.audit is None:
+            return
+        self.gate.gate.state = State.AUDIT
+        chosen = next((m for m in self.crew.steppers() if m.parked), None)
+        if self.plan.audit_in == "worker" and chosen is not None:
+            self.audited = None
+            chosen.wire.post((handshake.AUDIT,))
+            self.wait_until(lambda: self.audited is not None or chosen.over or self.is_ending())
+            said = self.audited
+        else:
+            said = self.help("audit", self.plan.audit, wants_context=True)
+        if said is not None and said[0] == "value":
+            self.audits.append(dill.loads(said[1]))
+
+    def help(self, role: str, function: Any, wants_context: bool, limit_s: float | None = None) -> Any:
+        """Run something in a process of its own; its (word, value), or None when it came to nothing."""
+        helper = Helper(self, role, function, wants_context)
+        helper.start()
+        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), limit_s)
+        helper.end()
+        return helper.said
+
+    # --- end
+
+    def end(self) -> None:
+        """Steppers first: services work for them."""
+        self.injecting = False
+        self.shoot(self.injector.end())
+        self.gate.gate.state = State.ENDING
+        hurried = self.ending in ("finding", "broken")
+        grace = min(HANG_GRACE_S, self.plan.grace_s) if hurried else self.plan.grace_s
+        if self.is_ending():
+            self.gate.gate.stop = 1
+        self.crew.tell(self.crew.steppers(), handshake.FINISH)
+        self.end_members(self.crew.steppers, grace)
+        self.gate.gate.stop = 1
+        self.stop_services(grace)
+        self.end_members(self.crew.services, grace)
+        self.duration_s = self.clock.now() - self.begun if self.begun else 0.0
+
+    def stop_services(self, grace: float) -> None:
+        """Their own way to end, unless locks may be lost in the hands of the dead."""
+        self.crew.tell(self.crew.services(), handshake.FINISH)
+        for spec in self.plan.roles:
+            if spec.stop and any(m.post.spec is spec for m in self.crew.services()):
+                self.help(f"stop {spec.name}"[:24], spec.stop, wants_context=False, limit_s=grace)
+
+    def end_members(self, who: Callable[[], list[Member]], grace: float) -> None:
+        """By word, by SIGTERM, by SIGKILL; each has its time."""
+        if not self.is_ending() and who == self.crew.steppers:
+            # Without a reason to hurry, what a role does after its last epoch is simply work.
+            self.wait_until(lambda: not who() or self.is_ending())
+            self.gate.gate.stop = 1
+        self.wait_until(lambda: not who(), grace)
+        for number, limit in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, None)):
+            if who():
+                self.listening = False  # what is seen from here on is our own doing
+                self.crew.end(who(), number, self.reason())
+                self.wait_until(lambda: not who(), limit)
+
+    def reason(self) -> str:
+        """Why we kill, in the outcome's words."""
+        why = {"finding": "a finding ended the run", "interrupt": "interrupt", "broken": END_OF_RUN}
+        return why.get(self.ending) or f"did not end within {self.plan.grace_s:g} s of the word"
+
+    # --- close
+
+    def close(self) -> None:
+        """Nothing is left: no candidate, no process."""
+        self.wait_until(lambda: not self.ledger.candidates or self.broken or not self.listening, SETTLE_S)
+        self.ledger.settle(self.now(), at_once=True)
+        self.tell_front()
+        self.end_everything()
+        self.plan.arena.native.mode = self.mode_before
+
+    def end_everything(self, grace: float = TERM_S) -> None:
+        """Reap what is ours, kill and reap what they left behind."""
+        self.closing = True
+        self.watcher.stop()
+        if self.watcher.body is not None:
+            self.watcher.body.process.join(grace)  # it may be writing a dump
+        for body in self.crew.bodies:
+            body.kill(signal.SIGKILL, END_OF_RUN)
+            body.process.join()
+        if left := lifeline.sweep():
+            self.ledger.incident(f"{len(left)} processes that workers had started were still there: ended")
+
+    def result(self) -> RunResult:
+        """What the front gets; payloads and audits travel by themselves."""
+        outcomes = tuple(m.outcome for m in self.crew.members if m.outcome is not None)
+        return RunResult(
+            outcomes=outcomes,
+            findings=tuple(self.ledger.findings),
+            incidents=tuple(self.ledger.incidents),
+            audits=tuple(self.audits),
+            epochs=self.epoch,
+            steps=sum(outcome.steps for outcome in outcomes),
+            duration_s=round(self.duration_s, 6),
+            ended_by=self.ending or "done",
+            seed=self.plan.seed,
+            mode=self.plan.mode,
+        )
+
+
+def cause_of(member: Member) -> str:
+    """Why a worker never got ready."""
+    if member.said and member.said[1] == "failed":
+        error, text = member.said[2][:2]
+        return f"{error}: {text}"
+    code = member.body.process.exitcode if member.body else None
+    return lifeline.died_by(code) if code is not None else "it left without a word"
+
+
+def forget_reports(arena: Any) -> None:
+    """Reports of an earlier run in this arena are no news.  Nobody works in it now."""
+    arena.header.report_count = 0
+
+
+def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -> None:
+    """The supervisor's process.  ``packed``: the plan itself after a fork, dill's bytes after a spawn."""
+    lifeline.die_with_parent(parent)
+    if front_fd >= 0:
+        os.close(front_fd)  # the front's end of our pipe came with the fork
+    lifeline.adopt_orphans()
+    wire = Wire(connection)
+    supervisor: Supervisor | None = None
+    last: tuple[Any, ...]
+    try:
+        plan = dill.loads(packed) if isinstance(packed, bytes) else packed
+        supervisor = Supervisor(plan, wire)
+        lifeline.listen(lifeline.ignore, supervisor.interrupt)
+        last = (handshake.RESULT, dill.dumps(supervisor.run()))
+    except FrontGone:  # nobody to tell
+        if supervisor is not None:
+            supervisor.end_everything(grace=0.0)
+        os._exit(1)
+    except StartFailed as error:
+        last = (handshake.ERROR, "start", error.worker, error.cause)
+    except WatchdogDied as error:
+        last = (handshake.ERROR, "watchdog", str(error), "")
+    except BaseException as error:  # noqa: BLE001 - raised again in the front
+        last = (handshake.ERROR, "supervisor", f"{type(error).__name__}: {error}", traceback.format_exc())
+    if supervisor is not None:
+        try:
+            supervisor.end_everything()
+        except Exception:  # noqa: BLE001 - the first error is the one to report
+            traceback.print_exc(file=sys.stderr)
+    with suppress(PeerGone):
+        wire.send(last)

@@ -1,0 +1,43 @@
+"""Roles that several tests use; in a module of their own, so that a spawned supervisor can import them."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.run import WorkerContext
+from harness.run.gate import Gate
+
+
+def turn_until_told(context: WorkerContext) -> None:
+    while not context.should_stop():
+        with context.step("turn"):
+            pass
+
+
+def die(context: WorkerContext, number: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), number)
+
+
+def spin_until(condition: Callable[[], Any]) -> None:
+    """Without a limit: the session has one, and who hangs here is reported as hung."""
+    while not condition():
+        os.sched_yield()
+
+
+def cross(context: WorkerContext) -> None:
+    """Two workers take two locks in opposite order, each when the other surely has its first."""
+    first, second = (context.arena.mutex(name) for name in ("ab" if context.index == 0 else "ba"))
+    with context.step("cross"), first:
+        spin_until(second.locked)
+        with second:
+            pass
+
+
+def rows(context: WorkerContext) -> list[Any]:
+    return Gate(context.arena).rows
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
