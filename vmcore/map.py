@@ -74,7 +74,7 @@ def vm_map_deallocate(vm: Vm, share: VmMap) -> None:
     Source: Mach vm/vm_map.c, vm_map_deallocate.
     Enter:  nothing locked.
     Exit:   same.
-    Takes:  map ref, sharing map, pool, object.
+    Takes:  map ref, map hint, sharing map, pool.
     Sleeps: yes (the sharing map's lock).
     """
     share.ref_lock.acquire()

@@ -24,7 +24,7 @@ from vmcore.structs import Mapping, Pmap, VmPage
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
-BUCKETS = 256
+BUCKETS: int = Pmap.buckets.size // 4
 PV_LOCKS = 64  # a lock per group of frames; no thread ever needs two of them
 
 

@@ -32,7 +32,9 @@ def describe(error: BaseException, arena: "Arena", report: bool = False) -> tupl
     text = str(error) or type(error).__name__
     if report and not (isinstance(error, LockError) and reported(arena, verdict)):
         where = os.path.basename(place(error))
-        arena.native.report(_KINDS.get(verdict, _PANIC), f"{type(error).__name__}: {text[:120]} ({where})"[:180])
+        arena.native.report(
+            _KINDS.get(verdict, _PANIC), f"{type(error).__name__}: {text[:120]} ({where})"[:180]
+        )
     trace = "".join(traceback.format_exception(error))
     return type(error).__name__, text, trace[-_MOST_TEXT:], verdict, place(error)
 

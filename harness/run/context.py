@@ -65,6 +65,7 @@ class WorkerContext:
         self._finished = False
         self._service = post.spec.service
         self.audit: Callable[[WorkerContext], Any] | None = None
+        self.watched = False
 
     def __repr__(self) -> str:
         return f"<WorkerContext {self.name} seat {self.seat} epoch {self.epoch}>"
@@ -121,4 +122,4 @@ class WorkerContext:
         try:
             return "value", dill.dumps(self.audit(self))
         except Exception as error:  # noqa: BLE001 - whatever an audit raises is a finding
-            return "failed", describe(error, self.arena)
+            return "failed", describe(error, self.arena, report=self.watched)

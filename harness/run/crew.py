@@ -8,7 +8,6 @@ open in another.
 
 import os
 import signal
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +97,6 @@ class Crew:
     def spawn(self, target: Any, args: tuple[Any, ...], name: str) -> Body:
         """Fork one process."""
         process = self.context.Process(target=target, args=args, name=name)
-        sys.stdout.flush()
         with lifeline.deaf():
             process.start()
         body = Body(process, lifeline.death_fd(process))

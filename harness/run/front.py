@@ -43,7 +43,8 @@ class Front:
     ) -> None:
         self.plan, self.gate, self.on_progress = plan, gate, on_progress
         self.clock = Attended()
-        self.limit = Deadline(time_limit_s, self.clock)
+        self.time_limit_s = time_limit_s
+        self.limit = Deadline(None, self.clock)  # a limit is one on the work, not on the start
         self.interrupts = 0
         self.stopping = ""
         self.result: RunResult | None = None
@@ -116,7 +117,9 @@ class Front:
         """Until the supervisor has said its last word or is gone."""
         over = False
         while self.result is None and self.error is None and not over:
-            ready = readable([self.wire.fd, self.death], TICK_S)
+            ready = readable(
+                [self.wire.fd, self.death], TICK_S if self.stopping else min(TICK_S, self.limit.left())
+            )
             over = self.death in ready
             self._hear()
             self._look()
@@ -124,7 +127,9 @@ class Front:
     def _hear(self) -> None:
         for message in self.wire.receive():
             word, *rest = message
-            if word == handshake.PAYLOAD:
+            if word == handshake.STARTED:
+                self.limit = Deadline(self.time_limit_s, self.clock)
+            elif word == handshake.PAYLOAD:
                 self.payloads.append(Payload(worker=rest[0], value=dill.loads(rest[1])))
             elif word == handshake.OUTCOME:
                 self.outcomes.append(rest[0])

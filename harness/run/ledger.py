@@ -81,6 +81,9 @@ class Ledger:
         """A worker failed.  Without a watchdog nobody else will say it."""
         if any(f.verdict == candidate.verdict and candidate.seat in f.seats for f in self.findings):
             return
+        if candidate.verdict == "orphaned_lock" and (why := self._left_behind()):
+            self.incident(f"orphaned_lock not counted, {why}: {candidate.summary}")
+            return
         self.candidates.append(candidate)
         if not watched:
             self.settle(candidate.at, at_once=True)
@@ -119,7 +122,17 @@ class Ledger:
         """Verdicts of hangs that name a seat."""
         return [f.verdict for f in self.findings if f.verdict in _HANGS and seat in f.seats]
 
+    def _left_behind(self) -> str:
+        """A worker that failed left its locks behind: the failure is the finding, not the locks.
+
+        After a kill an orphaned lock is news all the same: it says what the dead one held.
+        """
+        causes = [f for f in self.findings if f.verdict in self.stop_on - {"crash", "orphaned_lock"}]
+        return f"a worker that failed in finding {causes[0].id} left it behind" if causes else ""
+
     def _excuse(self, found: Finding, now: float) -> str:
+        if found.verdict == "orphaned_lock" and (why := self._left_behind()):
+            return why
         for seat in found.seats:
             how, until = self.injured.get(seat, ("", 0.0))
             if how == "stopped" and found.verdict == "frozen" and now < until + AFTERMATH_S:

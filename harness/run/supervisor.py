@@ -42,6 +42,7 @@ from harness.run.hearing import FrontGone, Hearing
 from harness.run.helper import Helper
 from harness.run.ledger import CONFIRM_S
 from harness.run.plan import RunPlan
+from harness.shm import native
 
 _C = _native.CONSTANTS
 TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
@@ -67,6 +68,8 @@ class Supervisor(Hearing):
 
     def start(self) -> None:
         """Everybody is there and sits.  StartFailed, WatchdogDied."""
+        # A seat says "this thread may take part"; we never do, and a watcher should not wait for us.
+        self.plan.arena.native.leave()
         self.gate.clear()
         forget_reports(self.plan.arena)
         self.mode_before = self.plan.arena.native.mode
@@ -88,7 +91,7 @@ class Supervisor(Hearing):
     def all_ready(self) -> bool:
         """Every worker and the watchdog; a worker that is over already will never be."""
         for member in self.crew.members:
-            if member.over and not member.ready and not self.is_ending():
+            if member.over and not member.ready and self.ending in ("", "finding"):
                 raise StartFailed(member.post.name, cause_of(member))
         watched = self.plan.watch is False or self.watcher.ready
         return self.is_ending() or (watched and all(m.ready for m in self.crew.members))
@@ -103,13 +106,14 @@ class Supervisor(Hearing):
         self.gate.gate.go_ns = self.plan.arena.native.now()
         self.gate.gate.state = State.RUNNING
         self.injecting = True
+        self.front.post((handshake.STARTED,))
         self.crew.tell(self.crew.members, handshake.GO)
         while not self.is_ending():
             self.wait_until(lambda: self.is_ending() or all(m.parked for m in self.crew.steppers()))
             if self.is_ending() or not self.crew.steppers():
                 return
-            if self.services_rest():
-                self.audit()
+            if self.plan.audit is not None and self.services_rest():
+                self.audit(self.plan.audit)
             if self.is_ending():
                 return
             self.epoch += 1
@@ -143,10 +147,8 @@ class Supervisor(Hearing):
             )
         return rested and not self.is_ending()
 
-    def audit(self) -> None:
+    def audit(self, function: Callable[..., Any]) -> None:
         """Look at everything while nobody moves."""
-        if self.plan.audit is None:
-            return
         self.gate.gate.state = State.AUDIT
         chosen = next((m for m in self.crew.steppers() if m.parked), None)
         if self.plan.audit_in == "worker" and chosen is not None:
@@ -155,7 +157,7 @@ class Supervisor(Hearing):
             self.wait_until(lambda: self.audited is not None or chosen.over or self.is_ending())
             said = self.audited
         else:
-            said = self.help("audit", self.plan.audit, wants_context=True)
+            said = self.help("audit", function, wants_context=True)
         if said is not None and said[0] == "value":
             self.audits.append(dill.loads(said[1]))
 
@@ -213,12 +215,26 @@ class Supervisor(Hearing):
     # --- close
 
     def close(self) -> None:
-        """Nothing is left: no candidate, no process."""
-        self.wait_until(lambda: not self.ledger.candidates or self.broken or not self.listening, SETTLE_S)
+        """Nothing is left: no report unread, no candidate, no process."""
+        # A short run may be over before the watchdog's next look.
+        self.wait_until(lambda: not (self.watched() and self.unread_report()), SETTLE_S, every_s=0.002)
+        self.wait_until(lambda: not (self.watched() and self.ledger.candidates), SETTLE_S)
         self.ledger.settle(self.now(), at_once=True)
         self.tell_front()
         self.end_everything()
-        self.plan.arena.native.mode = self.mode_before
+
+    def watched(self) -> bool:
+        """There is a watchdog whose word counts."""
+        return self.plan.watch is not False and self.listening and not self.broken
+
+    def unread_report(self) -> bool:
+        """Is there a report that the watchdog has not acknowledged?"""
+        header, size = self.plan.arena.header, _native.LAYOUT["hd_report"][0]
+        for i in range(min(int(header.report_count), _C["REPORTS"])):
+            row = native.Report.from_buffer(self.plan.arena.mapping, header.reports + i * size)
+            if row.state == 2 and not row.acked:
+                return True
+        return False
 
     def end_everything(self, grace: float = TERM_S) -> None:
         """Reap what is ours, kill and reap what they left behind."""
@@ -229,6 +245,7 @@ class Supervisor(Hearing):
         for body in self.crew.bodies:
             body.kill(signal.SIGKILL, END_OF_RUN)
             body.process.join()
+        self.plan.arena.native.mode = self.mode_before
         if left := lifeline.sweep():
             self.ledger.incident(f"{len(left)} processes that workers had started were still there: ended")
 

@@ -77,6 +77,7 @@ class Worker:
         self.plan, self.post, self.wire = launch.plan, post, wire
         self.arena = launch.plan.arena
         self.gate = Gate(self.arena)
+        self.ready = False
 
     def serve(self, stopper: Stopper | None = None) -> None:
         """The whole life; the outcome is sent whatever happens.  Only PeerGone is silent."""
@@ -91,7 +92,9 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - the outcome is the answer, also of sys.exit
             if stopper:
                 stopper.done = True
-            word = ("failed", describe(error, self.arena, report=self.plan.watch is not False))
+            # Before it is ready it is no part of the run: the supervisor says what that means.
+            told = self.ready and self.plan.watch is not False
+            word = ("failed", describe(error, self.arena, report=told))
         if stopper:
             stopper.done = True
         steps = self._leave()
@@ -103,7 +106,7 @@ class Worker:
     def _work(self) -> None:
         post, row = self.post, self.gate.rows[self.post.number]
         context = WorkerContext(self.arena, self.gate, post, self.wire, self.plan.seed)
-        context.audit = self.plan.audit
+        context.audit, context.watched = self.plan.audit, self.plan.watch is not False
         context.seat = self.arena.native.sit(post.name)
         row.pid, row.service, row.seat = os.getpid(), int(post.spec.service), context.seat
         row.state = Row.RUNNING
@@ -112,12 +115,13 @@ class Worker:
         if post.spec.prepare:
             context.prepared = post.spec.prepare(context)
         self.wire.send((handshake.READY, context.seat, threading.get_native_id()))
+        self.ready = True
         # Parked, not running: nobody should wonder why it completes no step.
         self.arena.native.set_activity(_C["PARKED"])
         word = self.wire.wait()[0]
         self.arena.native.set_activity(_C["RUNNING"])
         if word != handshake.GO:
-            return
+            raise WorkerStopped
         while True:
             post.spec.function(context, *post.spec.args)
             if not context.next_epoch():

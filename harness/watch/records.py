@@ -37,6 +37,8 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
     guard: int = 0  # offset of the mutex that guards the predicate
     predicate: str = ""  # e.g. "word at 81920 == 0"
     address: int = 0  # of the predicate's word
+    op: str = ""  # of the predicate
+    wanted: int = 0  # the value that it is compared with
     value: int = 0  # its present value
     holds: bool | None = None  # is the predicate true now?
     unwoken: bool = False  # no wakeup came since the sleeper looked

@@ -156,6 +156,8 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
             facts |= {
                 "predicate": f"{reader.word_name(address)} {_OPS.get(op, '?')} {seat.predicate_value}",
                 "address": address,
+                "op": _OPS.get(op, "?"),
+                "wanted": int(seat.predicate_value),
                 "value": value,
                 "holds": holds(op, value, int(seat.predicate_value)),
             }

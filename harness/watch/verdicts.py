@@ -181,15 +181,24 @@ def _frozen(
     return found
 
 
-def _others_moved(seat: SeatFacts, now: Snapshot, history: History, key: str) -> bool:
-    """Has every thread that could still be about to wake us shown progress since we first looked?"""
+def _nobody_on_the_way(
+    seat: SeatFacts, now: Snapshot, history: History, key: str, age: float, limits: Limits
+) -> bool:
+    """Can none of the others be between making the predicate true and waking us?
+
+    Whoever waits or idles is not; whoever made progress since is past it.  A runnable thread
+    without progress may have been preempted there and gets ``waker_s``; one that sleeps in the
+    kernel outside of all our waits is busy with something else, and gets a quarter of it.
+    """
     first = history.progress.setdefault(key, {other.number: other.progress for other in now.seats})
+    needed = 0.0
     for other in now.seats:
-        if other.number == seat.number or other.dead or other.wait:
+        if other.number == seat.number or other.dead or (other.wait and other.wait.kind != "io"):
             continue
         if other.number in first and other.progress == first[other.number]:
-            return False
-    return True
+            asleep = other.state == "S" and not other.operation
+            needed = max(needed, limits.waker_s / 4 if asleep else limits.waker_s)
+    return age >= needed
 
 
 def _lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
@@ -206,7 +215,7 @@ def _lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> l
     if guard or stopped:  # whoever has the guard may be about to wake it
         history.seen.pop(key, None)
         return []
-    certain = age is not None and (_others_moved(seat, now, history, key) or age >= limits.waker_s)
+    certain = age is not None and _nobody_on_the_way(seat, now, history, key, age, limits)
     woken = f"; last wakeup {wait.last_wake_s:.1f} s ago at {wait.last_wake_site}" if wait.last_waker else ""
     return [
         Suspicion(

@@ -8,7 +8,7 @@ for all of them, so a cycle through any one is a deadlock.
 from collections import defaultdict
 
 from harness.locks.waitgraph import Edge
-from harness.watch.records import SeatFacts, Snapshot
+from harness.watch.records import SeatFacts, Snapshot, WaitFact
 
 WAITING = ("mutex", "read", "write", "upgrade", "sleep", "join", "parked")
 
@@ -53,6 +53,11 @@ def _rw(seat: SeatFacts, snapshot: Snapshot, holders: list[tuple[int, str]]) -> 
     return [Edge(seat.number, number, True, seat.wait.lock) for number in hard]
 
 
+def _may_keep_its_own(wait: WaitFact) -> bool:
+    """A count awaited at some value above zero leaves room for the sleeper's own share."""
+    return wait.wanted > 0 and wait.op in ("==", "<=", "<")
+
+
 def edges(snapshot: Snapshot) -> list[Edge]:
     """Every edge of the moment."""
     holders, claimers = _holders(snapshot), _claimers(snapshot)
@@ -68,7 +73,11 @@ def edges(snapshot: Snapshot) -> list[Edge]:
         elif wait.kind in ("read", "write", "upgrade"):
             found += _rw(seat, snapshot, holders.get(wait.offset, []))
         elif wait.kind == "sleep" and wait.holds is False:
-            found += [Edge(seat.number, other, True, wait.lock) for other in claimers.get(wait.address, [])]
+            found += [
+                Edge(seat.number, other, True, wait.lock)
+                for other in claimers.get(wait.address, [])
+                if other != seat.number or not _may_keep_its_own(wait)
+            ]
         elif wait.kind == "join":
             found.append(Edge(seat.number, wait.offset, True, wait.lock))
     return found

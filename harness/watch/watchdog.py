@@ -72,7 +72,8 @@ class Watchdog:
         self._pulse: dict[int, int] = {}
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Scan until told to stop."""
+        """Scan until told to stop.  For a process of its own: it gives its seat in the arena back."""
+        self.arena.native.leave()
         while not stop():
             self.scan()
             time.sleep(self.period_s)

@@ -3,6 +3,7 @@
 Shared by all of tests/vmcore; worlds made of maps and chains are in builders_objects.py.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -40,6 +41,7 @@ from vmcore.vm import Vm, arena_size, boot
 from vmcore.vm_wait import VM_WAIT, stop_services
 
 LIMIT_S = 60.0
+PR_SET_PDEATHSIG = 1
 SMALL = {
     "pages": 128, "objects": 256, "entries": 512, "maps": 64, "sharing_maps": 64, "pmaps": 64,
     "mappings": 2048, "vmspaces": 64, "pagers": 128, "swap_blocks": 512, "swap_pages": 2048, "vnodes": 8,
@@ -310,6 +312,8 @@ class Team:
             os.close(writer)
             self.members[name] = (pid, reader)
             return
+        # If the test run is killed nobody stops us: end with our parent.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         said = b"fine"
         try:
             self.vm.arena.native.sit(name)

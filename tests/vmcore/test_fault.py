@@ -31,6 +31,7 @@ from vmcore.constants import (
     VM_PROT_WRITE,
 )
 from vmcore.fault import vm_fault
+from vmcore.map_user import vm_allocate
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.page_queues import page_dequeue
 from vmcore.page_wait import RELEASE_PAGE, page_busy
@@ -127,6 +128,25 @@ def test_a_failing_pager_is_an_error_for_the_reader_and_nothing_is_left_busy(vm,
     assert caught.value.code == KERN_PROTECTION_FAILURE
     assert audit(vm) == []
     assert contents(vm, space, 2) == [1, 2]
+    vmspace_exit(vm, space)
+    assert all_gone(vm) == []
+
+
+def test_a_range_that_is_replaced_while_its_page_is_read_in_shows_the_new_memory(vm_of):
+    vm = vm_of(contracts=False)  # the hook takes locks in the middle of a read
+    space = space_of(vm, 1)
+    write(vm, space, 0, 1)
+    swap_out(vm, top(vm, space))
+
+    def replace(*_):
+        vm.io.hook = None
+        vm_allocate(vm, space_map(vm, space), vm.page_size, va(vm, 0))
+
+    vm.io.hook = replace
+
+    assert read(vm, space, 0) == 0
+    assert vm.me.stats.fault_restarts == 1
+    assert audit(vm) == []
     vmspace_exit(vm, space)
     assert all_gone(vm) == []
 

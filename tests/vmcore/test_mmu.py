@@ -91,7 +91,7 @@ def test_nobody_can_unmap_a_page_in_the_middle_of_an_access(vm, page):
         pmap_page_protect(vm, page, VM_PROT_NONE)
         seen.append((bytes(vm.frame(page.slot)), pmap_is_modified(vm, page)))
 
-    thread = threading.Thread(target=unmap)
+    thread = threading.Thread(target=unmap, daemon=True)
     thread.start()
 
     def slow_store(frame):

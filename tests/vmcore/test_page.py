@@ -74,6 +74,18 @@ def test_a_freed_page_is_found_no_more_and_goes_to_the_tail_of_the_free_list(vm)
     assert vm.objects(page.object) is obj  # never cleared: somebody may still hold it by name
 
 
+def test_freeing_a_page_that_is_still_ours_gives_up_the_claim(vm):
+    obj = new_object(vm, 1)
+
+    with locked(obj):
+        page = alloc(vm, obj, 0)
+        with locked(vm.page_queue_lock):
+            vm_page_free(vm, page)
+
+    assert claims(vm) == {}
+    assert (page.flags_o, obj.resident_page_count) == (0, 0)
+
+
 def test_a_page_is_not_freed_while_somebody_sleeps_on_it(vm):
     obj = new_object(vm, 1)
 
@@ -163,7 +175,7 @@ def test_waiters_of_a_busy_page_sleep_until_its_owner_gives_it_up(vm):
         thread_block(vm, page, intent)
         woken.append(page.flags_o & PG_BUSY)
 
-    waiters = [threading.Thread(target=wait) for _ in range(3)]
+    waiters = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
     for thread in waiters:
         thread.start()
     ready.wait(30)  # all three have said that they wait

@@ -147,7 +147,7 @@ def test_who_meets_a_dying_pager_waits_without_the_vnode_lock_and_starts_over(fi
         return result
 
     monkeypatch.setattr(vmcore.vnode, "vm_object_lookup", ask)
-    thread = threading.Thread(target=lambda: found.append(object_of(vm, vnode)))
+    thread = threading.Thread(target=lambda: found.append(object_of(vm, vnode)), daemon=True)
     thread.start()
     assert asked.wait(30)  # it has found nothing, and holds the vnode lock until it sleeps
 

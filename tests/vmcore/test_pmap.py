@@ -106,6 +106,7 @@ def test_page_protect_reaches_every_pmap(vm, pages):
         pmap_enter(vm, pmap, 0x100000, pages[1], VM_PROT_DEFAULT, False)
 
     pmap_page_protect(vm, pages[0], VM_PROT_READ)
+    pmap_page_protect(vm, pages[0], VM_PROT_DEFAULT)  # never raises any rights
     assert all(mapped(vm, pmap)[i * vm.page_size][1] == VM_PROT_READ for i, pmap in enumerate(pmaps))
     pmap_page_protect(vm, pages[0], VM_PROT_NONE)
 
@@ -272,7 +273,7 @@ def test_two_threads_that_unmap_and_enter_the_same_address_lose_no_mapping(vm_of
         except BaseException as error:  # noqa: BLE001 - the main thread judges
             failed.append(error)
 
-    threads = [threading.Thread(target=churn, args=(n,)) for n in range(3)]
+    threads = [threading.Thread(target=churn, args=(n,), daemon=True) for n in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

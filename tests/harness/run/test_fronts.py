@@ -91,7 +91,7 @@ def ending(program, pids) -> bool:
     from harness.shm import Arena
 
     with Arena.attach(pid=program.process.pid) as arena:
-        return Gate(arena).gate.state == State.ENDING
+        return bool(Gate(arena).gate.state == State.ENDING)
 
 
 def test_sigterm_to_the_supervisor_ends_the_run_in_order(front):

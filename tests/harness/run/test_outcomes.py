@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,12 @@ from harness.outcome import Crashed, Failed, Hung, Killed, Passed
 from harness.run import RoleSpec, Session
 from tests.harness.run.roles import cross, die, spin_until, turn_until_told
 
-ON = dict(stop_on=(), linger_s=None)  # findings are kept and the run goes on
+ON: Any = {"stop_on": (), "linger_s": None}  # findings are kept and the run goes on
+
+
+def the(result, worker) -> Any:
+    """Its outcome, of whatever kind the test goes on to say."""
+    return result.of(worker)
 
 
 def outcomes(result):
@@ -31,7 +37,7 @@ def test_one_passes_one_raises_and_all_are_kept(mode):
         result = session.run(role)
 
     assert outcomes(result) == [Passed, Failed, Passed]
-    failed = result.of("worker#1")
+    failed = the(result, "worker#1")
     assert (failed.error, failed.text, failed.verdict) == ("ValueError", "one of three", "")
     assert failed.where.endswith(" role")
     assert "raise ValueError" in failed.traceback
@@ -56,7 +62,7 @@ def test_one_passes_one_raises_and_one_is_killed():
 
     assert outcomes(result) == [Passed, Failed, Crashed, Passed]
     assert [outcome.steps for outcome in result.outcomes] == [2, 1, 1, 2]
-    crashed = result.of("worker#2")
+    crashed = the(result, "worker#2")
     assert (crashed.signal, crashed.where) == (signal.SIGKILL, "second")
     assert sorted(f.verdict for f in result.findings) == ["crash", "panic"]
     assert all(outcome.pid and outcome.seat for outcome in result.outcomes)
@@ -66,18 +72,18 @@ def test_one_passes_one_raises_and_one_is_killed():
 
 def test_leaving_without_a_word_is_a_crash_with_its_exit_code():
     with Session(workers=1) as session:
-        result = session.run(lambda context: os._exit(5))
+        result = session.run(lambda _: os._exit(5))
 
     assert outcomes(result) == [Crashed]
-    assert result.of("worker#0").exit_code == 5
+    assert the(result, "worker#0").exit_code == 5
     assert [f.summary for f in result.findings] == ["worker worker#0 died: exit code 5"]
 
 
 def test_sys_exit_in_a_role_is_a_failure():
     with Session(workers=1) as session:
-        result = session.run(lambda context: sys.exit(0))
+        result = session.run(lambda _: sys.exit(0))
 
-    assert result.of("worker#0").error == "SystemExit"
+    assert the(result, "worker#0").error == "SystemExit"
 
 
 def test_a_process_of_threads_dies_as_one():
@@ -96,7 +102,7 @@ def test_a_process_of_threads_dies_as_one():
 
 def test_a_crash_ends_the_run_and_has_a_dump(tmp_path):
     def role(context):
-        spin_until(lambda: context.arena.native.seat())
+        spin_until(context.arena.native.seat)
         if context.index == 1:
             context.arena.mutex("precious").acquire()
             die(context)
@@ -107,7 +113,7 @@ def test_a_crash_ends_the_run_and_has_a_dump(tmp_path):
 
     assert result.ended_by == "finding"
     crash = next(f for f in result.findings if f.verdict == "crash")
-    assert crash.seats == (result.of("worker#1").seat,)
+    assert crash.seats == (the(result, "worker#1").seat,)
     assert json.loads(Path(crash.dump).read_text())["verdict"] == "crash"
     assert outcomes(result)[1] is Crashed
 
@@ -116,13 +122,13 @@ def test_a_crash_ends_the_run_and_has_a_dump(tmp_path):
     ("prepare", "cause"),
     [
         (die, "killed by SIGKILL"),
-        (lambda context: os._exit(9), "exit code 9"),
-        (lambda context: {}["missing"], "KeyError: 'missing'"),
+        (lambda _: os._exit(9), "exit code 9"),
+        (lambda _: os.environ["MISSING"], "KeyError: 'MISSING'"),
     ],
     ids=["killed", "left", "raised"],
 )
 def test_a_worker_that_never_gets_ready_is_an_error_with_its_cause(prepare, cause):
-    reached = []
+    reached: list[object] = []
     roles = [RoleSpec("fine", reached.append), RoleSpec("bad", die, prepare=prepare)]
 
     with Session() as session, pytest.raises(WorkerFailed) as caught:
@@ -169,7 +175,7 @@ def test_an_exception_that_the_watchdog_saw_too_is_one_finding(tmp_path):
 
     assert [f.verdict for f in result.findings] == ["self_deadlock"]
     assert Path(result.findings[0].dump).parent == tmp_path
-    assert result.of("worker#0").verdict == "self_deadlock"
+    assert the(result, "worker#0").verdict == "self_deadlock"
 
 
 def test_without_a_watchdog_an_exception_is_a_finding_all_the_same():
@@ -190,7 +196,7 @@ def test_a_deadlock_ends_the_run_and_names_both():
 
     assert "deadlock" in [f.verdict for f in result.findings]
     assert outcomes(result) == [Hung, Hung]
-    assert {outcome.verdict for outcome in result.outcomes} == {"deadlock"}
+    assert {the(result, f"worker#{i}").verdict for i in range(2)} == {"deadlock"}
     assert all(" cross" in outcome.where for outcome in result.outcomes)
     assert result.ended_by == "finding"
 
@@ -270,17 +276,17 @@ def test_a_service_is_told_by_its_callable_and_is_no_stepper():
         channel = session.arena.channel("calls")
         session.arena.mutex("guard")
         service = RoleSpec("server", serve, service=True, stop=channel.wakeup)
-        result = session.run(lambda context: None, services=[service])
+        result = session.run(lambda _: None, services=[service])
 
     assert outcomes(result) == [Passed, Passed]
-    assert result.of("server#0").service
+    assert the(result, "server#0").service
     assert (result.findings, result.incidents) == ((), ())
 
 
 def test_a_service_without_an_end_is_ended_with_the_run():
     with Session(workers=1, grace_s=0.1) as session:
-        forever = RoleSpec("server", lambda context: spin_until(lambda: False), service=True)
-        result = session.run(lambda context: None, services=[forever])
+        forever = RoleSpec("server", lambda _: spin_until(lambda: False), service=True)
+        result = session.run(lambda _: None, services=[forever])
 
     assert outcomes(result) == [Passed, Killed]
     assert result.ok
@@ -289,7 +295,7 @@ def test_a_service_without_an_end_is_ended_with_the_run():
 def test_an_arena_can_be_used_for_several_runs():
     with Session(workers=2) as session:
         bad = session.run(both_orders)
-        good = session.run(lambda context: None)
+        good = session.run(lambda _: None)
 
     assert [f.verdict for f in bad.findings][:1] == ["order_violation"]
     assert good.ok
@@ -300,8 +306,9 @@ def test_an_arena_can_be_used_for_several_runs():
     "make",
     [
         lambda: Session(workers=0),
-        lambda: Session(mode="fibre"),
+        lambda: Session(mode="fibre"),  # type: ignore[arg-type]
         lambda: Session(stop_on=["nonsense"]),
+        lambda: Session(noise="loud"),
         lambda: RoleSpec("a#b", die),
         lambda: RoleSpec("", die),
         lambda: RoleSpec("none", die, count=0),
@@ -320,4 +327,4 @@ def test_a_role_that_cannot_travel_is_named():
     generator = (n for n in range(3))
 
     with Session(workers=1) as session, pytest.raises(BadInput, match=r"\(worker\) cannot be sent"):
-        session.run(lambda context: next(generator))
+        session.run(lambda _: next(generator))

@@ -1,0 +1,1 @@
+"""bench: what things cost, measured with public names only.  See README.md for what is not claimed."""

@@ -1,0 +1,1 @@
+"""stress.cli: the command line, ``hangdog``."""

@@ -1,0 +1,114 @@
+"""``hangdog run``: one run, looked at while it goes on, and told at the end.
+
+Guarantees: with ``--json`` exactly one object goes to standard output and everything else
+to standard error; the exit code is 1 when something was found, 130 when nothing was found because
+somebody interrupted it.  Refuses values that no run could be made of before anything starts.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from harness.probe import PROFILES
+from stress.cli.needs import require_descriptors, require_folder
+from stress.cli.said import say
+from stress.options import RunOptions, RunReport
+from vmcore.config import OPTIONS, Config
+
+INTERRUPTED = 128 + signal.SIGINT
+DUMP_DIR = "hangdog-dumps"
+Command = Callable[..., Any]
+
+
+def table_options(command: Command) -> Command:
+    """One option per table of the VM, named by the list that a full table's error names too."""
+    for name, option in reversed(OPTIONS.items()):
+        default = Config.__dataclass_fields__[name].default
+        said = (
+            f"Frames of the VM (a trace: {default})."
+            if name == "pages"
+            else f"Size of that table ({default})."
+        )
+        command = click.option(option, name, type=int, metavar="N", help=said)(command)
+    return command
+
+
+@click.command()
+@click.option("--scenario", metavar="NAME", help="What to run: see `hangdog list scenarios`.")
+@click.option(
+    "--trace", metavar="NAME|FILE", help="Replay a shipped trace or a strace log (plain or .gz) instead."
+)
+@click.option("--workers", type=int, default=4, show_default=True, help="Processes (or threads) that play.")
+@click.option("--mode", type=click.Choice(["process", "thread"]), default="process", show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
+@click.option("--defect", metavar="ID", help="Switch on a historical defect: see `hangdog defects`.")
+@click.option(
+    "--seconds", "--time", type=float, help="Stop after so long (a scenario: 20; a trace: at its end)."
+)
+@click.option("--epochs", type=int, help="Stop after so many rounds of run, park and audit.")
+@click.option("--noise", type=click.Choice(list(PROFILES)), help="Delays at the places where they pay.")
+@click.option("--disks", type=int, default=2, show_default=True, help="Disk workers.")
+@click.option("--disk-ms", type=float, help="Mean extra time of a transfer.")
+@click.option(
+    "--touches", type=float, default=1.0, show_default=True, help="Page touches of a trace, as a factor."
+)
+@click.option("--tasks", type=int, help="Only the first so many processes of a trace.")
+@click.option(
+    "--checks/--no-checks",
+    "--contracts/--no-contracts",
+    default=True,
+    show_default=True,
+    help="Check the lock state at every call into the VM.",
+)
+@click.option(
+    "--dump-dir",
+    type=click.Path(path_type=Path),
+    default=DUMP_DIR,
+    show_default=True,
+    metavar="DIR",
+    help="Where dumps of findings go; made when there is one.",
+)
+@click.option(
+    "--arena-file", metavar="PATH", help="Keep the shared memory in a new file, to look at after a crash."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else on standard output."
+)
+@table_options
+def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
+    """Run a scenario, or replay a recorded program, on a VM in shared memory, and watch it.
+
+    Exit code 0: nothing was found; 1: something was, and its dump says who holds what.
+    """
+    tables = {name: given.pop(name) for name in OPTIONS if name != "pages"}
+    chosen = {name: value for name, value in tables.items() if value is not None}
+    options = RunOptions(**given, tables=chosen, dump_dir=str(dump_dir))
+    require_folder(dump_dir)
+    require_descriptors(options.workers + options.disks)
+    report = watched(options, as_json)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    if report.ended_by == "interrupt":
+        say(f"interrupted after {report.duration_s:.1f} s", report.reproduce or options.command())
+        return report.exit_code or INTERRUPTED
+    return report.exit_code
+
+
+def watched(options: RunOptions, as_json: bool) -> RunReport:
+    """Run it with a display on the stream that is not for the result, and tell what came of it."""
+    # Imported here: `hangdog run --help`, and every wrong option, need no VM.
+    from stress.cli.display import Display
+    from stress.cli.summary import tell
+    from stress.runner import run as run_it
+
+    stream = sys.stderr if as_json else sys.stdout
+    with Display(stream, options) as display:
+        report = run_it(options, on_progress=display.update)
+    for line in tell(report):
+        click.echo(line, file=stream)
+    return report

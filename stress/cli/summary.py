@@ -1,0 +1,108 @@
+"""The end of a run, in words that a stranger understands."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.watch import dump as dumps
+from harness.watch.render_text import render
+from stress.options import FindingReport, RunReport
+
+WIDTH = 110
+ENDED = {
+    "done": "to its end",
+    "finding": "until something was found",
+    "time limit": "until its time was up",
+    "interrupt": "until it was interrupted",
+}
+Counters = Mapping[str, int]
+
+
+def tell(report: RunReport) -> Iterator[str]:
+    """Lines: the first finding's dump, then what ran, what it did, what was checked, what was found."""
+    for finding in report.findings[:1]:
+        yield from ("", explained(finding))
+    yield ""
+    yield from labelled("ran", ran(report))
+    yield from labelled("did", did(report))
+    yield from labelled("checked", checked(report))
+    for incident in report.incidents:
+        yield from labelled("note", incident)
+    yield from labelled("found", f"{len(report.findings)} findings" if report.findings[1:] else found(report))
+    for finding in report.findings:
+        yield from numbered(finding)
+
+
+def labelled(label: str, text: str) -> Iterator[str]:
+    """A word in front, and the rest wrapped beside it."""
+    indent = " " * 10
+    yield from textwrap.wrap(
+        text, WIDTH, initial_indent=f"{label:<10}", subsequent_indent=indent, break_long_words=False
+    )
+
+
+def ran(report: RunReport) -> str:
+    """What, with whom, how long."""
+    kind = "processes" if report.mode == "process" else "threads"
+    how = ENDED.get(report.ended_by, report.ended_by)
+    return (
+        f"{report.scenario} with {report.workers} worker {kind}, seed {report.seed}, "
+        f"for {report.duration_s:.1f} s, {how}; {report.epochs} {plural(report.epochs, 'epoch')} completed"
+    )
+
+
+def did(report: RunReport) -> str:
+    """What happened inside, as far as it was counted."""
+    count: Counters = report.counters
+    parts = [f"{report.steps:,} steps ({report.steps_per_s:,.0f}/s)"]
+    for name, said in (
+        ("map_forks", "forks of address spaces"),
+        ("v_faults", "page faults"),
+        ("v_cow_faults", "of them copied a page"),
+        ("object_collapses", "shadow objects collapsed"),
+        ("object_bypasses", "bypassed"),
+        ("v_pageouts", "pages written out"),
+        ("v_pageins", "read back in"),
+    ):
+        if count.get(name):
+            parts.append(f"{count[name]:,} {said}")
+    return ", ".join(parts)
+
+
+def checked(report: RunReport) -> str:
+    """What would have been noticed."""
+    reads, audits = report.checks.get("content_reads", 0), report.checks.get("audits", 0)
+    return (
+        f"the contents of {reads:,} pages read; the whole state in {audits:,} {plural(audits, 'audit')}; "
+        "lock order, lock state and who waits for whom all the time"
+    )
+
+
+def found(report: RunReport) -> str:
+    """The last word, when there is at most one finding."""
+    return "1 finding" if report.findings else "nothing"
+
+
+def numbered(finding: FindingReport) -> Iterator[str]:
+    """One finding: the fact, the file, the commands."""
+    yield from labelled(f"  {finding.id}", f"{finding.verdict}: {finding.summary}")
+    if finding.dump:
+        yield f"{'':10}dump: {finding.dump}"
+        yield f"{'':10}try: hangdog show {finding.dump}"
+    yield f"{'':10}try: {finding.reproduce}"
+
+
+def explained(finding: FindingReport) -> str:
+    """The dump of a finding as text; without a file, what is known of it."""
+    if finding.dump:
+        try:
+            return render(dumps.read(Path(finding.dump))).rstrip()
+        except HarnessError as error:  # the run is over; its result matters more than this file
+            return f"{finding.verdict}: {finding.summary}\n({error})"
+    return f"{finding.verdict}: {finding.summary}\n(no dump could be written)"
+
+
+def plural(count: int, word: str) -> str:
+    """One epoch, two epochs."""
+    return word if count == 1 else f"{word}s"

@@ -1,0 +1,282 @@
+"""The content oracle: every page holds a stamp that says who wrote it, and every read is checked.
+
+A stamp is 32 bytes (writer, space, page, sequence, checksum) repeated over the whole page, so a
+page that mixes two of them is a torn read.  What a read must return depends on what is behind it:
+
+* private memory, or a private file page that the space has written: exactly the stamp in the
+  space's ``Journal`` (its own last store, or what it inherited at a fork), else zeros;
+* shared memory, and file pages not yet written privately: any stamp that was issued for that page,
+  but never one that this worker has already seen replaced (``Witness``).
+
+A ``Journal`` belongs to one space and travels with it.  A ``Witness`` belongs to one worker: real
+time orders what one worker saw, whichever of its processes did the looking.  Nothing here takes a
+lock, and nothing is ever accepted because it cannot be explained.
+"""
+
+from __future__ import annotations
+
+import struct
+from ctypes import Structure, c_uint64
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from harness.shm.arena import Arena
+from harness.shm.layout import guarded
+
+STAMP = struct.Struct("<IIQQQ")
+HEAD = struct.Struct("<IIQQ")
+SIZE = STAMP.size
+ZERO = bytes(SIZE)
+NOBODY = 0  # the writer of what was there before anybody wrote
+FILE_SPACES = 0x8000_0000  # spaces from here on are files, by number
+SHARED_SPACES = 0xC000_0000  # and from here on shared anonymous regions
+MIX = 0x9E3779B97F4A7C15
+MASK = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class WriterRow(Structure):
+    """How far one writer has come: no stamp of his with a higher number can exist."""
+
+    _fields_, GUARDS, NOTES = guarded(
+        (".", "issued", c_uint64, "last sequence number handed out; moves before the store"),
+        (".", "reads", c_uint64, "pages checked"),
+    )
+
+
+class Stamp(NamedTuple):
+    """A decoded stamp."""
+
+    writer: int
+    space: int
+    page: int
+    sequence: int
+
+    def __str__(self) -> str:
+        if self.writer == NOBODY:
+            return f"initial contents of page {self.page} of {space_name(self.space)}"
+        where = f"page {self.page:#x} of {space_name(self.space)}"
+        return f"store {self.sequence} of writer {self.writer} to {where}"
+
+
+def space_name(space: int) -> str:
+    """``space 7``, ``file 3`` or ``shared region 12``."""
+    if space >= SHARED_SPACES:
+        return f"shared region {space - SHARED_SPACES}"
+    return f"file {space - FILE_SPACES}" if space >= FILE_SPACES else f"space {space}"
+
+
+def make_stamp(writer: int, space: int, page: int, sequence: int) -> bytes:
+    """The 32 bytes."""
+    head = HEAD.pack(writer, space, page, sequence)
+    return head + ((crc32(head) * MIX) & MASK).to_bytes(8, "little")
+
+
+def decode(stamp: bytes) -> Stamp | None:
+    """What the 32 bytes say, or None when the checksum does not fit."""
+    if ((crc32(stamp[:24]) * MIX) & MASK).to_bytes(8, "little") != stamp[24:32]:
+        return None
+    return Stamp(*HEAD.unpack_from(stamp))
+
+
+def file_stamp(number: int, page: int) -> bytes:
+    """What page ``page`` of file ``number`` holds before anybody writes."""
+    return make_stamp(NOBODY, FILE_SPACES + number, page, 0)
+
+
+def describe(data: bytes) -> str:
+    """What is on a page, for a sentence: a stamp, zeros, a mixture, or junk."""
+    pieces: dict[bytes, int] = {}
+    for at in range(0, len(data), SIZE):
+        pieces[data[at : at + SIZE]] = pieces.get(data[at : at + SIZE], 0) + 1
+    texts = []
+    for piece, count in sorted(pieces.items(), key=lambda item: -item[1])[:2]:
+        stamp = decode(piece)
+        text = "zeros" if piece == ZERO else str(stamp) if stamp else f"junk {piece[:8].hex()}..."
+        texts.append(text if len(pieces) == 1 else f"{count}/{len(data) // SIZE} {text}")
+    return " + ".join(texts) + (" (torn)" if len(pieces) > 1 else "")
+
+
+class Mismatch(Exception):
+    """A read returned what it must not; the text says what was expected and what was found."""
+
+
+class Region(NamedTuple):
+    """Pages [first, end) of a space show a shared anonymous region; ``space`` is its own number."""
+
+    first: int
+    end: int
+    space: int
+    base: int  # the region's page at ``first``
+
+    def within(self, first: int, end: int) -> list[Region]:
+        """What lies in [first, end)."""
+        low, high = max(self.first, first), min(self.end, end)
+        return [Region(low, high, self.space, self.base + low - self.first)] if low < high else []
+
+    def without(self, first: int, end: int) -> list[Region]:
+        """What lies outside [first, end)."""
+        return self.within(self.first, first) + self.within(end, self.end)
+
+    def moved(self, by: int) -> Region:
+        """The same, at another place of the space."""
+        return self._replace(first=self.first + by, end=self.end + by)
+
+
+class Journal:
+    """What the pages of one space must hold: page number -> stamp, for pages that are private.
+
+    ``loose`` names the spaces whose stamps may turn up although they are not written down here:
+    this space while several threads use it, and those it was forked from in that state.  There a
+    page that differs is accepted if it is a genuine stamp of such a space, not older than what was
+    seen; in a space with one user it is then written down, and must stay.
+    """
+
+    __slots__ = ("crowded", "loose", "pinned", "private", "regions", "space")
+
+    def __init__(self, space: int) -> None:
+        self.space = space
+        self.private: dict[int, bytes] = {}
+        self.regions: list[Region] = []  # shared anonymous memory, rare: a list will do
+        self.loose: frozenset[int] = frozenset()
+        self.pinned: set[int] = set()  # only used while loose
+        self.crowded = False  # several tasks may write in this space right now
+
+    def fork(self, space: int) -> Journal:
+        """The journal of a child with a copy of this memory."""
+        child = Journal(space)
+        child.private = self.private.copy()
+        child.regions = self.regions.copy()
+        child.loose = self.loose
+        child.pinned = set() if self.crowded else self.pinned.copy()
+        return child
+
+    def crowd(self) -> None:
+        """From now on several tasks use this space at the same time."""
+        self.crowded = True
+        self.loose |= {self.space}
+        self.pinned = set()
+
+    def wrote(self, page: int, stamp: bytes) -> None:
+        """A private page holds this now."""
+        self.private[page] = stamp
+        if self.loose and not self.crowded:
+            self.pinned.add(page)
+
+    def forget(self, first: int, end: int) -> None:
+        """Pages [first, end) were unmapped or replaced: they start afresh."""
+        private = self.private
+        if end - first <= len(private):
+            for page in range(first, end):
+                private.pop(page, None)
+        else:
+            for page in [page for page in private if first <= page < end]:
+                del private[page]
+        if self.regions:
+            self.regions = [piece for region in self.regions for piece in region.without(first, end)]
+
+    def move(self, first: int, end: int, to: int) -> None:
+        """Pages [first, end) are found from ``to`` on now."""
+        moved = {page - first + to: stamp for page, stamp in self.private.items() if first <= page < end}
+        regions = [part.moved(to - first) for region in self.regions for part in region.within(first, end)]
+        self.forget(first, end)
+        self.private.update(moved)
+        self.regions += regions
+
+    def region(self, page: int) -> Region | None:
+        """The shared anonymous region at this page."""
+        return next((region for region in self.regions if region.first <= page < region.end), None)
+
+    def accepts(self, page: int, stamp: bytes, witness: Witness) -> bool:
+        """May this unexpected stamp be here?  Only where other threads write behind our back."""
+        if not self.loose or page in self.pinned:
+            return False
+        found = decode(stamp)
+        if found is None or found.space not in self.loose or not witness.was_issued(found):
+            return False
+        known = decode(self.private.get(page, ZERO))
+        # One writer's stores to a page come in order, so his older one cannot come back.
+        same = known is not None and (known.writer, known.space) == (found.writer, found.space)
+        if same and known is not None and found.sequence < known.sequence:
+            return False
+        self.wrote(page, stamp)
+        return True
+
+
+class Witness:
+    """What one worker knows: his own sequence numbers, and what he saw of every shared page."""
+
+    def __init__(self, arena: Arena, number: int, page_size: int, writers: int = 0) -> None:
+        """number: 1.. ; ``writers`` is needed only where the table is made."""
+        self.rows: Any = arena.table("content_writers", WriterRow, writers).views
+        self.number, self.repeat = number, page_size // SIZE
+        self.row = self.rows[number]
+        self.last: dict[tuple[int, int], bytes] = {}
+        self.floor: dict[tuple[int, int], dict[int, int]] = {}
+
+    def issue(self, space: int, page: int) -> bytes:
+        """A new stamp; it counts as issued before it can be in memory."""
+        sequence = self.row.issued + 1
+        self.row.issued = sequence
+        return make_stamp(self.number, space, page, sequence)
+
+    def was_issued(self, stamp: Stamp) -> bool:
+        """Has its writer come that far?"""
+        if stamp.writer == NOBODY:
+            return stamp.sequence == 0
+        return 0 < stamp.writer < len(self.rows) and stamp.sequence <= self.rows[stamp.writer].issued
+
+    def check_private(self, journal: Journal, page: int, data: bytes) -> None:
+        """A page of which this space has its own copy (or nothing yet).  Mismatch when it is wrong."""
+        self.row.reads += 1
+        expected = journal.private.get(page, ZERO)
+        if data == expected * self.repeat:
+            if journal.loose and not journal.crowded:
+                journal.pinned.add(page)
+            return
+        stamp = data[:SIZE]
+        if data == stamp * self.repeat and journal.accepts(page, stamp, self):
+            return
+        raise Mismatch(f"page {page:#x}: expected {describe(expected)}, found {describe(data)}")
+
+    def check_shared(self, space: int, page: int, data: bytes, initial: bytes) -> None:
+        """A page that others may store to.  Mismatch when no order of stores explains it."""
+        self.row.reads += 1
+        key = (space, page)
+        stamp = data[:SIZE]
+        if data != stamp * self.repeat:
+            raise Mismatch(f"page {page} of {space_name(space)}: found {describe(data)}")
+        before = self.last.get(key)
+        if before == stamp:
+            return
+        found = self._genuine(key, stamp, initial)
+        floor = self.floor.setdefault(key, {})
+        if found.sequence < floor.get(found.writer, 0):
+            why = f"found {describe(data)}, which was seen replaced before"
+            raise Mismatch(f"page {page} of {space_name(space)}: {why}")
+        self._replaced(floor, before)
+        self.last[key] = stamp
+
+    def _genuine(self, key: tuple[int, int], stamp: bytes, initial: bytes) -> Stamp:
+        """Decode a stamp that may be on this shared page."""
+        if stamp == initial:
+            return Stamp(NOBODY, *key, 0)
+        found = decode(stamp)
+        if found is None or (found.space, found.page) != key or not self.was_issued(found):
+            where = f"page {key[1]} of {space_name(key[0])}"
+            raise Mismatch(f"{where}: found {describe(stamp)}, which was never written there")
+        return found
+
+    def wrote_shared(self, space: int, page: int, stamp: bytes) -> None:
+        """Our store to a shared page is done: whatever we saw there before cannot come back."""
+        key = (space, page)
+        floor = self.floor.setdefault(key, {NOBODY: 1})
+        self._replaced(floor, self.last.get(key))
+        floor[NOBODY] = 1
+        self.last[key] = stamp
+
+    @staticmethod
+    def _replaced(floor: dict[int, int], before: bytes | None) -> None:
+        if before is not None:
+            known = decode(before)
+            writer, sequence = (known.writer, known.sequence) if known else (NOBODY, 0)
+            floor[writer] = max(floor.get(writer, 0), sequence + 1)

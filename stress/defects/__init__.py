@@ -1,0 +1,1 @@
+"""One file per historical mistake; the catalogue in ``stress.defect`` finds them."""

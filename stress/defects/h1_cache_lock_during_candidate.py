@@ -1,0 +1,71 @@
+"""H1: the object cache stayed locked during the hunt for somebody to collapse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.collapse import vm_object_collapse
+from vmcore.deallocate import candidate, last_reference
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
+    """As the repaired step, but the cache lock goes last.
+
+    Enter:  vm.cache_lock, object locked.
+    Exit:   nothing locked.
+    Takes:  any.
+    Sleeps: yes (collapse pages in, and everybody who needs the cache lock waits for that disk).
+    """
+    if via_shadow or object.ref_count == 1:
+        shadower = candidate(vm, object)
+        if shadower is not None:
+            vm_object_collapse(vm, shadower)
+            after_collapse(vm, shadower)
+    else:
+        object.lock.release()
+    vm.cache_lock.release()
+
+
+def after_collapse(vm: Vm, shadower: VmObject) -> None:
+    """Drop the hold on the candidate by a nested deallocate, as the kernels of the time did.
+
+    Enter:  shadower locked.
+    Exit:   shadower unlocked.
+    Takes:  any.
+    Sleeps: yes (the nested call may terminate).
+    """
+    shadower.lock.release()
+    vm.cache_lock.acquire()  # the first line of deallocate: the outer call has it already
+    shadower.lock.acquire()
+    shadower.ref_count -= 1
+    if shadower.ref_count:
+        shadower.lock.release()
+        vm.cache_lock.release()
+    else:
+        last_reference(vm, shadower)
+
+
+defect = Defect(
+    id="H1",
+    name="cache-lock-during-candidate",
+    origin="documented",
+    quote="the object cache is released before hunting for candidates for collapse, not after",
+    interleaving=(
+        "T and S shadow B, B shadows G; the last user of S exits",
+        "A: deallocate(S) ends S, then takes the cache lock and B, B.ref 2 -> 1, unlocks B   [cache]",
+        "A: T is now alone above B: locks T   [cache T]",
+        "A: collapse(T) overlays B; with a page in swap it sleeps for the disk   [cache]",
+        "A: drops its hold by a nested deallocate, which takes the cache lock: A holds it",
+    ),
+    symptom="an exiting process waits for a lock that it holds; soon everybody waits for the cache lock",
+    verdicts=("self_deadlock", "contract_violation", "order_violation"),
+    replacements={
+        "vmcore.deallocate.survive": survive,
+        "vmcore.deallocate.after_collapse": after_collapse,
+    },
+)

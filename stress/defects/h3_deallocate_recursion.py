@@ -1,0 +1,117 @@
+"""H3: collapse dropped its backing object by calling deallocate, with the front object locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.collapse import vm_object_collapse
+from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
+from vmcore.object import link_shadower, only_shadower, unlink_shadower
+from vmcore.overlay import abandon
+from vmcore.structs import VmObject
+from vmcore.terminate import vm_object_terminate
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
+
+
+def candidate(vm: Vm, object: VmObject) -> VmObject | None:
+    """As the repaired step, but object is unlocked first and the lock above is waited for.
+
+    Enter:  object locked.
+    Exit:   object unlocked; result locked (with one reference for the caller).
+    Takes:  object.
+    Sleeps: never.
+    """
+    shadower = None
+    if object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
+        shadower = only_shadower(vm, object)
+    object.lock.release()
+    if shadower is None:
+        return None
+    shadower.lock.acquire()
+    if shadower.ref_count > 0 and not shadower.flags & CLOSING:
+        shadower.ref_count += 1
+        return shadower
+    shadower.lock.release()
+    return None
+
+
+def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
+    """Give object a reference of its own on the grand object, then deallocate backing, nested.
+
+    Enter:  object, backing locked.
+    Exit:   object locked.
+    Takes:  any.
+    Sleeps: yes (the nested call may terminate).
+    """
+    if backing.shadow:
+        grand = vm.objects(backing.shadow)
+        grand.lock.acquire()
+        if grand.copy:
+            grand.lock.release()
+            abandon(vm, object, backing)
+            return False
+        unlink_shadower(vm, object, backing)
+        link_shadower(vm, object, grand)
+        grand.ref_count += 1
+        object.shadow = backing.shadow
+        object.shadow_offset += backing.shadow_offset
+        grand.lock.release()
+    else:
+        unlink_shadower(vm, object, backing)
+        object.shadow = object.shadow_offset = 0
+    object.flags &= ~OBJ_COLLAPSING
+    backing.lock.release()
+    vm.me.stats.object_collapses += 1
+    nested_deallocate(vm, backing)
+    return True
+
+
+def nested_deallocate(vm: Vm, object: VmObject) -> None:
+    """The loop of the time: called with whatever its caller holds, it takes what it needs."""
+    current, via_shadow = object, False
+    while True:
+        vm.cache_lock.acquire()
+        current.lock.acquire()
+        current.ref_count -= 1
+        vm.cache_lock.release()
+        if current.ref_count:
+            break
+        current.flags |= OBJ_DYING
+        below = vm_object_terminate(vm, current)
+        if below is None:
+            return
+        current, via_shadow = below, True
+    if not via_shadow:
+        current.lock.release()
+        return
+    shadower = candidate(vm, current)  # the caller's own front object: it is locked, by us
+    if shadower is not None:
+        vm_object_collapse(vm, shadower)
+        shadower.lock.release()
+        nested_deallocate(vm, shadower)
+
+
+defect = Defect(
+    id="H3",
+    name="deallocate-recursion",
+    origin="documented",
+    quote="a dying backing object enters deallocate again, and that deadlocks on the object being collapsed",
+    interleaving=(
+        "T shadows B, B shadows G; nobody else uses B or G",
+        "A: deallocate finds T as candidate and locks it   [T]",
+        "A: collapse(T) absorbs B; T takes a reference on G   [T]",
+        "A: nested deallocate(B): B dies, and its reference on G is dropped: G.ref 2 -> 1   [T]",
+        "A: G's only shadower is T: locks T, which A holds",
+    ),
+    symptom="an exiting process with a chain of three or more waits for the object that it is collapsing",
+    verdicts=("self_deadlock", "deadlock", "order_violation", "contract_violation"),
+    replacements={
+        "vmcore.deallocate.candidate": candidate,
+        "vmcore.overlay.dispose_of_backing": dispose_of_backing,
+    },
+)

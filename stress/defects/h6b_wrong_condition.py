@@ -1,0 +1,45 @@
+"""H6, second face: the sleeper owned a share himself and waited for one; wakeups came at zero."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import OBJ_WAITING
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def drain_paging(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
+    """Wait until nobody but ourselves pages here.  The count is moved by hand, as it was then.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (vospgc).
+    """
+    object.paging_in_progress += 1
+    while object.paging_in_progress != 1:
+        object.flags |= OBJ_WAITING
+        object.chan.sleep(object.lock, "vospgc", until=(object, "paging_in_progress", 1))
+        object.lock.acquire()
+    object.paging_in_progress -= 1
+
+
+defect = Defect(
+    id="H6b",
+    name="pip-wakeup-at-zero-wait-for-one",
+    origin="reconstructed",
+    quote="processes hung in vosca1 and vosca2: the condition of the wakeup was not that of the wait",
+    interleaving=(
+        "F: a fault on O owns a busy page, pip 0 -> 1   []",
+        "A: page_clean(O) adds its own share, pip 1 -> 2, and sleeps until it is exactly 1   []",
+        "F: pip 2 -> 1: not zero, so nobody is woken",
+        "A: sleeps on, although what it waits for is true",
+    ),
+    symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
+    verdicts=("lost_wakeup", "deadlock"),
+    replacements={"vmcore.object_pages.drain_paging": drain_paging},
+)

@@ -1,0 +1,143 @@
+"""What can be asked of a run, and what comes back: the two ends of ``stress.runner.run``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from harness.errors import BadInput
+from harness.outcome import Outcome
+
+SCHEMA = "hangdog.run/1"
+DEFAULT_SCENARIO = "fork-storm"
+DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
+MOST_WORKERS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """One run.  Names are those of the command line's options; None means "the scenario's own".
+
+    Exactly one of ``scenario`` and ``trace`` counts; with neither it is the default scenario.
+    ``seconds`` ends a run early without that being a finding; a trace has no limit by itself.
+    """
+
+    scenario: str | None = None
+    trace: str | None = None  # a shipped name or the path of a strace log
+    defect: str | None = None
+    workers: int = 4
+    mode: Literal["process", "thread"] = "process"
+    seed: int = 1
+    seconds: float | None = None
+    epochs: int | None = None
+    noise: str | None = None  # none, light, placed, heavy
+    checks: bool = True  # contracts (lock state at every vmcore call) on
+    pages: int | None = None  # frames of the VM
+    disk_ms: float | None = None  # mean extra time of a transfer
+    disks: int = 2
+    tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
+    touches: float = 1.0  # a trace's page touches, as a multiple of the model's
+    tasks: int | None = None  # only the first so many tasks of a trace
+    dump_dir: str = ""
+    arena_file: str | None = None
+    name: str = ""  # of the arena; empty: made from the scenario and the pid
+
+    def __post_init__(self) -> None:
+        """BadInput for what no run could be made of."""
+        if self.scenario and self.trace:
+            raise BadInput(
+                f"scenario {self.scenario!r} and trace {self.trace!r}: a run has one of them",
+                f"hangdog run --trace {self.trace}",
+            )
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise BadInput(
+                f"{self.workers} workers: there can be 1 to {MOST_WORKERS}", "hangdog run --workers 4"
+            )
+        if self.seconds is not None and self.seconds <= 0:
+            raise BadInput(f"a run of {self.seconds} seconds does nothing", "hangdog run --seconds 20")
+        if self.epochs is not None and self.epochs < 1:
+            raise BadInput(f"a run of {self.epochs} epochs does nothing", "hangdog run --epochs 1")
+
+    @property
+    def what(self) -> str:
+        """What is run, in a word: a scenario's name, or ``trace:configure``."""
+        return f"trace:{self.trace}" if self.trace else self.scenario or DEFAULT_SCENARIO
+
+    def command(self) -> str:
+        """The command line that does the same again."""
+        words = ["hangdog run", f"--trace {self.trace}" if self.trace else f"--scenario {self.what}"]
+        for name, value in (
+            ("defect", self.defect), ("workers", self.workers), ("mode", self.mode), ("seed", self.seed),
+            ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),
+            ("disk-ms", self.disk_ms), ("disks", self.disks if self.disks != 2 else None),
+            ("touches", self.touches if self.touches != 1.0 else None), ("tasks", self.tasks),
+        ):  # fmt: skip
+            if value is not None and (name, value) != ("mode", "process"):
+                words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
+        words += [f"--{name.replace('_', '-')} {value}" for name, value in sorted(self.tables.items())]
+        return " ".join(words) + ("" if self.checks else " --no-checks")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A look at a run that goes on."""
+
+    elapsed_s: float
+    epoch: int
+    steps: int
+    steps_per_s: float  # since the last look
+    faults: int
+    longest_chain: int
+    free_pages: int
+    pages: int
+    waiting: int  # workers that wait for a lock or sleep
+    findings: int
+    tasks_left: int | None = None  # of a trace
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that went wrong."""
+
+    id: int
+    verdict: str
+    summary: str
+    dump: str
+    detected_after_s: float
+    reproduce: str
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``hangdog run --json`` prints."""
+
+    schema: str = SCHEMA
+    seed: int
+    scenario: str
+    workers: int
+    mode: str
+    duration_s: float
+    epochs: int
+    steps: int
+    steps_per_s: float
+    counters: dict[str, int]
+    checks: dict[str, int]
+    findings: list[FindingReport] = []
+    outcomes: list[Outcome] = []
+    incidents: list[str] = []
+    ended_by: str = "done"
+    reproduce: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing found, 1 findings."""
+        return 1 if self.findings else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as printed."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found

@@ -1,0 +1,49 @@
+"""Live progress: what the run's own arena says to somebody who only looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness._native import CONSTANTS
+from harness.shm.roster import Roster
+from stress.options import OnProgress, Progress
+from stress.render import longest_chain
+from vmcore.stats import counters
+
+if TYPE_CHECKING:
+    from harness import outcome
+    from stress.play import Play
+    from stress.world import World
+
+WAITING = {CONSTANTS[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING")}
+
+
+class Looker:
+    """Turns the harness's progress into the VM's: called a few times a second, takes no lock."""
+
+    def __init__(self, world: World, play: Play, tell: OnProgress) -> None:
+        self.world, self.play, self.tell = world, play, tell
+        self.roster = Roster(world.arena)
+        self.before = (0.0, 0)
+
+    def __call__(self, seen: outcome.Progress) -> None:
+        """One look."""
+        at, steps = self.before
+        passed = seen.elapsed_s - at
+        self.before = (seen.elapsed_s, seen.steps)
+        vm = self.world.vm
+        self.tell(
+            Progress(
+                elapsed_s=seen.elapsed_s,
+                epoch=seen.epoch,
+                steps=seen.steps,
+                steps_per_s=max(0.0, (seen.steps - steps) / passed) if passed > 0 else 0.0,
+                faults=counters(vm)["v_faults"],
+                longest_chain=longest_chain(vm),
+                free_pages=int(vm.g.v_free_count),
+                pages=vm.config.pages,
+                waiting=sum(seat.live == 2 and seat.activity in WAITING for seat in self.roster.seats),
+                findings=seen.findings,
+                tasks_left=self.play.left(),
+            )
+        )

@@ -1,0 +1,110 @@
+"""What a dump says in the VM's own words: the objects and pages that its locks and waits name.
+
+Registered with ``harness.watch.renderers``; runs in the watchdog, on a system that may be wedged,
+so nothing here takes a lock.  Names are read back from the dump ("object[12]",
+"vm_objects[12].paging_in_progress"), because that is all that a watcher knows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from harness.watch import renderers
+from vmcore.show import show_chain, show_object, show_page
+from vmcore.stats import gauges
+
+if TYPE_CHECKING:
+    from harness.watch.records import Dump, SeatFacts
+    from vmcore.vm import Vm
+
+SECTION = "vmcore"
+MOST = 40  # objects; a chain is a line of its own
+OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
+PAGE = re.compile(r"\bvm_pages\[(\d+)\]")
+
+
+def register(vm: Vm) -> None:
+    """From now on dumps of this process have a section about this VM."""
+    renderers.register(SECTION, lambda _arena, dump: render(vm, dump))
+
+
+def unregister() -> None:
+    """No section any more."""
+    renderers.unregister(SECTION)
+
+
+def render(vm: Vm, dump: Dump) -> list[str]:
+    """Lines: memory, then each object that is named, with its chain, then each page."""
+    objects, pages = named(vm, dump)
+    lines = [memory(vm)]
+    for slot in sorted(objects)[:MOST]:
+        if vm.objects.is_live(slot):
+            one = vm.objects.views[slot]
+            lines += [show_object(vm, one), f"  chain {show_chain(vm, one)}"]
+        else:
+            lines.append(f"O{slot} is free")
+    lines += [show_page(vm, vm.pages.views[slot]) for slot in sorted(pages)[:MOST]]
+    return lines
+
+
+def memory(vm: Vm) -> str:
+    """One line about frames and swap."""
+    g = gauges(vm)
+    return (
+        f"free {g['v_free_count']} (target {g['v_free_target']}) active {g['v_active_count']} inactive"
+        f" {g['v_inactive_count']} wired {g['v_wire_count']}; swap {g['swap_used']}/{g['swap_total']};"
+        f" objects {g['vm_object_count']}, cached {g['vm_object_cached']}; writes in flight"
+        f" {vm.g.writes_in_flight}, memory waiters {vm.g.memory_waiters}"
+    )
+
+
+def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
+    """Slots of the objects and pages that the threads of the dump hold, wait for or claim."""
+    objects: set[int] = set()
+    pages: set[int] = set()
+    for seat in dump.threads:
+        text = words(seat)
+        objects |= {int(found) for found in OBJECT.findall(text)}
+        pages |= {int(found) for found in PAGE.findall(text)}
+        for claim in seat.claims:
+            objects |= slot_at(vm.objects.table, claim.address)
+            pages |= slot_at(vm.pages, claim.address)
+        if seat.wait:
+            objects |= slot_at(vm.objects.table, seat.wait.address)
+            objects |= slot_at(vm.objects.table, seat.wait.offset)
+            pages |= slot_at(vm.pages, seat.wait.address)
+    for slot in list(pages):
+        owner = vm.pages.views[slot].object & 0xFFFFFFFF
+        objects |= {owner} if owner else set()
+    return {slot for slot in objects if 0 < slot < len(vm.objects.views)}, pages
+
+
+def words(seat: SeatFacts) -> str:
+    """Every lock name of a thread."""
+    held = " ".join(held.lock for held in seat.held)
+    wait = f"{seat.wait.lock} {seat.wait.predicate}" if seat.wait else ""
+    return f"{held} {wait}"
+
+
+def slot_at(table: Any, address: int) -> set[int]:
+    """The slot of the record that this arena address lies in."""
+    at = int(address) - int(table.offset)
+    return {at // table.stride} if table.stride <= at < table.stride * (table.count + 1) else set()
+
+
+def longest_chain(vm: Vm) -> int:
+    """Links of the longest shadow chain, read without a lock: a number to look at."""
+    views, depth = vm.objects.views, {0: 0}
+    for one in vm.objects.live():
+        path: list[int] = []
+        slot = one.slot
+        while slot not in depth and len(path) < len(views):
+            path.append(slot)
+            slot = views[slot].shadow & 0xFFFFFFFF if vm.objects.is_live(slot) else 0
+            slot = slot if slot < len(views) and slot not in path else 0
+        known = depth.get(slot, 0)
+        for back in reversed(path):
+            known += 1
+            depth[back] = known
+    return max(depth.values())

@@ -1,0 +1,180 @@
+"""One run, from options to report: the entry point of the command line.
+
+``run(options)`` builds a world, plays a scenario or replays a trace in it under a watchdog, then,
+if nothing was found, lets everybody leave and proves that nothing is left.  A run with a defect
+differs from one without by the replaced steps and by nothing else: same noise, same limits, same
+oracles.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from harness.errors import BadInput
+from harness.outcome import Finding, Passed, RunResult
+from harness.run.session import Session
+from stress.defect import find_defect
+from stress.options import DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
+from stress.play import Play, ReplayPlay, ScenarioPlay
+from stress.progress import Looker
+from stress.scenario import find_scenario
+from stress.trace import plan_trace, shipped
+from stress.world import Setting, World
+from vmcore.config import OPTIONS, Config
+from vmcore.stats import counters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LINGER_S = 3.0  # a wrong lock order is followed that long: it may become the hang it threatens
+GRACE_S = 3.0  # a round of a scenario under heavy noise
+
+
+def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport:
+    """Run it.  Errors: BadInput and its kin for options, HarnessError when the harness itself failed."""
+    return run_play(options, make_play(options), on_progress)
+
+
+def run_play(options: RunOptions, play: Play, on_progress: OnProgress | None = None) -> RunReport:
+    """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
+    world = World.boot(setting_of(options, play))
+    try:
+        play.begin(world)
+        result = act(options, play, world, on_progress)
+        return report_of(options, world, result)
+    finally:
+        world.close()
+
+
+def make_play(options: RunOptions) -> Play:
+    """What is to be played."""
+    if options.trace:
+        return ReplayPlay(plan_trace(shipped(options.trace)), options)
+    return ScenarioPlay(find_scenario(options.what), options)
+
+
+def setting_of(options: RunOptions, play: Play) -> Setting:
+    """The world that the play needs, with what the options say otherwise."""
+    defect = find_defect(options.defect) if options.defect else None
+    sizes: dict[str, Any] = {**play.sizes(), **tables_of(options.tables)}
+    if options.pages is not None:
+        sizes["pages"] = options.pages
+    config = Config(**sizes, files=play.file_sizes(), contracts=options.checks)
+    return Setting(
+        name=options.name or f"{options.what.replace('/', '_')[-40:]}-{os.getpid()}",
+        config=config,
+        workers=options.workers,
+        replacements=dict(defect.replacements) if defect else {},
+        disk_ms=play.disk_ms if options.disk_ms is None else options.disk_ms,
+        disks=options.disks,
+        seed=options.seed,
+        room=play.room(),
+        arena_file=options.arena_file,
+    )
+
+
+def tables_of(given: Mapping[str, int]) -> dict[str, int]:
+    """Table sizes by the names of Config.  BadInput for a name that is none."""
+    known = set(OPTIONS) | {"cache_max"}
+    found = {name.replace("-", "_"): size for name, size in given.items()}
+    if unknown := set(found) - known:
+        raise BadInput(f"no table is named {min(unknown)!r}: there are {', '.join(sorted(known))}")
+    return found
+
+
+# --- the run and its end
+
+
+def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress | None) -> RunResult:
+    """The run itself; then, if all went well, the curtain: everybody leaves and nothing may be left."""
+    session = Session(
+        workers=options.workers,
+        mode=options.mode,
+        seed=options.seed,
+        arena=world.arena,
+        dump_dir=options.dump_dir or None,
+        noise=options.noise or play.noise,
+        scenario=options.what,
+        reproduce=options.command(),
+        linger_s=LINGER_S,
+        grace_s=GRACE_S,
+    )
+    look = Looker(world, play, on_progress) if on_progress else None
+    seconds = options.seconds
+    if seconds is None and options.epochs is None and not options.trace:
+        seconds = DEFAULT_SECONDS
+    with session:
+        result = session.run_roles(
+            [*play.roles(world), *world.services()],
+            epochs=play.epochs(options.epochs),
+            audit=play.audit,
+            on_progress=look,
+            time_limit_s=seconds,
+        )
+        if not well(result):
+            return result
+        world.restart_services()
+        final = session.run_roles([play.curtain(world), *world.services()])
+    return joined(result, final)
+
+
+def well(result: RunResult) -> bool:
+    """Did everybody come to an end by himself, with nothing found?"""
+    workers = [outcome for outcome in result.outcomes if not outcome.service]
+    return result.ok and all(isinstance(outcome, Passed) for outcome in workers)
+
+
+def joined(result: RunResult, final: RunResult) -> RunResult:
+    """The run with what its curtain found."""
+    return msgspec.structs.replace(
+        result,
+        findings=tuple(result.findings) + tuple(final.findings),
+        incidents=result.incidents + final.incidents,
+        audits=(*result.audits, *(outcome.worker for outcome in final.outcomes if ended_well(outcome))),
+        outcomes=result.outcomes + tuple(o for o in final.outcomes if not isinstance(o, Passed)),
+        ended_by=final.ended_by if final.findings else result.ended_by,
+    )
+
+
+def ended_well(outcome: object) -> bool:
+    """Is it the curtain's own worker, and did he find everything in order?"""
+    return isinstance(outcome, Passed) and not outcome.service
+
+
+# --- the report
+
+
+def report_of(options: RunOptions, world: World, result: RunResult) -> RunReport:
+    """Everything that ``hangdog run --json`` prints."""
+    return RunReport(
+        seed=options.seed,
+        scenario=options.what,
+        workers=options.workers,
+        mode=options.mode,
+        duration_s=result.duration_s,
+        epochs=result.epochs,
+        steps=result.steps,
+        steps_per_s=round(result.steps / result.duration_s, 1) if result.duration_s else 0.0,
+        counters=counters(world.vm),
+        checks={"audits": len(result.audits), "content_reads": world.reads()},
+        findings=[finding_of(number, finding) for number, finding in enumerate(result.findings, 1)],
+        outcomes=list(result.outcomes),
+        incidents=list(result.incidents),
+        ended_by=result.ended_by,
+        reproduce=options.command(),
+    )
+
+
+def finding_of(number: int, finding: Finding) -> FindingReport:
+    """One finding as the report has it."""
+    return FindingReport(
+        id=number,
+        verdict=finding.verdict,
+        summary=finding.summary,
+        dump=finding.dump,
+        detected_after_s=finding.detected_after_s,
+        reproduce=finding.reproduce,
+    )

@@ -1,0 +1,1 @@
+"""One file per scenario; the registry in ``stress.scenario`` finds them."""

@@ -1,0 +1,50 @@
+"""The examples run, and find what they say they find."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 60
+
+
+def run(name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def test_two_locks_hang_and_are_explained():
+    said = run("two_lock_deadlock.py")
+
+    assert said.stderr == ""
+    assert said.returncode == 1
+    report = said.stdout[said.stdout.index("deadlock   two locks") :]
+    assert "one#0 holds left[0] and waits for right[0]" in report
+    assert "other#0 holds right[0] and waits for left[0]" in report
+    assert report.count("two_lock_deadlock.py:") == 4, "two locks taken, two waited for"
+    assert "try: python examples/two_lock_deadlock.py" in report
+
+
+def test_the_program_in_the_readme_runs(tmp_path: Path):
+    text = (ROOT / "README.md").read_text()
+    program = text.split("```python\n")[1].split("```")[0]
+
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == [], "nothing was found, so nothing was written"

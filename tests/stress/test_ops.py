@@ -1,0 +1,149 @@
+"""Steps of a simulated process, with nobody else there."""
+
+import pytest
+
+from harness import _native
+from stress import nursery, ops
+from stress.oracles import InvariantViolated, Leak, WrongData, audit_the_end
+from stress.stage import Stage
+from stress.trace.picture import Range
+from vmcore.access import vm_write
+
+PAGE = 4096
+BASE = 0x10000
+READ_WRITE = 3
+
+
+@pytest.fixture
+def process(actor):
+    made = ops.be_born(actor)
+    ops.allocate(actor, made, Range(BASE, BASE + 4 * PAGE, READ_WRITE))
+    return made
+
+
+def read_all(actor, process):
+    for piece in process.picture.touchable(False):
+        for va in range(piece.start, piece.end, PAGE):
+            ops.read(actor, process, va)
+
+
+def test_parent_and_child_each_see_their_own_stores(world, actor, process):
+    ops.write(actor, process, BASE)
+    child = ops.fork(actor, process)
+    ops.write(actor, process, BASE)
+    ops.write(actor, child, BASE + PAGE)
+
+    read_all(actor, process)
+    read_all(actor, child)
+
+    assert world.reads() == 8
+
+
+def test_every_step_is_counted_and_leaves_no_lock(world, actor, process):
+    seat = world.arena.native.seat()
+    before = ops_done(world, seat)
+
+    ops.write(actor, process, BASE)
+    ops.read(actor, process, BASE)
+
+    assert ops_done(world, seat) == before + 2
+    assert world.arena.native.held() == []
+
+
+def test_a_store_behind_the_oracles_back_is_found_and_the_report_names_the_chain(world, actor, process):
+    ops.write(actor, process, BASE)
+    vm_write(world.vm, process.space, BASE, b"\xdb" * PAGE)
+
+    with pytest.raises(WrongData, match=r"expected store 1 .* found junk .*O\d+\(ref1"):
+        ops.read(actor, process, BASE)
+    assert WrongData.verdict == "wrong_data"
+
+
+def test_a_file_is_read_as_it_lies_on_disk_and_its_private_copy_stays_private(actor, process):
+    ops.map_file(actor, process, Range(0x100000, 0x104000, READ_WRITE, False, 1, 0))
+    ops.map_file(actor, process, Range(0x200000, 0x204000, READ_WRITE, True, 1, 0))
+    read_all(actor, process)
+
+    ops.write(actor, process, 0x100000)
+    ops.write(actor, process, 0x200000)
+    ops.write(actor, process, 0x201000)
+
+    read_all(actor, process)
+
+
+def test_shared_memory_is_one_memory_after_a_fork(actor, process):
+    ops.allocate(actor, process, Range(0x300000, 0x302000, READ_WRITE, True))
+    child = ops.fork(actor, process)
+    ops.write(actor, child, 0x300000)
+
+    ops.read(actor, process, 0x300000)
+    ops.write(actor, process, 0x300000)
+    ops.read(actor, child, 0x300000)
+
+
+def test_unmapped_and_mapped_again_reads_zeros(actor, process):
+    ops.write(actor, process, BASE + PAGE)
+    ops.unmap(actor, process, BASE + PAGE, BASE + 2 * PAGE)
+    ops.allocate(actor, process, Range(BASE + PAGE, BASE + 2 * PAGE, READ_WRITE))
+
+    ops.read(actor, process, BASE + PAGE)
+
+    assert BASE // PAGE + 1 not in process.journal.private
+
+
+def test_moved_memory_keeps_its_contents_and_discarded_memory_loses_them(actor, process):
+    ops.write(actor, process, BASE)
+    ops.write(actor, process, BASE + PAGE)
+    ops.move(actor, process, BASE, PAGE, 0x500000, 2 * PAGE)
+    process.picture.move(BASE, PAGE, 0x500000, 2 * PAGE)
+    ops.discard(actor, process, BASE + PAGE, BASE + 2 * PAGE)
+
+    read_all(actor, process)
+
+
+def test_a_refused_operation_is_a_violation(actor, process):
+    with pytest.raises(InvariantViolated, match="protect at 0x900000 failed: KERN code"):
+        ops.protect(actor, process, 0x900000, 0x901000, 1)
+
+
+def test_a_process_travels_through_bytes(world, actor, process):
+    ops.allocate(actor, process, Range(0x300000, 0x302000, READ_WRITE, True))
+    ops.write(actor, process, BASE)
+    process.journal.crowd()
+    process.journal.pinned.add(3)
+
+    copy = nursery.decode(world.vm, nursery.encode(world.vm, process))
+
+    assert copy.space is process.space
+    assert list(copy.picture) == list(process.picture)
+    for name in ("space", "private", "regions", "loose", "pinned", "crowded"):
+        assert getattr(copy.journal, name) == getattr(process.journal, name)
+
+
+def test_a_stage_gives_back_whom_it_was_given_and_is_full_some_day(world, actor, process):
+    stage = Stage(world.arena, 1)
+    child = ops.fork(actor, process)
+
+    assert stage.put(actor, process)
+    assert not stage.put(actor, child)
+    found = stage.take(actor)
+
+    assert found is not None
+    assert found.space is process.space
+    assert stage.take(actor) is None
+
+
+def test_who_did_not_leave_is_a_leak(world, actor, process):
+    ops.write(actor, process, BASE)
+
+    with pytest.raises(Leak, match="still alive"):
+        audit_the_end(world.vm, limit=0.5, services=False)
+    ops.leave(actor, process)
+    audit_the_end(world.vm, limit=0.5, services=False)
+
+
+def ops_done(world, seat):
+    row = world.arena.native.offset_of_seat(seat)
+    fields = {name: offset for name, offset, *_ in _native.LAYOUT["hd_seat"][1]}
+    at = row + fields["steps"]
+    return int.from_bytes(world.arena.mapping[at : at + 8], "little")

@@ -1,0 +1,82 @@
+import pytest
+
+from harness.errors import BadInput
+from stress.defect import all_defects, find_defect
+from stress.options import RunOptions
+from stress.runner import tables_of
+from stress.scenario import Scenario, all_scenarios, find_scenario
+
+
+def nothing(_actor, _stage):
+    """Do nothing."""
+
+
+def test_the_registry_knows_fork_storm():
+    assert find_scenario("fork-storm") is all_scenarios()["fork-storm"]
+
+
+def test_an_unknown_scenario_names_the_nearest_one():
+    with pytest.raises(BadInput, match="did you mean 'fork-storm'") as caught:
+        find_scenario("fork-strom")
+
+    assert caught.value.hint == "hangdog list scenarios"
+
+
+def test_the_cast_repeats_the_roles_in_order():
+    scenario = Scenario("two")
+    scenario.role("a", count=2)(nothing)
+    scenario.role("b")(nothing)
+
+    assert [role.name for role in scenario.cast(5)] == ["a", "a", "b", "a", "a"]
+
+
+def test_a_scenario_without_roles_cannot_be_cast():
+    with pytest.raises(BadInput, match="has no role"):
+        Scenario("empty").cast(1)
+
+
+def test_the_catalogue_holds_the_seven_ids():
+    assert list(all_defects()) == ["H1", "H2", "H3", "H6a", "H6b", "H6c"]
+    assert find_defect("H6").id == "H6a"
+    with pytest.raises(BadInput, match="no defect is named 'H9'"):
+        find_defect("H9")
+
+
+@pytest.mark.parametrize("defect", all_defects().values(), ids=lambda defect: defect.id)
+def test_a_defect_says_where_it_comes_from_and_replaces_only_named_steps(defect):
+    assert defect.origin in ("documented", "reconstructed")
+    assert defect.quote
+    assert defect.symptom
+    assert len(defect.interleaving) >= 3
+    assert defect.verdicts
+    assert all(name.startswith("vmcore.") for name in defect.steps)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"workers": 0}, "0 workers"),
+        ({"seconds": 0.0}, "does nothing"),
+        ({"epochs": 0}, "does nothing"),
+        ({"scenario": "fork-storm", "trace": "make"}, "a run has one of them"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(given, said):
+    with pytest.raises(BadInput, match=said):
+        RunOptions(**given)
+
+
+def test_a_table_that_is_none_is_refused():
+    with pytest.raises(BadInput, match="no table is named 'chairs'"):
+        tables_of({"chairs": 3})
+
+
+def test_the_reproduce_command_has_every_option_that_matters():
+    options = RunOptions(
+        defect="H2", seed=7, seconds=3.0, pages=99, tables={"swap_pages": 64}, checks=False, mode="thread"
+    )
+
+    assert options.command() == (
+        "hangdog run --scenario fork-storm --defect H2 --workers 4 --mode thread --seed 7 --seconds 3"
+        " --pages 99 --swap-pages 64 --no-checks"
+    )
