@@ -8,14 +8,21 @@ page that mixes two of them is a torn read.  What a read must return depends on 
 * shared memory, and file pages not yet written privately: any stamp that was issued for that page,
   but never one that this worker has already seen replaced (``Witness``).
 
+An access copies a page under the lock of *one* hardware map, so two processes that share a frame can
+store to it at once, as on any real machine, and leave a mixture that no VM could prevent.  Stores to
+shared pages therefore take turns (``Turn``: no lock is held meanwhile, since a store may fault and
+sleep), and a load that overlapped a store to the same page is simply repeated.  A mixture that no
+store overlapped is an error.
+
 A ``Journal`` belongs to one space and travels with it.  A ``Witness`` belongs to one worker: real
-time orders what one worker saw, whichever of its processes did the looking.  Nothing here takes a
-lock, and nothing is ever accepted because it cannot be explained.
+time orders what one worker saw, whichever of its processes did the looking.  Nothing is ever accepted
+because it cannot be explained.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from ctypes import Structure, c_uint64
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -30,6 +37,7 @@ ZERO = bytes(SIZE)
 NOBODY = 0  # the writer of what was there before anybody wrote
 FILE_SPACES = 0x8000_0000  # spaces from here on are files, by number
 SHARED_SPACES = 0xC000_0000  # and from here on shared anonymous regions
+TURNS = 4096
 MIX = 0x9E3779B97F4A7C15
 MASK = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -40,6 +48,15 @@ class WriterRow(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "issued", c_uint64, "last sequence number handed out; moves before the store"),
         (".", "reads", c_uint64, "pages checked"),
+    )
+
+
+class Turn(Structure):
+    """Whose turn it is to store to a shared page; pages share rows by a hash."""
+
+    _fields_, GUARDS, NOTES = guarded(
+        ("t", "owner", c_uint64, "writer, 0: nobody; taken under the lock, given back by its owner"),
+        (".", "count", c_uint64, "moves when a store begins (odd) and ends (even); its owner writes"),
     )
 
 
@@ -208,6 +225,8 @@ class Witness:
     def __init__(self, arena: Arena, number: int, page_size: int, writers: int = 0) -> None:
         """number: 1.. ; ``writers`` is needed only where the table is made."""
         self.rows: Any = arena.table("content_writers", WriterRow, writers).views
+        self.turns: Any = arena.table("content_turns", Turn, TURNS if writers else 0).views
+        self.turn_lock = arena.mutex("content turn", rank=3)
         self.number, self.repeat = number, page_size // SIZE
         self.row = self.rows[number]
         self.last: dict[tuple[int, int], bytes] = {}
@@ -218,6 +237,35 @@ class Witness:
         sequence = self.row.issued + 1
         self.row.issued = sequence
         return make_stamp(self.number, space, page, sequence)
+
+    def turn(self, space: int, page: int) -> Any:
+        """The row of a shared page."""
+        return self.turns[1 + (space * 2654435761 + page) % TURNS]
+
+    def begin_store(self, space: int, page: int) -> Any:
+        """Our turn to store to a shared page; None: somebody else is at it."""
+        row = self.turn(space, page)
+        with self.turn_lock:
+            if row.owner:
+                return None
+            row.owner = self.number
+        row.count += 1
+        return row
+
+    def end_store(self, row: Any) -> None:
+        """The store is in memory."""
+        row.count += 1
+        row.owner = 0
+
+    def load_shared(self, space: int, page: int, load: Callable[[], bytes]) -> bytes:
+        """The page, read again as long as it is mixed and a store overlapped the load."""
+        row = self.turn(space, page)
+        while True:
+            before = row.count
+            data = load()
+            quiet = not before & 1 and row.count == before
+            if quiet or data == data[:SIZE] * self.repeat:
+                return data
 
     def was_issued(self, stamp: Stamp) -> bool:
         """Has its writer come that far?"""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stress.contents import FILE_SPACES, SHARED_SPACES, ZERO, Journal, Mismatch, Region, Witness, file_stamp
 from stress.oracles import require_done, table_full, wrong_data
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from vmcore.vm import Vm
 
+Where: TypeAlias = tuple[int, int, bytes]  # space, page there, initial stamp
 ID_BITS = 22  # space numbers: worker << ID_BITS | running number
 
 
@@ -76,50 +77,66 @@ def process_map(vm: Vm, process: Process) -> VmMap:
 
 def read(actor: Actor, process: Process, va: int) -> None:
     """Load the page at va, and check every byte of it."""
-    native = actor.native
+    native, vm, page = actor.native, actor.vm, va // actor.page
     native.begin("read", va)
-    data = vm_read(actor.vm, process.space, va)
+    where = behind(actor, process, va) if page not in process.journal.private else None
+    if where is None:
+        data = vm_read(vm, process.space, va)
+    else:
+        data = actor.witness.load_shared(where[0], where[1], lambda: vm_read(vm, process.space, va))
     try:
-        check(actor, process, va, data)
+        check(actor, process.journal, page, where, data)
     except Mismatch as error:
-        raise wrong_data(actor.vm, process.space, va, str(error)) from None
+        raise wrong_data(vm, process.space, va, str(error)) from None
     native.end()
 
 
-def check(actor: Actor, process: Process, va: int, data: bytes) -> None:
-    """Compare what was read at va with what must be there."""
-    page, journal = va // actor.page, process.journal
-    where = behind(actor, process, va) if page not in journal.private else None
+def check(actor: Actor, journal: Journal, page: int, where: Where | None, data: bytes) -> None:
+    """Compare what was read with what must be there."""
+    witness = actor.witness
     if where is None:
-        actor.witness.check_private(journal, page, data)
+        witness.check_private(journal, page, data)
         return
     space, number, initial = where
-    if journal.loose and journal.accepts(page, data[: len(ZERO)], actor.witness):
-        actor.witness.check_private(journal, page, data)  # a thread made the page private
+    stamp = data[: len(ZERO)]
+    if journal.loose and data == stamp * witness.repeat and journal.accepts(page, stamp, witness):
+        witness.check_private(journal, page, data)  # a thread made the page private
         return
-    actor.witness.check_shared(space, number, data, initial)
+    witness.check_shared(space, number, data, initial)
 
 
 def write(actor: Actor, process: Process, va: int) -> None:
-    """Store a new stamp to the whole page at va."""
-    vm, journal, witness = actor.vm, process.journal, actor.witness
-    actor.native.begin("write", va)
-    page = va // actor.page
+    """Store a new stamp to the whole page at va; a load, when somebody else stores to this shared page."""
     where = behind(actor, process, va, True)
-    if where is None:
-        stamp = witness.issue(journal.space, page)
-        vm_write(vm, process.space, va, stamp * witness.repeat)
-        journal.wrote(page, stamp)
-    else:
-        space, number, _ = where
-        stamp = witness.issue(space, number)
-        vm_write(vm, process.space, va, stamp * witness.repeat)
-        witness.wrote_shared(space, number, stamp)
+    if where is not None:
+        row = actor.witness.begin_store(where[0], where[1])
+        if row is None:
+            read(actor, process, va)
+        else:
+            write_shared(actor, process, va, where, row)
+        return
+    journal, witness, page = process.journal, actor.witness, va // actor.page
+    actor.native.begin("write", va)
+    stamp = witness.issue(journal.space, page)
+    vm_write(actor.vm, process.space, va, stamp * witness.repeat)
+    journal.wrote(page, stamp)
     actor.native.end()
 
 
-def behind(actor: Actor, process: Process, va: int, store: bool = False) -> tuple[int, int, bytes] | None:
-    """(space, page there, initial stamp) when the page is shared or a file's; None: it is private."""
+def write_shared(actor: Actor, process: Process, va: int, where: Where, row: Any) -> None:
+    """Store to a page that others may be reading; it is our turn."""
+    space, number, _ = where
+    witness = actor.witness
+    actor.native.begin("write shared", va)
+    stamp = witness.issue(space, number)
+    vm_write(actor.vm, process.space, va, stamp * witness.repeat)
+    witness.end_store(row)
+    witness.wrote_shared(space, number, stamp)
+    actor.native.end()
+
+
+def behind(actor: Actor, process: Process, va: int, store: bool = False) -> Where | None:
+    """What a shared page or a file's is called; None: the page is private."""
     pieces = process.picture.parts(va, va + 1)
     if not pieces:
         return None  # the caller will get a fault, and should

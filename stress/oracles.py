@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, TableFull
-from harness.shm.roster import Roster
+from harness.shm.roster import Roster, SeatInfo
 from vmcore.audit import all_gone, audit
 from vmcore.config import OPTIONS
 from vmcore.constants import KERN_SUCCESS
@@ -93,10 +93,9 @@ def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
     must not know that it is watched.  Errors: InvariantViolated when they never come to rest.
     """
     deadline = time.monotonic() + limit
-    poke_daemon(vm)
-    while True:
-        if at_rest(vm):
-            return
+    if services(vm):  # without a daemon nobody would ever take the poke
+        poke_daemon(vm)
+    while not at_rest(vm):
         if time.monotonic() > deadline:
             g = vm.g
             left = f"{g.writes_in_flight} writes in flight, pending record {g.inuse_first}"
@@ -109,8 +108,13 @@ def at_rest(vm: Vm) -> bool:
     g = vm.g
     if g.inuse_first or g.writes_in_flight or g.pages_needed or g.memory_waiters:
         return False
-    services = [row for row in Roster(vm.arena).rows() if row.role.startswith(("pageout", "disk"))]
-    return all(row.activity == "idle" and row.depth == 0 for row in services if row.alive)
+    return all(row.activity == "idle" and row.depth == 0 for row in services(vm))
+
+
+def services(vm: Vm) -> list[SeatInfo]:
+    """The seats of daemon and disk workers."""
+    rows = Roster(vm.arena).rows()
+    return [row for row in rows if row.alive and row.role.split("#")[0] in ("pageout", "disk")]
 
 
 def audit_at_rest(vm: Vm) -> None:

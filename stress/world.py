@@ -22,7 +22,7 @@ from harness.run.plan import RoleSpec
 from harness.shm.arena import Arena
 from harness.watch import providers
 from stress import render
-from stress.contents import WriterRow, file_stamp
+from stress.contents import Witness, WriterRow, file_stamp
 from stress.ops import Actor
 from vmcore.config import Config
 from vmcore.constants import SPC_BUSY, SPC_DONE, SPC_ERROR, SPC_WRITING
@@ -56,7 +56,6 @@ class World:
 
     def __init__(self, setting: Setting, arena: Arena, vm: Vm) -> None:
         self.setting, self.arena, self.vm = setting, arena, vm
-        arena.table("content_writers", WriterRow, setting.workers + 1)
         vm.io.hook = slow_disk(setting) if setting.disk_ms > 0 else None
         render.register(vm)
 
@@ -69,6 +68,7 @@ class World:
         vm = boot(arena, setting.config, dict(setting.replacements))
         fill_files(vm)
         lay_down_providers(vm)
+        Witness(arena, 1, vm.page_size, setting.workers + 1)  # makes the tables of the content oracle
         return cls(setting, arena, vm)
 
     @classmethod

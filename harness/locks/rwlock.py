@@ -37,7 +37,7 @@ class RwLock(_native.RwLock):
 
     def holder(self) -> tuple[int, int, int, str, tuple[str, int, str], int] | None:
         """The writer, else the first reader, as Mutex.holder(); None when free."""
-        rows = sorted(self.holders(), key=lambda row: row[6] != "write")
+        rows = self.holders()
         return rows[0][:6] if rows else None
 
 

@@ -121,9 +121,10 @@ def _shortest(group: list[Node], edges: list[Edge]) -> Cycle:
         if edge.waiter in inside and edge.holder in inside:
             leaving[edge.waiter].append(edge)
     rounds = [found for node in group if (found := _round(node, leaving))]
+    # The first of the shortest begins at its own first node: had the cycle an earlier one, the
+    # round from there would be as short and come before.
     best = min(rounds, key=len)
-    start = min(range(len(best)), key=lambda i: _order(best[i].waiter))
-    return Cycle(tuple(best[start:] + best[:start]))
+    return Cycle(tuple(best))
 
 
 def _round(start: Node, leaving: Mapping[Node, list[Edge]]) -> list[Edge]:

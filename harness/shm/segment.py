@@ -84,7 +84,7 @@ def _take_memory(fd: int, total: int, where: str) -> None:
 def open_segment(where: str) -> int:
     """A descriptor of something that may be an arena.  NoAccess says why not."""
     try:
-        fd = os.open(where, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(where, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise NoAccess(where, os.strerror(error.errno or 0)) from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):

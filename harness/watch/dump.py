@@ -37,7 +37,13 @@ def build(
     now = reader.native.now()
     by_number = {int(seat.number): seat for seat in reader.live()}
     threads = [
-        msgspec.structs.replace(seat, events=events_of(reader, by_number[seat.number], now))
+        msgspec.structs.replace(
+            seat,
+            events=events_of(reader, by_number[seat.number], now),
+            claims=[
+                msgspec.structs.replace(claim, word=reader.word_name(claim.address)) for claim in seat.claims
+            ],
+        )
         if seat.number in by_number
         else seat
         for seat in snapshot.seats

@@ -59,4 +59,4 @@ def summary_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
             what = f"`{wait.wmesg}` on {wait.lock}"
         held = ", ".join(held.lock for held in seat.held) or "a busy word"
         parts.append(f"{seat.role} holds {held} and waits for {what}")
-    return "deadlock: " + "; ".join(parts)
+    return "; ".join(parts)

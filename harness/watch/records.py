@@ -51,6 +51,7 @@ class ClaimFact(Frozen, frozen=True, kw_only=True):
     """ "Whoever waits for the word at ``address`` waits for me"."""
 
     address: int
+    word: str  # table[slot].field
     site: str
     for_s: float
 

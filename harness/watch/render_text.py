@@ -5,13 +5,13 @@ from harness.watch.records import Dump, SeatFacts
 
 
 def render(dump: Dump, everything: bool = True) -> str:
-    """Text of a dump; without ``everything`` only the fact, the cycle and the command."""
+    """Text of a dump; without ``everything`` only what is needed to understand the verdict."""
     lines = [f"{dump.verdict}   {dump.scenario}   seed {dump.seed}".rstrip(), dump.summary, ""]
     lines += [f"  {line}" for line in dump.cycle]
-    if everything:
-        for seat in dump.threads:
+    for seat in dump.threads:
+        if everything or seat.number in dump.involved:
             lines += ["", *_thread(seat, seat.number in dump.involved)]
-        lines += _tail(dump)
+    lines += _tail(dump, everything)
     lines += ["", f"try: {dump.reproduce}" if dump.reproduce else "try: hangdog list scenarios"]
     return "\n".join(lines) + "\n"
 
@@ -28,31 +28,32 @@ def _thread(seat: SeatFacts, involved: bool) -> list[str]:
     if seat.held:
         lines.append(f"    {held_text(seat)}")
     lines += [
-        f"    owes the word at {claim.address} ({claim.site}, {claim.for_s:.3f} s)" for claim in seat.claims
+        f"    owes {claim.word or f'the word at {claim.address}'} ({claim.site}, {claim.for_s:.3f} s)"
+        for claim in seat.claims
     ]
     if involved and seat.stack:
         lines += ["    stack, innermost first:"] + [f"      {frame}" for frame in seat.stack[:12]]
     if involved and seat.events:
         lines.append("    last events:")
         lines += [
-            f"      -{event.age_s:7.3f} s {event.kind} {event.what} {event.site}".rstrip()
+            f"      -{event.age_s:7.3f} s {event.kind} {event.what} {event.site.removeprefix('?')}".rstrip()
             for event in seat.events[-10:]
         ]
     return lines
 
 
-def _tail(dump: Dump) -> list[str]:
+def _tail(dump: Dump, everything: bool) -> list[str]:
     lines: list[str] = []
     for name, section in dump.sections.items():
         if section:
             lines += ["", f"{name}:"] + [f"  {line}" for line in section]
-    if dump.order:
+    if dump.order and everything:
         lines += ["", "lock order seen:"]
         lines += [
             f"  {edge.before} -> {edge.after}   ({edge.before_site}; {edge.after_site})"
             for edge in dump.order
         ]
-    if dump.processes:
+    if dump.processes and everything:
         lines += ["", "processes:"]
         lines += [
             f"  pid {fact.pid}: {fact.status}, {fact.cpu_s:.1f} s CPU, {fact.rss_mb:.0f} MiB, "

@@ -56,6 +56,12 @@ _OPS = {
 }
 
 
+def shorten(file: str) -> str:
+    """Relative to where we are, when it lies below; a path of this machine says nothing elsewhere."""
+    here = str(Path.cwd()) + "/"
+    return file.removeprefix(here)
+
+
 def proc_state(pid: int, tid: int) -> str:
     """State letter of a thread, "-" when it is gone."""
     try:
@@ -89,7 +95,7 @@ class Reader:
     def site(self, number: int) -> str:
         """file:line function."""
         file, line, function = self.native.site(number)
-        return f"{file}:{line} {function}" if line else "?"
+        return f"{shorten(file)}:{line} {function}" if line else "?"
 
     def class_name(self, number: int) -> str:
         """Name of a lock class."""
@@ -192,14 +198,19 @@ def _held(reader: Reader, seat: Any, now: int) -> list[HeldFact]:
     return found
 
 
-def _claims(reader: Reader, seat: Any, now: int) -> list[ClaimFact]:
+def _claims(reader: Reader, seat: Any, now: int, words: bool) -> list[ClaimFact]:
     found = []
     for i in range(_C["MAX_CLAIMS"]):
         claim = seat.claims[i]
         if not claim.address:
             break
         found.append(
-            ClaimFact(address=int(claim.address), site=reader.site(claim.site), for_s=_age(now, claim.since))
+            ClaimFact(
+                address=int(claim.address),
+                word=reader.word_name(int(claim.address)) if words else "",
+                site=reader.site(claim.site),
+                for_s=_age(now, claim.since),
+            )
         )
     return found
 
@@ -239,7 +250,7 @@ def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> Sea
         "progress": int(seat.progress),
         "failures": int(seat.failures),
         "held": _held(reader, seat, now),
-        "claims": _claims(reader, seat, now),
+        "claims": _claims(reader, seat, now, events),
         "events": events_of(reader, seat, now) if events else [],
     }
     return SeatFacts(

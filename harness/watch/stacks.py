@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from harness.shm.arena import Arena
+from harness.watch.snapshot import shorten
 
 WAIT_S = 0.1
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
@@ -63,7 +64,7 @@ def parse(text: str) -> list[list[str]]:
         if _THREAD.match(line) or line.startswith("Stack (most recent"):
             threads.append([])
         elif (match := _FRAME.match(line)) and threads:
-            threads[-1].append(f"{match[1]}:{match[2]} {match[3]}")
+            threads[-1].append(f"{shorten(match[1])}:{match[2]} {match[3]}")
     return [frames for frames in threads if frames]
 
 

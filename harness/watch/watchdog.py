@@ -30,6 +30,15 @@ LOOK_S = 0.25  # a whole look at least this often
 GAP_S = 0.5  # between two passes: we were stopped, or the machine was
 
 
+def _report_key(report: ReportFact) -> str:
+    """What counts as the same report: of an order, the two classes; else the thread and the place."""
+    if report.kind == _C["REPORT_ORDER"]:
+        return "order:" + ":".join(lock.split("[")[0] for lock in (report.lock_a, report.lock_b))
+    return (
+        f"report:{report.kind}:{report.seat}:{report.lock_a}:{report.lock_b}:{report.site_a}:{report.site_b}"
+    )
+
+
 def calibrate() -> float:
     """How much slower than a usual machine this one is now (never below 1)."""
     start = time.perf_counter()
@@ -124,7 +133,7 @@ class Watchdog:
         lines.append(f"  at {report.site_b}")
         return Suspicion(
             verdict=REPORTS.get(report.kind, "panic"),
-            key=f"report:{report.kind}:{report.seat}:{report.lock_a}:{report.lock_b}:{report.site_a}:{report.site_b}",
+            key=_report_key(report),
             seats=[report.seat],
             why=f"{who} {report.text}",
             lines=lines,

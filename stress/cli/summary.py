@@ -20,9 +20,11 @@ Counters = Mapping[str, int]
 
 
 def tell(report: RunReport) -> Iterator[str]:
-    """Lines: the first finding's dump, then what ran, what it did, what was checked, what was found."""
-    for finding in report.findings[:1]:
-        yield from ("", explained(finding))
+    """Lines: the worst finding's dump, then what ran, what it did, what was checked, what was found."""
+    if report.findings:
+        # A wrong order is a hang that did not happen yet: one that did says more.
+        worst = min(report.findings, key=lambda finding: (finding.verdict == "order_violation", finding.id))
+        yield from ("", explained(worst))
     yield ""
     yield from labelled("ran", ran(report))
     yield from labelled("did", did(report))
@@ -97,7 +99,7 @@ def explained(finding: FindingReport) -> str:
     """The dump of a finding as text; without a file, what is known of it."""
     if finding.dump:
         try:
-            return render(dumps.read(Path(finding.dump))).rstrip()
+            return render(dumps.read(Path(finding.dump)), everything=False).rstrip()
         except HarnessError as error:  # the run is over; its result matters more than this file
             return f"{finding.verdict}: {finding.summary}\n({error})"
     return f"{finding.verdict}: {finding.summary}\n(no dump could be written)"

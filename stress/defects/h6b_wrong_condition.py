@@ -5,27 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from vmcore.constants import OBJ_WAITING
+from vmcore.constants import OBJ_DYING, OBJ_WAITING
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
-def drain_paging(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
-    """Wait until nobody but ourselves pages here.  The count is moved by hand, as it was then.
+def drain_paging(vm: Vm, object: VmObject) -> None:
+    """Wait until nobody but ourselves pages here.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
     Takes:  object, channel.
     Sleeps: yes (vospgc).
     """
-    object.paging_in_progress += 1
+    vm_object_paging_begin(vm, object, bool(object.flags & OBJ_DYING))
     while object.paging_in_progress != 1:
         object.flags |= OBJ_WAITING
         object.chan.sleep(object.lock, "vospgc", until=(object, "paging_in_progress", 1))
         object.lock.acquire()
-    object.paging_in_progress -= 1
+    vm_object_paging_end(vm, object)
 
 
 defect = Defect(
@@ -40,6 +41,8 @@ defect = Defect(
         "A: sleeps on, although what it waits for is true",
     ),
     symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
-    verdicts=("lost_wakeup", "deadlock"),
+    # Two who drain one object wait for each other's share: a deadlock.  One who owns a share of the
+    # very count that he sleeps on is shown as waiting for himself.
+    verdicts=("lost_wakeup", "deadlock", "self_deadlock"),
     replacements={"vmcore.object_pages.drain_paging": drain_paging},
 )

@@ -23,7 +23,7 @@ FILE = FILE_SPACES + 3
 
 @pytest.fixture
 def arena():
-    made = Arena.create(f"contents-{os.getpid()}", size=1 << 16, seats=4)
+    made = Arena.create(f"contents-{os.getpid()}", size=1 << 18, seats=4)
     yield made
     made.close()
 
@@ -177,6 +177,25 @@ def test_a_child_of_a_crowded_space_pins_what_it_read_first(me, other):
     me.check_private(child, 5, theirs * REPEAT)
     with pytest.raises(Mismatch):
         me.check_private(child, 5, other.issue(7, 5) * REPEAT)
+
+
+def test_a_mixture_is_read_again_only_if_a_store_overlapped_the_load(me, other):
+    old, new = other.issue(FILE, 2), other.issue(FILE, 2)
+    mixed, whole = old + new * (REPEAT - 1), new * REPEAT
+    row = other.begin_store(FILE, 2)
+    loads = iter([mixed, mixed, whole])
+
+    def load():
+        data = next(loads)
+        if data is whole:
+            other.end_store(row)
+        return data
+
+    assert me.begin_store(FILE, 2) is None
+    assert me.load_shared(FILE, 2, load) == whole
+    assert me.load_shared(FILE, 2, lambda: mixed) == mixed
+    with pytest.raises(Mismatch, match="torn"):
+        me.check_shared(FILE, 2, mixed, file_stamp(3, 2))
 
 
 def test_reads_are_counted_in_the_arena(me):

@@ -28,10 +28,13 @@ def mapper(vm, me, rounds):
 
     def check(space, start, file, kept):
         for page in range(WORKERS):
-            value = number(vm_read(vm, space, start + page * size))
+            data = vm_read(vm, space, start + page * size)
             if page in kept:
-                assert value == kept[page]
+                assert number(data) == kept[page]
             else:
+                # A store through another hardware map may be half done, as on real
+                # machines; so each word is a reading of its own.
+                value = min(memoryview(data).cast("Q"))
                 assert value >= seen.get((file, page), 0), f"file {file} page {page} went back to {value}"
                 seen[file, page] = value
 

@@ -205,6 +205,15 @@ def test_the_holder_has_a_seat_a_thread_a_role_a_line_and_a_time(lock, mode, are
 
     seat, pid, tid, role, (file, at, function), since = lock.holder()
 
+    (stack,) = held.all_held(arena)
+    assert (stack.seat, stack.name, stack.lock, stack.site) == (
+        seat,
+        lock.name,
+        lock.offset,
+        (file, at, function),
+    )
+    assert held.held_by(arena, seat) == [stack]
+    assert held.mine(arena) == []
     row = Roster(arena).row(seat)
     assert (row.pid, row.tid, row.role) == (pid, tid, role)
     assert role == "keeper"

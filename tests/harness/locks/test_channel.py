@@ -204,6 +204,9 @@ def test_a_bad_condition_is_refused_before_anything_is_released(cell, lock, chan
             with pytest.raises(BadInput, match="the field must be a word of the record"):
                 chan.sleep(lock, "nap", until)
             assert lock.held()
+        with pytest.raises(BadInput, match="the field must be a word of the record"):
+            chan.wait(lock, "nap", (cell, "array", 1))
+        assert lock.held()
 
 
 def test_the_sleeper_shows_its_condition_its_guard_and_its_message(cell, lock, chan, mode, arena, actors):

@@ -51,6 +51,26 @@ def test_what_takes_and_sleeps_may_say():
     assert parse(documented(*WHOLE[:2], "Takes: any.", "Sleeps: never.")).takes is None
 
 
+def test_a_line_goes_on_where_the_next_one_is_indented_further():
+    parsed = parse(
+        documented(
+            "What it does.",
+            "",
+            "Enter:  thing locked (a remark",
+            "        over two lines);",
+            "        vm unlocked.",
+            "Exit:   same.",
+            "Takes:  page queues,",
+            "        object.",
+            "Sleeps: never.",
+            "Returns nothing: really.",
+        )
+    )
+
+    assert parsed.enter == ((1, (), MUTEX), (0, (), FREE))
+    assert parsed.takes == ("page queues", "object")
+
+
 @pytest.mark.parametrize("line", range(4))
 def test_a_missing_line_is_an_error_at_import(line):
     lines = [text for number, text in enumerate(WHOLE) if number != line]

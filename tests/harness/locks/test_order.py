@@ -6,7 +6,7 @@ from ctypes import Structure, c_uint64
 import pytest
 
 from harness import _native
-from harness.errors import BadInput, ContractViolation
+from harness.errors import BadInput, ContractViolation, SelfDeadlock
 from harness.locks import LockClass, held, order
 from harness.shm.layout import MutexRecord, guarded
 
@@ -84,6 +84,24 @@ def test_the_same_violation_is_reported_once(arena):
             pass
 
     assert len(order.violations(arena)) == 1
+
+
+def test_reports_are_the_last_128_oldest_first_and_violations_those_about_order(arena):
+    a, b, own = arena.mutex("a"), arena.mutex("b"), arena.mutex("own")
+    with a, b:
+        pass
+    with own:
+        for _ in range(130):
+            with pytest.raises(SelfDeadlock):
+                own.acquire()
+    with b, a:
+        pass
+
+    reports = order.reports(arena)
+
+    assert [report.kind for report in reports] == ["self_deadlock"] * 127 + ["order"]
+    assert [report.when for report in reports] == sorted(report.when for report in reports)
+    assert order.violations(arena) == reports[-1:]
 
 
 def test_edges_keep_the_lines_of_the_first_time(arena):

@@ -151,7 +151,14 @@ def test_with_a_limit_yields_false_and_holds_nothing(lock, mode, actors):
     with lock.writing(timeout=0.01) as got:
         assert got is False
         assert lock.held() is None
+    actor.tell("release")
+    actor.end()
 
+    actor = actors.actor(taker(lock, "write"), mode)
+    actor.expect("got True")
+    with lock.reading(timeout=0.01) as got:
+        assert got is False
+        assert lock.held() is None
     actor.tell("release")
     actor.end()
 

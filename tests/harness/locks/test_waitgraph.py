@@ -59,7 +59,10 @@ def test_every_group_gives_one_shortest_cycle_and_hard_ones_come_first(edges):
     assert len(soft) == sum(not found & set(group) for group in components(edges))
 
 
-@given(EDGES, st.randoms(use_true_random=False))
+FEW = st.lists(st.builds(Edge, st.integers(0, 2), st.integers(0, 2), st.booleans(), st.sampled_from("abc")))
+
+
+@given(FEW, st.randoms(use_true_random=False))
 def test_the_order_of_the_edges_does_not_matter(edges, random):
     shuffled = random.sample(edges, len(edges))
 

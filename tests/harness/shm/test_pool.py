@@ -11,6 +11,8 @@ from harness.locks import LockClass, order
 from harness.shm import Arena, Pool
 from harness.shm.layout import guarded
 from harness.shm.pool import JUNK
+from harness.shm.roster import Roster
+from tests.harness.actors import wait_until
 from tests.harness.shm.records import Plain, Thing
 
 COUNT = 6
@@ -206,6 +208,26 @@ def test_no_record_is_given_to_two_at_once(arena, actors, mode):
     assert pool.in_use() == 0
     assert sorted(pool.allocate_or_raise().slot for _ in range(5)) == [1, 2, 3, 4, 5]
     assert pool.allocate() is None
+
+
+@pytest.mark.parametrize("step", ["allocate", "free"])
+def test_the_free_list_is_touched_under_the_pools_lock_only(arena, pool, actors, step):
+    record = pool.allocate()
+    used = pool.in_use()
+
+    def body(me):
+        pool.allocate() if step == "allocate" else pool.free(record)
+
+    with pool.lock:
+        actor = actors.actor(body)
+        wait_until(
+            lambda: [r for r in Roster(arena).rows() if r.activity == "wait mutex"], "the lock's waiter"
+        )
+        assert pool.in_use() == used
+        assert pool.is_live(record.slot)
+    actor.end()
+
+    assert pool.in_use() == used + (1 if step == "allocate" else -1)
 
 
 def test_who_was_killed_while_laying_it_down_leaves_a_usable_pool(arena, actors, monkeypatch):
