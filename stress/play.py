@@ -27,6 +27,7 @@ from stress.world import World
 ROUNDS = 80  # of a role in one epoch
 EPOCH_TASKS = 250  # of a trace in one epoch
 CRADLES = 48
+TRACE_PAGES = 640
 READS, WRITES = 3.4, 1.3  # of the touch model, per operation
 
 
@@ -173,8 +174,8 @@ class ReplayPlay:
         self.state: ReplayState | None = None
 
     def sizes(self) -> dict[str, int]:
-        """Those of Config, which are made for this."""
-        return {}
+        """Those of Config, but so few frames that the daemon has work with a program of ordinary size."""
+        return {"pages": TRACE_PAGES}
 
     def file_sizes(self) -> tuple[int, ...]:
         """As far as anybody maps them."""

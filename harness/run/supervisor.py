@@ -165,7 +165,10 @@ class Supervisor(Hearing):
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
         helper = Helper(self, role, function, wants_context)
         helper.start()
-        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), limit_s)
+        # Time that is up is no reason to kill an audit: it may be in the middle of a change, and what
+        # it leaves would be found by the next look.
+        urgent = ("finding", "interrupt", "broken")
+        self.wait_until(lambda: helper.over or (self.ending in urgent and limit_s is None), limit_s)
         helper.end()
         return helper.said
 

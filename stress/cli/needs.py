@@ -1,14 +1,20 @@
-"""What a run needs of the machine, asked before anything is started.
+"""What a run needs: of the machine, asked before anything is started; of its tables, seen at the end.
 
-A shortage met in the middle would look like a finding of the system under test.
+A shortage that the user asked for is no finding of the system under test.
 """
 
 import os
 import resource
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import BadInput, CannotRunHere
+from harness.outcome import Failed
+from stress.options import RunReport
+from vmcore.config import OPTIONS, Config
+from vmcore.constants import KERN_RESOURCE_SHORTAGE
 
 # The front process and the supervisor keep the ends of pipes to each worker, the arena, the store
 # and what the interpreter itself has open.
@@ -45,3 +51,43 @@ def require_folder(folder: Path) -> None:
             probe.write(b"\0" * os.sysconf("SC_PAGE_SIZE"))
     except OSError as error:
         raise BadInput(f"cannot write dumps to {str(folder)!r}: {error.strerror}", hint) from None
+
+
+def refuse_shortage(report: RunReport, given: Mapping[str, int]) -> None:
+    """BadInput when all that was found is that a table, which the user had made small, was full.
+
+    The dumps of such a run are taken away again: they explain nothing that the error does not.
+    """
+    failed = [outcome for outcome in report.outcomes if isinstance(outcome, Failed)]
+    short = [outcome for outcome in failed if is_shortage(outcome)]
+    if (
+        not given
+        or not short
+        or short != failed
+        or any(found.verdict != "panic" for found in report.findings)
+    ):
+        return
+    forget(report)
+    name = min(given, key=lambda name: given[name] / int(Config.__dataclass_fields__[name].default))
+    count = given[name]
+    raise BadInput(
+        f"{OPTIONS[name]} {count} is too small for {report.scenario} with {report.workers} workers: {short[0].text}",
+        f"hangdog run {OPTIONS[name]} {count * 2}",
+    )
+
+
+def is_shortage(outcome: Failed) -> bool:
+    """Did this worker run out of records or memory, by its last words?"""
+    return outcome.error == "TableFull" or f"KERN code {KERN_RESOURCE_SHORTAGE}" in outcome.text
+
+
+def forget(report: RunReport) -> None:
+    """Remove the dumps of a run, and their folder if it is empty then."""
+    folders = set()
+    for found in report.findings:
+        if found.dump:
+            Path(found.dump).unlink(missing_ok=True)
+            folders.add(Path(found.dump).parent)
+    for folder in folders:
+        with suppress(OSError):  # others' dumps are there
+            folder.rmdir()

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from harness.probe import PROFILES
-from stress.cli.needs import require_descriptors, require_folder
+from stress.cli.needs import refuse_shortage, require_descriptors, require_folder
 from stress.cli.said import say
 from stress.options import RunOptions, RunReport
 from vmcore.config import OPTIONS, Config
@@ -109,6 +109,8 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
     stream = sys.stderr if as_json else sys.stdout
     with Display(stream, options) as display:
         report = run_it(options, on_progress=display.update)
+    pages = {} if options.pages is None else {"pages": options.pages}
+    refuse_shortage(report, {**options.tables, **pages})
     for line in tell(report):
         click.echo(line, file=stream)
     return report

@@ -41,8 +41,6 @@ defect = Defect(
         "A: sleeps on, although what it waits for is true",
     ),
     symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
-    # Two who drain one object wait for each other's share: a deadlock.  One who owns a share of the
-    # very count that he sleeps on is shown as waiting for himself.
-    verdicts=("lost_wakeup", "deadlock", "self_deadlock"),
+    verdicts=("lost_wakeup", "deadlock"),
     replacements={"vmcore.object_pages.drain_paging": drain_paging},
 )

@@ -27,9 +27,8 @@ def test_a_defect_is_found_with_a_right_verdict_and_a_dump_that_shows_the_vm(def
     assert right, f"{defect.id}: {report.ended_by}, {[found.verdict for found in report.findings]}"
     assert report.exit_code == 1
     found = right[0]
-    assert found.reproduce == f"hangdog run --scenario fork-storm --defect {defect.id} --workers 4" + (
-        f" --seed {seed} --seconds 60"
-    )
+    command = f"--scenario fork-storm --defect {defect.id} --workers 4 --seed {seed} --seconds 60"
+    assert found.reproduce == f"hangdog run {command}"
     shown = dump.read(Path(found.dump))
     assert shown.sections["vmcore"][0].startswith("free ")
     assert any(line.startswith("O") for line in shown.sections["vmcore"])

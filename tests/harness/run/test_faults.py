@@ -98,6 +98,15 @@ def test_stopped_workers_go_on_and_are_not_called_frozen(mode):
     assert result.findings == ()
 
 
+def test_whoever_is_still_stopped_at_the_end_goes_on():
+    faults = Faults(stops=50, stop_s=(60, 60), most=2)
+    with Session(workers=3, faults=faults, time_limit_s=0.5, grace_s=20.0) as session:
+        result = session.run(turn_until_told, epochs=None)
+
+    assert len(result.incidents) == 2
+    assert [type(outcome) for outcome in result.outcomes] == [Passed] * 3
+
+
 def test_a_lock_that_a_killed_worker_held_is_orphaned():
     def hold(context):
         context.arena.mutex("precious").acquire()

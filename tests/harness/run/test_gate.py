@@ -9,7 +9,7 @@ import pytest
 
 from harness.outcome import Failed, Killed, Passed
 from harness.run import RoleSpec, Session
-from harness.run.gate import Row
+from harness.run.gate import Gate, Row
 from harness.shm.roster import Roster
 from tests.harness.run.roles import children_of, rows, spin_until
 
@@ -115,6 +115,28 @@ def test_what_was_asked_before_the_gate_is_done_before_the_audit():
 def finish(arena):
     counters(arena)[2] = 1
     arena.channel("jobs").wakeup()
+
+
+def test_a_service_that_was_woken_and_did_not_run_yet_does_not_rest():
+    def idle(context):
+        lock = context.arena.mutex("guard")
+        lock.acquire()
+        context.arena.channel("jobs").sleep(lock, "no work", idle=True)
+
+    def look(context):
+        gate, server = Gate(context.arena), rows(context)[1]
+        spin_until(lambda: gate.quiet(1) is not None)
+        os.kill(server.pid, signal.SIGSTOP)
+        before = gate.quiet(1) is not None
+        context.arena.channel("jobs").wakeup()
+        context.send((before, gate.quiet(1)))
+        os.kill(server.pid, signal.SIGCONT)
+
+    with Session(watch=False) as session:
+        session.arena.mutex("guard"), session.arena.channel("jobs")
+        result = session.run_roles([RoleSpec("looker", look), RoleSpec("server", idle, service=True)])
+
+    assert result.values("looker") == [(True, None)]
 
 
 def test_a_worker_killed_on_its_way_is_not_waited_for():

@@ -191,7 +191,7 @@ def test_without_a_watchdog_an_exception_is_a_finding_all_the_same():
 
 
 def test_a_deadlock_ends_the_run_and_names_both():
-    with Session(workers=2) as session:
+    with Session(workers=2, linger_s=None, time_limit_s=20.0) as session:
         result = session.run(cross)
 
     assert "deadlock" in [f.verdict for f in result.findings]
@@ -252,6 +252,21 @@ def test_the_time_limit_is_a_word_and_then_an_end(mode):
     assert isinstance(late, Hung)
     assert result.findings == ()
     assert (result.ended_by, result.interrupted) == ("time limit", False)
+
+
+def test_a_worker_that_must_go_may_clean_up():
+    def deaf(context):
+        try:
+            spin_until(lambda: False)
+        finally:
+            context.send("cleaned")
+
+    with Session(workers=2, time_limit_s=0.1, grace_s=0.1) as session:
+        result = session.run(deaf)
+
+    assert result.values() == ["cleaned"] * 2
+    assert outcomes(result) == [Hung, Hung]
+    assert all("test_outcomes.py" in o.where or "roles.py" in o.where for o in result.outcomes)
 
 
 def test_seeds_are_stable_and_differ_by_worker():

@@ -1,0 +1,64 @@
+"""How the tests look: bounded loops around ``Watchdog.scan``."""
+
+import os
+import time
+from pathlib import Path
+
+from harness.watch import dump
+
+LIMIT_S = 15.0
+PERIOD_S = 0.004
+
+
+def find(watchdog, verdict, limit=LIMIT_S):
+    """Scan until there is a finding of this verdict."""
+    end = time.monotonic() + limit
+    while not (found := [f for f in watchdog.findings if f.verdict == verdict]):
+        assert time.monotonic() < end, f"no {verdict}; found {[f.verdict for f in watchdog.findings]}"
+        watchdog.scan()
+        time.sleep(PERIOD_S)
+    return found[0]
+
+
+def look_for(watchdog, seconds=0.5):
+    """Scan for a while; the verdicts that came up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        watchdog.scan()
+        time.sleep(PERIOD_S)
+    return [f.verdict for f in watchdog.findings]
+
+
+def dumped(finding):
+    """The dump of a finding, read back from its file."""
+    return dump.read(Path(finding.dump))
+
+
+def waiting(arena, role, kind=None):
+    """Predicate: does the seat of this role wait (for ``kind``, an activity number)?"""
+
+    def look():
+        from harness.shm.roster import Roster
+
+        for seat in Roster(arena).seats:
+            if seat.live == 2 and seat.role == role.encode() and seat.activity:
+                return kind is None or seat.activity == kind
+        return False
+
+    return look
+
+
+def stopped(pid):
+    """Predicate: is the process stopped?"""
+
+    def look():
+        text = Path(f"/proc/{pid}/stat").read_text()
+        return text[text.rindex(")") + 2] == "T"
+
+    return look
+
+
+def me(arena, role):
+    """Sit down in an actor."""
+    arena.native.sit(role)
+    return os.getpid()
