@@ -55,11 +55,11 @@ class Play(Protocol):
     def epochs(self, asked: int | None) -> int | None:
         """How many; None: until the time is up."""
 
-    def audit(self, context: Any) -> str:
-        """Between epochs."""
+    def audit(self, world: World, epochs: int | None) -> Callable[[Any], str]:
+        """What is looked at between epochs; after the last one, that nothing is left."""
 
     def curtain(self, world: World) -> RoleSpec:
-        """The last worker."""
+        """The last worker of a run that was ended by the clock."""
 
     def left(self) -> int | None:
         """Tasks that are still to end, if it has an end."""
@@ -75,7 +75,6 @@ class ScenarioPlay:
         self.scenario, self.options = scenario, options
         self.disk_ms, self.noise = scenario.disk_ms, scenario.noise
         self.cast = scenario.cast(options.workers)
-        self.audit: Callable[[Any], str]
 
     def sizes(self) -> dict[str, int]:
         """Small tables: a scenario wants shortage, and a stage is small."""
@@ -100,7 +99,6 @@ class ScenarioPlay:
         self.stage = Stage(world.arena, self.scenario.places)
         if self.scenario.setup_act:
             self.scenario.setup_act(world.stagehand(), self.stage)
-        self.audit = partial(audit_scenario, world, self.scenario.name, self.stage)
 
     def roles(self, world: World) -> list[RoleSpec]:
         """One spec per role, with the workers that play it; numbers run through all of them."""
@@ -115,6 +113,10 @@ class ScenarioPlay:
     def epochs(self, asked: int | None) -> int | None:
         """Without end unless somebody says otherwise."""
         return asked
+
+    def audit(self, world: World, epochs: int | None) -> Callable[[Any], str]:
+        """Invariants and the scenario's own check."""
+        return partial(audit_scenario, world, self.scenario.name, self.stage, epochs)
 
     def curtain(self, world: World) -> RoleSpec:
         """Audit, check, everybody leaves, nothing is left."""
@@ -139,22 +141,23 @@ def play_role(context: Any, world: World, scenario: str, name: str, stage: Stage
         role.act(context.prepared, stage)
 
 
-def audit_scenario(world: World, scenario: str, stage: Stage, _context: Any) -> str:
+def audit_scenario(world: World, scenario: str, stage: Stage, epochs: int | None, context: Any) -> str:
     """The quiescent invariants, then what the scenario itself promises."""
     audit_at_rest(world.vm)
+    actor = world.stagehand()
     check = find_scenario(scenario).check_act
     if check:
-        check(world.stagehand(), stage)
+        check(actor, stage)
+    if context.epoch + 1 == epochs:
+        while (process := stage.take(actor)) is not None:
+            ops.leave(actor, process)
+        audit_the_end(world.vm)
     return "in order"
 
 
 def end_scenario(context: Any, world: World, scenario: str, stage: Stage) -> None:
-    """The curtain."""
-    audit_scenario(world, scenario, stage, context)
-    actor = world.stagehand()
-    while (process := stage.take(actor)) is not None:
-        ops.leave(actor, process)
-    audit_the_end(world.vm)
+    """The curtain: this was the last epoch."""
+    audit_scenario(world, scenario, stage, context.epoch + 1, context)
 
 
 # --- traces
@@ -170,7 +173,6 @@ class ReplayPlay:
         self.plan = fold_files(plan.limit(options.tasks) if options.tasks else plan)
         self.options = options
         self.model = TouchModel(options.seed, READS * options.touches, WRITES * options.touches)
-        self.audit: Callable[[Any], str]
         self.state: ReplayState | None = None
 
     def sizes(self) -> dict[str, int]:
@@ -189,7 +191,6 @@ class ReplayPlay:
         """Lay out the board; the roots are ready."""
         self.state = ReplayState(world.arena, len(self.plan.tasks), CRADLES)
         start(self.state, self.plan)
-        self.audit = partial(audit_replay, world)
 
     def roles(self, world: World) -> list[RoleSpec]:
         """All workers do the same."""
@@ -202,6 +203,11 @@ class ReplayPlay:
         """As many as the tasks need."""
         needed = ceil(len(self.plan.tasks) / EPOCH_TASKS)
         return needed if asked is None else min(asked, needed)
+
+    def audit(self, world: World, epochs: int | None) -> Callable[[Any], str]:
+        """The quiescent invariants."""
+        assert self.state is not None  # begin comes first
+        return partial(audit_replay, world, self.state, epochs)
 
     def curtain(self, world: World) -> RoleSpec:
         """Nothing is left."""
@@ -226,16 +232,17 @@ def replay_epoch(context: Any, tasks: int) -> None:
         replay.abandon()
 
 
-def audit_replay(world: World, _context: Any) -> str:
-    """The quiescent invariants."""
+def audit_replay(world: World, state: ReplayState, epochs: int | None, context: Any) -> str:
+    """The quiescent invariants; when no task is left, that nothing of them is."""
     audit_at_rest(world.vm)
+    if context.epoch + 1 == epochs and not state.board.left:
+        audit_the_end(world.vm)
     return "in order"
 
 
 def end_replay(_context: Any, world: World, state: ReplayState) -> None:
     """The curtain: whoever nobody took home leaves now."""
-    actor = world.stagehand()
-    Replay(Plan("", (), ()), state, TouchModel(0), actor).abandon()
+    Replay(Plan("", (), ()), state, TouchModel(0), world.stagehand()).abandon()
     audit_the_end(world.vm)
 
 

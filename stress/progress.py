@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness._native import CONSTANTS
-from harness.shm.roster import Roster
+from harness.shm.roster import ACTIVITIES, Roster
 from stress.options import OnProgress, Progress
 from stress.render import longest_chain
 from vmcore.stats import counters
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from stress.play import Play
     from stress.world import World
 
-WAITING = {CONSTANTS[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING")}
+WAITING = {number for number, name in ACTIVITIES.items() if name.startswith("wait ") or name == "sleeping"}
 
 
 class Looker:

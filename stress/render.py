@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 SECTION = "vmcore"
+LAST_EVENTS = 8
 MOST = 40  # objects; a chain is a line of its own
 OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
 PAGE = re.compile(r"\bvm_pages\[(\d+)\]")
@@ -64,7 +65,7 @@ def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
     objects: set[int] = set()
     pages: set[int] = set()
     for seat in dump.threads:
-        text = words(seat)
+        text = words(seat, seat.number in dump.involved)
         objects |= {int(found) for found in OBJECT.findall(text)}
         pages |= {int(found) for found in PAGE.findall(text)}
         for claim in seat.claims:
@@ -80,9 +81,11 @@ def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
     return {slot for slot in objects if 0 < slot < len(vm.objects.views)}, pages
 
 
-def words(seat: SeatFacts) -> str:
-    """Every lock name of a thread."""
+def words(seat: SeatFacts, involved: bool) -> str:
+    """Every lock name of a thread; of a suspect also those that it held just before."""
     held = " ".join(held.lock for held in seat.held)
+    if involved:
+        held += " " + " ".join(event.what for event in seat.events[-LAST_EVENTS:])
     wait = f"{seat.wait.lock} {seat.wait.predicate}" if seat.wait else ""
     return f"{held} {wait}"
 

@@ -89,7 +89,11 @@ def tables_of(given: Mapping[str, int]) -> dict[str, int]:
 
 
 def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress | None) -> RunResult:
-    """The run itself; then, if all went well, the curtain: everybody leaves and nothing may be left."""
+    """The run itself; its last audit proves that nothing is left.
+
+    A run that the clock has ended had no last audit.  If all went well it gets a curtain: a short
+    run of one worker who sends everybody home and looks.
+    """
     session = Session(
         workers=options.workers,
         mode=options.mode,
@@ -106,15 +110,16 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
     seconds = options.seconds
     if seconds is None and options.epochs is None and not options.trace:
         seconds = DEFAULT_SECONDS
+    epochs = play.epochs(options.epochs)
     with session:
         result = session.run_roles(
             [*play.roles(world), *world.services()],
-            epochs=play.epochs(options.epochs),
-            audit=play.audit,
+            epochs=epochs,
+            audit=play.audit(world, epochs),
             on_progress=look,
             time_limit_s=seconds,
         )
-        if not well(result):
+        if not well(result) or (result.ended_by == "done" and not play.left()):
             return result
         world.restart_services()
         final = session.run_roles([play.curtain(world), *world.services()])

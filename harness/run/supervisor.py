@@ -165,10 +165,13 @@ class Supervisor(Hearing):
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
         helper = Helper(self, role, function, wants_context)
         helper.start()
-        # Time that is up is no reason to kill an audit: it may be in the middle of a change, and what
-        # it leaves would be found by the next look.
+        # Time that is up is no reason to kill an audit at once: it may be in the middle of a change,
+        # and what it leaves would be found by the next look.  But one that hangs must end, too.
         urgent = ("finding", "interrupt", "broken")
-        self.wait_until(lambda: helper.over or (self.ending in urgent and limit_s is None), limit_s)
+        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), limit_s)
+        self.wait_until(
+            lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
+        )
         helper.end()
         return helper.said
 

@@ -20,6 +20,7 @@ from vmcore.constants import KERN_RESOURCE_SHORTAGE
 # and what the interpreter itself has open.
 DESCRIPTORS = 48
 DESCRIPTORS_PER_WORKER = 8
+TINY = 16  # a table of this part of its usual size holds no run
 
 
 def require_descriptors(workers: int) -> None:
@@ -54,25 +55,24 @@ def require_folder(folder: Path) -> None:
 
 
 def refuse_shortage(report: RunReport, given: Mapping[str, int]) -> None:
-    """BadInput when all that was found is that a table, which the user had made small, was full.
+    """BadInput when all that was found is that a table, which the user had made tiny, was full.
 
-    The dumps of such a run are taken away again: they explain nothing that the error does not.
+    Tiny, because a leak fills a table of a reasonable size too, and that must stay a finding.  The
+    dumps of such a run are taken away again: they explain nothing that the error does not.
     """
     failed = [outcome for outcome in report.outcomes if isinstance(outcome, Failed)]
     short = [outcome for outcome in failed if is_shortage(outcome)]
-    if (
-        not given
-        or not short
-        or short != failed
-        or any(found.verdict != "panic" for found in report.findings)
-    ):
+    usual = Config()
+    tiny = [name for name, count in given.items() if count * TINY <= getattr(usual, name)]
+    if not tiny or not short or short != failed or any(found.verdict != "panic" for found in report.findings):
         return
     forget(report)
-    name = min(given, key=lambda name: given[name] / int(Config.__dataclass_fields__[name].default))
-    count = given[name]
+    name = min(tiny, key=lambda name: given[name] / getattr(usual, name))
+    option, count = OPTIONS[name], given[name]
+    said = short[0].text
     raise BadInput(
-        f"{OPTIONS[name]} {count} is too small for {report.scenario} with {report.workers} workers: {short[0].text}",
-        f"hangdog run {OPTIONS[name]} {count * 2}",
+        f"{option} {count} is too small for {report.scenario} with {report.workers} workers: {said}",
+        f"hangdog run {option} {count * 2}",
     )
 
 

@@ -18,7 +18,7 @@ from harness.probe import PROFILES
 from stress.cli.needs import refuse_shortage, require_descriptors, require_folder
 from stress.cli.said import say
 from stress.options import RunOptions, RunReport
-from vmcore.config import OPTIONS, Config
+from vmcore.config import OPTIONS
 
 INTERRUPTED = 128 + signal.SIGINT
 DUMP_DIR = "hangdog-dumps"
@@ -28,11 +28,8 @@ Command = Callable[..., Any]
 def table_options(command: Command) -> Command:
     """One option per table of the VM, named by the list that a full table's error names too."""
     for name, option in reversed(OPTIONS.items()):
-        default = Config.__dataclass_fields__[name].default
         said = (
-            f"Frames of the VM (a trace: {default})."
-            if name == "pages"
-            else f"Size of that table ({default})."
+            "Frames of the VM." if name == "pages" else f"Records in that table ({name.replace('_', ' ')})."
         )
         command = click.option(option, name, type=int, metavar="N", help=said)(command)
     return command
@@ -83,7 +80,8 @@ def table_options(command: Command) -> Command:
 def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
     """Run a scenario, or replay a recorded program, on a VM in shared memory, and watch it.
 
-    Exit code 0: nothing was found; 1: something was, and its dump says who holds what.
+    Exit code 0: nothing was found; 1: something was, and its dump says who holds what.  Sizes that are
+    not given (--pages and the tables below) are the scenario's or the trace's own.
     """
     tables = {name: given.pop(name) for name in OPTIONS if name != "pages"}
     chosen = {name: value for name, value in tables.items() if value is not None}
@@ -109,8 +107,8 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
     stream = sys.stderr if as_json else sys.stdout
     with Display(stream, options) as display:
         report = run_it(options, on_progress=display.update)
-    pages = {} if options.pages is None else {"pages": options.pages}
-    refuse_shortage(report, {**options.tables, **pages})
+    if not options.defect:
+        refuse_shortage(report, options.tables)
     for line in tell(report):
         click.echo(line, file=stream)
     return report

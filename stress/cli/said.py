@@ -6,8 +6,6 @@ from difflib import get_close_matches
 
 import click
 
-from harness.errors import BadInput
-
 
 def say(fact: str, remedy: str) -> None:
     """The two lines of an error.  Line breaks inside would make them three."""
@@ -37,10 +35,3 @@ def usage_of(
     error = click.UsageError(fact)
     error.hint = remedy  # type: ignore[attr-defined]
     return error
-
-
-def bad_name(
-    kind: str, name: str, known: Iterable[str], command: Callable[[str], str], otherwise: str
-) -> BadInput:
-    """The same as an error of the tree."""
-    return BadInput(*unknown(kind, name, known, command, otherwise))

@@ -15,7 +15,12 @@ BENCHES = sorted(path.stem for path in (ROOT / "bench").glob("bench_*.py"))
 LIMIT_S = 100
 
 
-@pytest.mark.parametrize("name", BENCHES)
+def quick_or_slow():
+    """A replay is slow however little of it is played: the whole log is read."""
+    return [pytest.param(name, marks=pytest.mark.slow if name == "bench_trace" else ()) for name in BENCHES]
+
+
+@pytest.mark.parametrize("name", quick_or_slow())
 def test_a_benchmark_prints_one_object(name):
     said = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", "--json", "--scale", "0.01"],
@@ -63,9 +68,16 @@ def test_the_table_says_what_became_of_the_targets():
 
 
 def test_things_are_measured_in_turn_and_nobody_is_always_first():
-    order = []
+    order: list[str] = []
 
-    found = in_turn({"a": lambda: order.append("a") or 1.0, "b": lambda: order.append("b") or 2.0}, 3)
+    def measured(name, value):
+        def measure():
+            order.append(name)
+            return value
+
+        return measure
+
+    found = in_turn({"a": measured("a", 1.0), "b": measured("b", 2.0)}, 3)
 
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert median_ratios(found["a"], found["b"]) == 2.0

@@ -1,13 +1,14 @@
 """A small world with nobody in it, closed again; and an actor to play in it."""
 
 import os
+from typing import Any
 
 import pytest
 
 from stress.world import Setting, World
 from vmcore.config import Config
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "pages": 256, "objects": 256, "entries": 512, "maps": 64, "sharing_maps": 64, "pmaps": 64,
     "vmspaces": 64, "mappings": 1024, "pagers": 128, "swap_blocks": 256, "swap_pages": 1024,
 }  # fmt: skip

@@ -32,3 +32,9 @@ def watchdog(arena, tmp_path):
 def quick(arena, tmp_path):
     """For the verdicts that count time: as the other, with limits of a few tenths of a second."""
     return Watchdog(arena, tmp_path, limits=QUICK, with_stacks=False)
+
+
+@pytest.fixture
+def strict(arena, tmp_path):
+    """Real limits for what needs no time, short ones for stall and livelock."""
+    return Watchdog(arena, tmp_path, limits=Limits(stall_s=30.0, livelock_s=30.0), with_stacks=False)

@@ -1,9 +1,11 @@
 """How the tests look: bounded loops around ``Watchdog.scan``."""
 
 import os
+import select
 import time
 from pathlib import Path
 
+from harness.shm.roster import Roster
 from harness.watch import dump
 
 LIMIT_S = 15.0
@@ -38,8 +40,6 @@ def waiting(arena, role, kind=None):
     """Predicate: does the seat of this role wait (for ``kind``, an activity number)?"""
 
     def look():
-        from harness.shm.roster import Roster
-
         for seat in Roster(arena).seats:
             if seat.live == 2 and seat.role == role.encode() and seat.activity:
                 return kind is None or seat.activity == kind
@@ -62,3 +62,27 @@ def me(arena, role):
     """Sit down in an actor."""
     arena.native.sit(role)
     return os.getpid()
+
+
+def nothing(watchdog, crew, seconds=0.6):
+    """Nothing was found while they ran and until they ended."""
+    found = look_for(watchdog, seconds)
+    for actor in crew:
+        actor.tell("stop")
+    for actor in crew:
+        actor.end()
+    assert found + look_for(watchdog, 0.1) == []
+
+
+def busy(arena, role, work):
+    """Do ``work`` again and again until told to stop."""
+
+    def body(actor):
+        me(arena, role)
+        while not select.select([actor.inbox.out], [], [], 0)[0]:
+            arena.native.begin("work")
+            work()
+            arena.native.end()
+        actor.hear("stop")
+
+    return body

@@ -8,49 +8,15 @@ alone would be caught.
 import os
 import signal
 import time
-
-import pytest
+from itertools import pairwise
 
 from harness import _native
 from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import wait_until
-from tests.harness.watch.looking import look_for, me, stopped, waiting
+from tests.harness.watch.looking import busy, look_for, me, nothing, stopped, waiting
 
 C = _native.CONSTANTS
-ROUNDS = 400
-
-
-@pytest.fixture
-def strict(arena, tmp_path):
-    """Real limits for what needs no time, short ones for stall and livelock."""
-    return Watchdog(arena, tmp_path, limits=Limits(stall_s=30.0, livelock_s=30.0), with_stacks=False)
-
-
-def nothing(watchdog, crew, seconds=0.6):
-    """Nothing was found while they ran and until they ended."""
-    found = look_for(watchdog, seconds)
-    for actor in crew:
-        actor.tell("stop")
-    for actor in crew:
-        actor.end()
-    assert found + look_for(watchdog, 0.1) == []
-
-
-def busy(arena, role, work):
-    """Do ``work`` again and again until told to stop."""
-
-    def body(actor):
-        me(arena, role)
-        import select
-
-        while not select.select([actor.inbox.out], [], [], 0)[0]:
-            arena.native.begin("work")
-            work()
-            arena.native.end()
-        actor.hear("stop")
-
-    return body
 
 
 def test_one_gate_lock_makes_both_orders_safe(arena, actors, strict):
@@ -72,7 +38,7 @@ def test_hand_over_hand_along_a_chain(arena, actors, strict):
 
     def walk():
         chain[0].acquire()
-        for here, there in zip(chain, chain[1:], strict=False):
+        for here, there in pairwise(chain):
             there.acquire()
             here.release()
         chain[-1].release()
@@ -370,55 +336,3 @@ def test_a_worker_that_was_killed_with_empty_hands(arena, actors, strict):
     victim.kill()
 
     nothing(strict, [work])
-
-
-def test_two_that_play_ping_pong_over_a_channel(arena, actors, strict, cell):
-    guard, chan = arena.mutex("guard"), arena.channel("ball")
-
-    def player(mine):
-        def body(actor):
-            me(arena, f"player#{mine}")
-            for _ in range(ROUNDS):
-                with guard:
-                    chan.wait(guard, "ball", (cell, "count", mine))
-                    cell.count = 1 - mine
-                    chan.wakeup()
-            actor.hear("stop")
-
-        return body
-
-    nothing(strict, [actors.actor(player(0)), actors.actor(player(1))])
-
-
-def test_a_counting_semaphore_made_of_sleep_and_wakeup(arena, actors, strict, cell):
-    guard, chan = arena.mutex("guard"), arena.channel("units")
-    cell.count = 2
-
-    def use():
-        with guard:
-            chan.wait(guard, "unit", (cell, "count", ">", 0))
-            cell.count -= 1
-        os.sched_yield()
-        with guard:
-            cell.count += 1
-            chan.wakeup()
-
-    nothing(strict, [actors.actor(busy(arena, f"user#{i}", use)) for i in range(5)])
-
-
-def test_claims_that_are_given_back_in_time(arena, actors, strict, cell):
-    guard, chan = arena.mutex("guard"), arena.channel("page")
-    address = cell.address
-
-    def use():
-        with guard:
-            chan.wait(guard, "page", (cell, "busy", 0))
-            cell.busy = 1
-            arena.native.claim(address)
-        os.sched_yield()
-        with guard:
-            cell.busy = 0
-            arena.native.unclaim(address)
-            chan.wakeup()
-
-    nothing(strict, [actors.actor(busy(arena, f"user#{i}", use)) for i in range(4)])

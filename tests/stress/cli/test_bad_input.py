@@ -37,7 +37,8 @@ TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
         (["--noise", "loud"], ["--noise", "'loud'"], "hangdog run --help"),
         (["--seconds", "0"], ["0.0 seconds"], "hangdog run --seconds 20"),
         (["--epochs", "0"], ["0 epochs"], "hangdog run --epochs 1"),
-        (["--objects", "8"], ["objects", "8"], "hangdog run --objects 16"),
+        (["--objects", "8"], ["--objects 8 is too small"], "hangdog run --objects 16"),
+        (["--pagers", "2"], ["--pagers 2 is too small"], "hangdog run --pagers 4"),
         (["--objects", "0"], ["objects", "at least 1"], "hangdog run --objects 64"),
         (["--pages", "4"], ["4 pages"], "hangdog run --pages 64"),
         (

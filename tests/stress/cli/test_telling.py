@@ -45,11 +45,12 @@ def test_a_look_in_one_line_has_every_number():
 
 
 def test_a_look_on_a_terminal_has_every_number():
-    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    screen = io.StringIO()
+    console = Console(file=screen, width=100, force_terminal=True, color_system=None)
 
     console.print(block(look(tasks_left=1_900)))
 
-    said = console.file.getvalue()
+    said = screen.getvalue()
     for word in ("12,345 (617/s)", "23,456", "100 of 256", "waiting threads", "longest chain", "1,900"):
         assert word in said
 
