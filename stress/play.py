@@ -196,10 +196,10 @@ class ReplayPlay:
         """All workers do the same."""
         assert self.state is not None  # begin comes first
         prepare = partial(make_replay, world, self.plan, self.state, self.model)
-        count = self.options.workers
-        return [RoleSpec("replay", replay_epoch, (EPOCH_TASKS,), count, prepare=prepare)]
+        args, count = (EPOCH_TASKS, self.epochs(self.options.epochs)), self.options.workers
+        return [RoleSpec("replay", replay_epoch, args, count, prepare=prepare)]
 
-    def epochs(self, asked: int | None) -> int | None:
+    def epochs(self, asked: int | None) -> int:
         """As many as the tasks need."""
         needed = ceil(len(self.plan.tasks) / EPOCH_TASKS)
         return needed if asked is None else min(asked, needed)
@@ -223,12 +223,12 @@ def make_replay(world: World, plan: Plan, state: ReplayState, model: TouchModel,
     return Replay(plan, state, model, make_actor(world, 1, context))
 
 
-def replay_epoch(context: Any, tasks: int) -> None:
-    """One epoch of one worker; when the run is told to end, its tasks exit where they are."""
+def replay_epoch(context: Any, tasks: int, epochs: int) -> None:
+    """One epoch of one worker; when there will be no other, its tasks exit where they are."""
     replay: Replay = context.prepared
     replay.state.begin(context.epoch + 1, tasks)
     replay.run(context.should_stop)
-    if context.should_stop():
+    if context.should_stop() or context.epoch + 1 == epochs:
         replay.abandon()
 
 

@@ -148,7 +148,8 @@ class Front:
         if self.interrupts >= _MAX_INTERRUPTS:
             self.process.kill()
         wanted = "interrupt" if self.interrupts else "time limit" if self.limit.passed() else ""
-        if wanted and not self.stopping:
+        # An interrupt hurries what a time limit began.
+        if wanted and self.stopping not in (wanted, "interrupt"):
             self.stopping = wanted
             self.wire.post((handshake.STOP, wanted))
         self.wire.flush()

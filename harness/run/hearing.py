@@ -92,7 +92,7 @@ class Hearing:
         if self.injecting:
             self.shoot(self.injector.due(self.now(), self._targets()))
         self.ledger.settle(self.now())
-        if self.asked and not self.ending:
+        if self.asked and self.ending in ("", "time limit"):
             self.ending = "interrupt"
         if not self.ending and self.ledger.ends_run(self.now()):
             self.ending = "finding"
@@ -121,7 +121,7 @@ class Hearing:
     def _from_front(self) -> None:
         self.front.flush()
         for message in self.front.receive():
-            if message[0] == handshake.STOP and not self.ending:
+            if message[0] == handshake.STOP and self.ending in ("", "time limit"):
                 self.ending = message[1]
         if self.front.ended:
             raise FrontGone

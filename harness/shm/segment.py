@@ -128,7 +128,7 @@ def _verify_places(fd: int, header: Any, where: str) -> None:
 
 
 def find_in(pid: int) -> str:
-    """The /proc path of the arena that a process has open.
+    """The /proc path of the arena that a process has open; of several the newest.
 
     NoAccess: no such process, or another user's; NotAnArena: it has none.
     """
@@ -139,13 +139,24 @@ def find_in(pid: int) -> str:
     except PermissionError:
         raise NoAccess(f"process {pid}", "it belongs to another user") from None
     for is_arena in (_is_memfd, _is_file):  # a memfd tells by its name alone; files must be read
+        found = []
         for entry in entries:
             try:
                 if is_arena(entry):
-                    return str(entry)
+                    found.append((_created(entry), str(entry)))
             except OSError:
                 continue  # closed meanwhile
+        if found:
+            return max(found, key=lambda row: row[0])[1]
     raise NotAnArena(f"process {pid}", "it has no arena open")
+
+
+def _created(entry: Path) -> int:
+    """When the arena was made, as its header says."""
+    at: Any = native.Header.created
+    with entry.open("rb") as file:
+        file.seek(at.offset)
+        return int.from_bytes(file.read(at.size), "little")
 
 
 def _is_memfd(entry: Path) -> bool:

@@ -106,6 +106,23 @@ def scene_grandchild() -> None:
     print(f"incidents={len(result.incidents)} ok={result.ok}", flush=True)
 
 
+def scene_patient() -> None:
+    """The time is up, and the audit may take its time: until somebody interrupts."""
+
+    def audit(context: WorkerContext) -> None:
+        print("auditing", flush=True)
+        while not context.should_stop():
+            pass
+        while True:
+            pass
+
+    def nothing(context: WorkerContext) -> None:
+        pass
+
+    with Session(workers=1, time_limit_s=0.05, grace_s=60.0) as session:
+        show(session.run(nothing, audit=audit))
+
+
 def main() -> int:
     try:
         globals()[f"scene_{sys.argv[1]}"]()

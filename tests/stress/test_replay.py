@@ -134,6 +134,14 @@ def test_a_replay_that_runs_out_of_time_leaves_nothing_behind():
     assert report.checks["audits"] >= 1  # the curtain's
 
 
+def test_a_replay_of_fewer_epochs_than_it_needs_leaves_nothing_behind():
+    report = replay(family(150), epochs=1)
+
+    assert report.findings == []
+    assert (report.epochs, report.ended_by) == (1, "done")
+    assert report.checks["audits"] == 2  # the epoch's and the curtain's
+
+
 def test_a_newborn_without_a_cradle_stays_with_its_parents_worker(world, actor):
     plan = family(3)
     state = ReplayState(world.arena, len(plan.tasks), 1)

@@ -94,6 +94,17 @@ def ending(program, pids) -> bool:
         return bool(Gate(arena).gate.state == State.ENDING)
 
 
+def test_an_interrupt_hurries_what_a_time_limit_began(front):
+    program = front("patient")
+    assert program.line() == "auditing"
+
+    program.signal(signal.SIGINT)
+
+    code, out, _ = program.end()
+    assert out.splitlines()[0] == "ended_by=interrupt interrupted=True outcomes=Passed"
+    assert code == 0
+
+
 def test_sigterm_to_the_supervisor_ends_the_run_in_order(front):
     program = front("work")
     pids = program.pids()

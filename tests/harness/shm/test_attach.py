@@ -202,3 +202,8 @@ def test_attach_wants_to_know_exactly_one_place():
         Arena.attach()
     with pytest.raises(BadInput, match="attach takes one of"):
         Arena.attach(pid=1, fd=2)
+
+
+def test_of_several_arenas_of_a_process_the_newest_is_meant(arena):
+    with Arena.create("newer", size=4096, seats=2) as newer:
+        assert Arena.attach(pid=os.getpid()) is newer

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import BadInput
 from harness.watch import dump, renderers, stacks
 from harness.watch.dump import DumpError
-from harness.watch.records import RunMeta, Suspicion
+from harness.watch.records import Dump, RunMeta, Suspicion
 from harness.watch.render_text import render
 from harness.watch.snapshot import Reader, take
 from harness.watch.watchdog import Watchdog
@@ -44,8 +44,11 @@ def test_a_second_dump_of_the_same_name_replaces_the_first_whole(full, tmp_path)
     path = dump.write(tmp_path / "d.json", full)
     short = msgspec.structs.replace(full, threads=[], cycle=[])
 
-    dump.write(path, short)
+    with path.open("rb") as opened:  # by somebody who reads while it is replaced
+        dump.write(path, short)
+        seen = opened.read()
 
+    assert msgspec.json.decode(seen, type=Dump) == full
     assert dump.read(path) == short
     assert files(tmp_path) == ["d.json"]
 
@@ -276,16 +279,24 @@ def test_a_waiter_that_goes_on_while_its_stack_is_taken_is_noted_as_cured(arena,
     assert told.notes == [f"cured_by_probe: seat {number} went on after its stack was taken"]
 
 
-def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors):
+def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch):
     actor, number, _ = asleep(arena, actors)
     os.kill(actor.pid, signal.SIGSTOP)
     wait_until(stopped(actor.pid), "the stop")
+    asked = []
+    monkeypatch.setattr(stacks, "capture", lambda *who: asked.append(who) or [])
 
     told = built(arena, with_stacks=True, seats=[number])
     os.kill(actor.pid, signal.SIGCONT)
 
+    assert asked == [], "it would answer when it goes on, to nobody"
     assert next(seat for seat in told.threads if seat.number == number).stack == []
-    assert stacks.capture(actor.pid, 10_000) == [], "a descriptor that is not there"
+
+
+def test_a_process_without_that_descriptor_has_no_stack(arena, actors):
+    actor, _, _ = asleep(arena, actors)
+
+    assert stacks.capture(actor.pid, 10_000) == []
 
 
 def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versions(arena, actors, tmp_path):
