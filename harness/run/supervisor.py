@@ -48,6 +48,7 @@ _C = _native.CONSTANTS
 TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
 HANG_GRACE_S = 0.3  # after a finding: who hangs will not come, and who runs comes at once
 QUIET_S = 10.0  # services have so long to rest before an audit
+DOUBT_S = 0.3  # three slices of a native wait: a wakeup that nobody has taken by then is nobody's
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
@@ -132,13 +133,17 @@ class Supervisor(Hearing):
 
     def services_rest(self) -> bool:
         """Wait until two looks see every service at rest.  False: one would not, or the run ends."""
-        looks: list[list[tuple[int, int] | None]] = []
+        first: list[tuple[int, int, bool] | None] = []
+        since = self.clock.now()
 
         def look() -> bool:
-            now = [self.gate.quiet(m.post.number) for m in self.crew.services()]
-            same = bool(looks) and looks[-1] == now and None not in now
-            looks[:] = [now]
-            return same or not now or self.is_ending()
+            nonlocal first, since
+            now = [self.gate.quiet(m.post.number, m.parked) for m in self.crew.services()]
+            if now != first or None in now:
+                first, since = now, self.clock.now()
+                return not now or self.is_ending()
+            doubt = any(row[2] for row in now if row)
+            return not doubt or self.clock.now() - since >= DOUBT_S or self.is_ending()
 
         rested = self.wait_until(look, QUIET_S, every_s=0.002)
         if not rested:

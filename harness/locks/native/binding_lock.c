@@ -85,6 +85,8 @@ enum hd_status mutex_acquire(LockObject *self, uint64_t deadline)
 	enum hd_status status = hd_mutex_try(a, s, m, site, true);
 	if (status == HD_OK)
 		return HD_OK;
+	if (status == HD_BUSY && hd_mutex_spin(a, s, m))
+		status = hd_mutex_try(a, s, m, site, false); // its order has been looked at
 	while (status == HD_BUSY || status == HD_INTERRUPTED) {
 		Py_BEGIN_ALLOW_THREADS status = hd_mutex_wait(a, s, m, site, deadline);
 		Py_END_ALLOW_THREADS

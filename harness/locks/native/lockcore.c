@@ -127,6 +127,31 @@ static int lock_until(pthread_mutex_t *os, uint64_t until)
 #endif
 }
 
+// Most holds are shorter than going to sleep and being woken again.  Only worth it
+// while the holder runs on another processor: one of our own process may need the
+// interpreter that we keep, and with several waiters the queue is too long.
+#define SPINS 300
+
+bool hd_mutex_spin(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m)
+{
+	uint32_t owner = atomic_load_explicit(&m->owner, memory_order_relaxed);
+	if (!owner || owner > a->seat_count || m->waiters)
+		return !owner;
+	const struct hd_seat *holder = (struct hd_seat *)hd_at(a, a->seats) + (owner - 1);
+	if (holder->pid == s->pid || holder->activity != HD_RUNNING)
+		return false;
+	for (int i = 0; i < SPINS; i++) {
+		if (atomic_load_explicit(&m->owner, memory_order_relaxed) != owner)
+			return true;
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__)
+		__asm__ volatile("yield");
+#endif
+	}
+	return false;
+}
+
 // One slice of waiting.  The wait is published at the first call and withdrawn when
 // it ends; on HD_INTERRUPTED the caller looks at signals and calls again (or gives
 // up through hd_wait_end and `waiters`).

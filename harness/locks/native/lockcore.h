@@ -321,6 +321,8 @@ void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, 
 // HD_INTERRUPTED at every slice; call again with the same arguments (first = false).
 enum hd_status hd_mutex_init(struct hd_mutex *m, uint16_t class_id, uint32_t instance);
 enum hd_status hd_mutex_try(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, bool ordered);
+// A short wait for a holder on another processor; true: worth another try.
+bool hd_mutex_spin(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m);
 enum hd_status hd_mutex_wait(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, uint64_t deadline);
 enum hd_status hd_mutex_release(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m);
 enum hd_status hd_mutex_recover(struct hd_seat *s, struct hd_mutex *m); // after HD_OWNER_DIED

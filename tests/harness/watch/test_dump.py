@@ -284,7 +284,12 @@ def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch
     os.kill(actor.pid, signal.SIGSTOP)
     wait_until(stopped(actor.pid), "the stop")
     asked = []
-    monkeypatch.setattr(stacks, "capture", lambda *who: asked.append(who) or [])
+
+    def ask(*who):
+        asked.append(who)
+        return []
+
+    monkeypatch.setattr(stacks, "capture", ask)
 
     told = built(arena, with_stacks=True, seats=[number])
     os.kill(actor.pid, signal.SIGCONT)
