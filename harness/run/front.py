@@ -6,10 +6,13 @@ ends how, ``run`` comes back with no process of the run left: the sentinel of th
 supervisor is a pipe that everybody below it inherits, so its end is the end of them all.
 """
 
+import io
 import os
 import select
 import signal
+import types
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import dill
@@ -210,12 +213,24 @@ def readable(fds: list[int], timeout: float) -> list[int]:
     return [fd for fd, _ in poller.poll(timeout * 1000)]
 
 
+class ByName(dill.Pickler):  # type: ignore[misc]
+    """dill, but a module is its name: by itself it would send the values of all its globals."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Modules only; the rest is dill's."""
+        if isinstance(thing, types.ModuleType):
+            return import_module, (thing.__name__,)
+        return NotImplemented
+
+
 def pack(plan: RunPlan) -> bytes:
     """The plan for a process that shares nothing with us.  BadInput names what cannot travel."""
     try:
+        file = io.BytesIO()
         # recurse: take along the globals that a function of __main__ uses.  Otherwise dill refers to the
         # dictionary of __main__, and the one over there has only what an import of the script made.
-        return bytes(dill.dumps(plan, recurse=True))
+        ByName(file, recurse=True).dump(plan)
+        return file.getvalue()
     except Exception as error:
         names = ", ".join(role.name for role in plan.roles)
         raise BadInput(

@@ -72,6 +72,24 @@ def build(
     return msgspec.structs.replace(dump, sections=found, notes=dump.notes + failed)
 
 
+def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:
+    """What is left when ``build`` failed: the verdict and the snapshot."""
+    return Dump(
+        verdict=suspicion.verdict,
+        summary=suspicion.why,
+        cycle=suspicion.lines or lines_of(snapshot, suspicion),
+        threads=snapshot.seats,
+        involved=suspicion.seats,
+        notes=[f"the rest of this dump could not be made: {trouble}"],
+        arena=snapshot.arena,
+        seed=meta.seed,
+        scenario=meta.scenario,
+        reproduce=meta.reproduce,
+        versions=_versions() | meta.extra,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
 def _add_stacks(
     threads: list[SeatFacts], suspicion: Suspicion, by_number: dict[int, Any]
 ) -> tuple[list[SeatFacts], list[str]]:

@@ -44,7 +44,10 @@ class History:
 
     clock: float = 0.0
     seen: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
-    progress: dict[str, dict[int, int]] = field(default_factory=dict)
+    done: dict[str, dict[int, int]] = field(default_factory=dict)  # suspicion -> steps of everybody then
+    failed: dict[int, tuple[int, float]] = field(
+        default_factory=dict
+    )  # seat -> failures, when they last grew
     steps: dict[int, tuple[int, float, int]] = field(
         default_factory=dict
     )  # seat -> steps, since, progress then
@@ -54,7 +57,8 @@ class History:
     def forget_time(self) -> None:
         """The watcher was stopped: nothing that it timed before counts."""
         self.seen.clear()
-        self.progress.clear()
+        self.done.clear()
+        self.failed.clear()
         self.steps = {
             seat: (steps, self.clock, progress) for seat, (steps, _, progress) in self.steps.items()
         }
@@ -67,7 +71,7 @@ def _unmoved(history: History, key: str, seats: list[SeatFacts]) -> float | None
     old = history.seen.get(key)
     if old is None or old[1] != mark:
         history.seen[key] = (history.clock, mark)
-        history.progress.pop(key, None)
+        history.done.pop(key, None)
         return None
     return history.clock - old[0]
 
@@ -186,16 +190,17 @@ def _nobody_on_the_way(
 ) -> bool:
     """Can none of the others be between making the predicate true and waking us?
 
-    Whoever waits or idles is not; whoever made progress since is past it.  A runnable thread
-    without progress may have been preempted there and gets ``waker_s``; one that sleeps in the
-    kernel outside of all our waits is busy with something else, and gets a quarter of it.
+    Whoever waits or idles is not; whoever completed a step since is past it.  Locks taken since
+    prove nothing: a waker may take others before it wakes.  A runnable thread that is still in
+    its step may be on the way and gets ``waker_s``; one that sleeps in the kernel outside of
+    all our waits and of any step is busy with something else, and gets a quarter of it.
     """
-    first = history.progress.setdefault(key, {other.number: other.progress for other in now.seats})
+    first = history.done.setdefault(key, {other.number: other.steps for other in now.seats})
     needed = 0.0
     for other in now.seats:
         if other.number == seat.number or other.dead or (other.wait and other.wait.kind != "io"):
             continue
-        if other.number in first and other.progress == first[other.number]:
+        if other.steps == first.get(other.number, other.steps):
             asleep = other.state == "S" and not other.operation
             needed = max(needed, limits.waker_s / 4 if asleep else limits.waker_s)
     return age >= needed
@@ -216,6 +221,8 @@ def _lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> l
         history.seen.pop(key, None)
         return []
     certain = age is not None and _nobody_on_the_way(seat, now, history, key, age, limits)
+    if wait.timed:  # it may be polling on purpose; only a long wait needs a wakeup
+        certain = certain and age is not None and age >= limits.waker_s
     woken = f"; last wakeup {wait.last_wake_s:.1f} s ago at {wait.last_wake_site}" if wait.last_waker else ""
     return [
         Suspicion(
@@ -263,14 +270,30 @@ def _nobody_left(now: Snapshot, history: History, limits: Limits, inside: set[in
     ]
 
 
+def _keeps_failing(seat: SeatFacts, history: History, limits: Limits) -> bool:
+    """Failures that stopped growing for a while are those of a thread that got through."""
+    failures, when = history.failed.get(seat.number, (-1, history.clock))
+    if failures != seat.failures:
+        history.failed[seat.number] = (seat.failures, history.clock)
+        return True
+    return history.clock - when < limits.livelock_s / 4
+
+
 def _no_steps(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
     """Livelock of one thread, or a stall of all."""
     found = []
     total = sum(seat.steps for seat in now.seats)
     if total != history.total:
         history.total, history.moved = total, history.clock
-    busy = [seat for seat in now.seats if seat.operation and not seat.dead]
+    resting = ("idle", "parked")  # may stay there for ever, in whatever operation
+    busy = [
+        seat
+        for seat in now.seats
+        if seat.operation and not seat.dead and (seat.wait is None or seat.wait.kind not in resting)
+    ]
     for seat in busy:
+        if not _keeps_failing(seat, history, limits):
+            history.steps.pop(seat.number, None)
         steps, since, progress = history.steps.get(seat.number, (-1, history.clock, seat.failures))
         if steps != seat.steps:
             history.steps[seat.number] = (seat.steps, history.clock, seat.failures)

@@ -28,9 +28,16 @@ def _claimers(snapshot: Snapshot) -> dict[int, list[int]]:
     for seat in snapshot.seats:
         for claim in seat.claims:
             found[claim.address].append(seat.number)
-    for address, server in snapshot.providers:
-        found[address].append(server)
     return found
+
+
+def _services(snapshot: Snapshot) -> dict[int, list[list[int]]]:
+    """Address of a word -> per role that serves it, the seats of which any one is enough."""
+    roles = {seat.number: seat.role.split("#")[0] for seat in snapshot.seats}
+    found: defaultdict[int, dict[str, set[int]]] = defaultdict(dict)
+    for address, server in snapshot.providers:
+        found[address].setdefault(roles.get(server, ""), set()).add(server)
+    return {address: [sorted(seats) for seats in groups.values()] for address, groups in found.items()}
 
 
 def _rw(seat: SeatFacts, snapshot: Snapshot, holders: list[tuple[int, str]]) -> list[Edge]:
@@ -59,8 +66,57 @@ def _may_keep_its_own(wait: WaitFact) -> bool:
 
 
 def edges(snapshot: Snapshot) -> list[Edge]:
-    """Every edge of the moment."""
+    """Every edge of the moment.
+
+    Of several servers of one role one is enough, so they are in nobody's way before all of them are
+    stuck: a circle through one would be no deadlock while another can still serve.
+    """
+    found = _certain(snapshot)
+    offers = _offers(snapshot)
+    if not offers:
+        return found
+    free = _free(snapshot, found, offers)
+    for seat, word, servers in offers:
+        if not free & set(servers):
+            found += [Edge(seat, server, True, word) for server in servers]
+    return found
+
+
+def _offers(snapshot: Snapshot) -> list[tuple[int, str, list[int]]]:
+    """(sleeper, its channel, seats of one role that may serve it) of all who wait for a service."""
+    services = _services(snapshot)
+    return [
+        (seat.number, seat.wait.lock, servers)
+        for seat in snapshot.seats
+        if seat.wait
+        and seat.wait.kind == "sleep"
+        and seat.wait.holds is False
+        and not seat.torn
+        and not seat.dead
+        for servers in services.get(seat.wait.address, [])
+    ]
+
+
+def _free(snapshot: Snapshot, found: list[Edge], offers: list[tuple[int, str, list[int]]]) -> set[int]:
+    """Seats that go on in the end if everybody who can does.  Who waits for nobody that we know is one."""
+    needs: defaultdict[int, list[set[int]]] = defaultdict(list)
+    for edge in found:
+        needs[int(str(edge.waiter))].append({int(str(edge.holder))})
+    for seat, _, servers in offers:
+        needs[seat].append(set(servers))
+    alive = [seat for seat in snapshot.seats if not seat.dead]
+    free = {seat.number for seat in alive if seat.wait is None or seat.wait.timed or not needs[seat.number]}
+    grown = -1
+    while grown != len(free):
+        grown = len(free)
+        free |= {seat.number for seat in alive if all(free & group for group in needs[seat.number])}
+    return free
+
+
+def _certain(snapshot: Snapshot) -> list[Edge]:
+    """Edges to locks' holders, to claims and to threads that are joined."""
     holders, claimers = _holders(snapshot), _claimers(snapshot)
+    going = {seat.number for seat in snapshot.seats if not seat.dead}
     found: list[Edge] = []
     for seat in snapshot.seats:
         wait = seat.wait
@@ -78,6 +134,6 @@ def edges(snapshot: Snapshot) -> list[Edge]:
                 for other in claimers.get(wait.address, [])
                 if other != seat.number or not _may_keep_its_own(wait)
             ]
-        elif wait.kind == "join":
+        elif wait.kind == "join" and wait.offset in going:  # the end of a dead one has come
             found.append(Edge(seat.number, wait.offset, True, wait.lock))
     return found

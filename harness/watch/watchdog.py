@@ -157,7 +157,10 @@ class Watchdog:
             return []
         self._known.add(suspicion.key)
         after = max(0.0, (self.reader.native.now() - suspicion.since_ns) / 1e9) if suspicion.since_ns else 0.0
-        dump = dumps.build(self.reader, snapshot, suspicion, self.meta, self.with_stacks)
+        try:
+            dump = dumps.build(self.reader, snapshot, suspicion, self.meta, self.with_stacks)
+        except Exception as error:  # noqa: BLE001 - a finding without its trimmings is better than none
+            dump = dumps.bare(snapshot, suspicion, self.meta, f"{type(error).__name__}: {error}")
         number = len(self.findings) + 1
         path = ""
         if self.dump_dir is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness import _native
 from harness.errors import BadInput
 from harness.watch import dump, renderers, stacks
 from harness.watch.dump import DumpError
@@ -329,3 +330,17 @@ def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versio
     assert pid not in [fact.pid for fact in told.processes], "of a dead process the system says nothing"
     assert {"hangdog", "python", "kernel", "more"} <= set(told.versions)
     assert (told.seed, told.arena, told.schema) == (5, "test", "hangdog.dump/1")
+
+
+def test_a_dump_that_cannot_be_made_whole_still_tells_the_verdict(arena, watchdog, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no process facts today")
+
+    monkeypatch.setattr(dump, "_order", broken)
+    arena.native.report(_native.CONSTANTS["REPORT_PANIC"], "gave up")
+
+    (finding,) = watchdog.scan()
+
+    assert finding.verdict == "panic"
+    written = dump.read(Path(finding.dump))
+    assert any("no process facts today" in note for note in written.notes)

@@ -1,0 +1,209 @@
+"""Safe patterns that a review found to be called hangs, and hangs that had the wrong name."""
+
+import time
+
+import pytest
+
+from harness import _native
+from harness.errors import OwnerDied
+from harness.watch import providers
+from harness.watch.verdicts import Limits
+from harness.watch.watchdog import Watchdog
+from tests.harness.actors import wait_until
+from tests.harness.watch.conftest import Cell
+from tests.harness.watch.looking import find, look_for, me, waiting
+
+C = _native.CONSTANTS
+
+
+@pytest.fixture
+def short(arena, tmp_path):
+    """Limits of tenths of a second for what counts time."""
+    it = Watchdog(arena, tmp_path, with_stacks=False)
+    it.limits = Limits(livelock_s=0.3, stall_s=0.3)  # as they are, not scaled by the machine's speed
+    return it
+
+
+def test_a_waker_that_works_on_before_it_wakes(arena, actors, watchdog, cell):
+    """It makes the condition true, takes and gives other locks, and then wakes: all in one operation."""
+    guard, other, chan = arena.mutex("guard"), arena.mutex("other"), arena.channel("bell")
+
+    def sleeper(actor):
+        me(arena, "sleeper")
+        guard.acquire()
+        chan.sleep(guard, "bell", until=(cell, "count", 1))
+        actor.hear("stop")
+
+    def waker(actor):
+        me(arena, "waker")
+        arena.native.begin("produce")
+        with guard:
+            cell.count = 1
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            with other:
+                pass
+        chan.wakeup()
+        arena.native.end()
+        actor.hear("stop")
+
+    arena.native.leave()  # who only looks on is nobody who might wake
+    one = actors.actor(sleeper)
+    wait_until(waiting(arena, "sleeper", C["SLEEPING"]), "the sleeper")
+    two = actors.actor(waker)
+
+    assert look_for(watchdog, 0.6) == []
+    for actor in (one, two):
+        actor.tell("stop")
+        actor.end()
+
+
+def test_a_sleeper_that_polls_needs_no_wakeup(arena, actors, watchdog, cell):
+    guard, chan = arena.mutex("guard"), arena.channel("poll")
+    arena.native.leave()
+
+    def poller(actor):
+        me(arena, "poller")
+        cell.count = 1
+        for _ in range(10):
+            guard.acquire()
+            chan.sleep(guard, "poll", until=(cell, "count", 1), timeout=0.05)
+        actor.hear("stop")
+
+    actor = actors.actor(poller)
+
+    assert look_for(watchdog, 0.6) == []
+    actor.tell("stop")
+    actor.end()
+
+
+def test_a_service_that_idles_inside_an_operation_does_not_stall(arena, actors, short, cell):
+    guard, chan = arena.mutex("guard"), arena.channel("queue")
+
+    def consumer(actor):
+        me(arena, "consumer")
+        arena.native.begin("serve")
+        guard.acquire()
+        chan.sleep(guard, "idle", until=(cell, "count", 1), idle=True)
+        actor.hear("stop")
+
+    actors.actor(consumer)
+    wait_until(waiting(arena, "consumer", C["IDLE"]), "the consumer")
+
+    assert look_for(short, 1.5) == []
+
+
+def test_failures_long_ago_are_no_livelock(arena, actors, short):
+    lock = arena.mutex("taken")
+    lock.acquire()
+
+    def body(actor):
+        me(arena, "worker")
+        arena.native.begin("work")
+        actor.say("begun")
+        actor.hear("try")
+        for _ in range(500):
+            lock.try_acquire()
+        actor.say("tried")
+        actor.hear("stop")
+
+    worker = actors.actor(body)
+    worker.expect("begun")
+    look_for(short, 0.6)  # so that it counts from before the failures
+    worker.tell("try")
+    worker.expect("tried")
+
+    found = look_for(short, 1.5)
+    lock.release()
+    assert "livelock" not in found
+
+
+def test_one_of_two_servers_is_enough(arena, actors, watchdog, cell):
+    lock, guard = arena.mutex("held", may_sleep=True), arena.mutex("guard")
+    chan = arena.channel("bell")
+    providers.register(
+        arena, name="words", served_by="server", address_offset=cell.address + Cell.busy.offset
+    )
+
+    def stuck(actor):
+        me(arena, "server#0")
+        actor.hear("go")
+        lock.acquire()
+        lock.release()
+        actor.hear("stop")
+
+    def free(actor):
+        me(arena, "server#1")
+        actor.say("here")
+        actor.hear("serve")
+        with guard:
+            cell.busy = 1
+            chan.wakeup()
+        actor.hear("stop")
+
+    def client(actor):
+        me(arena, "client")
+        with lock:
+            guard.acquire()
+            chan.sleep(guard, "service", until=(cell, "busy", 1))
+        actor.hear("stop")
+
+    crew = one, two, three = actors.actor(stuck), actors.actor(free), actors.actor(client)
+    two.expect("here")
+    wait_until(waiting(arena, "client", C["SLEEPING"]), "the client")
+    one.tell("go")
+    wait_until(waiting(arena, "server#0"), "the server that is stuck")
+    found = look_for(watchdog, 0.4)
+    two.tell("serve")
+
+    assert found == []
+    for actor in crew:
+        actor.tell("stop")
+        actor.end()
+    assert three is crew[2]
+
+
+def test_a_lock_that_was_repaired_is_not_still_held(arena, actors, watchdog):
+    lock = arena.mutex("precious")
+
+    def victim(actor):
+        me(arena, "victim")
+        lock.acquire()
+        actor.say("holding")
+        actor.hear("never")
+
+    actor = actors.actor(victim)
+    actor.expect("holding")
+    actor.kill()
+    with pytest.raises(OwnerDied):
+        lock.acquire()
+    lock.recover()
+    lock.release()
+
+    found = find(watchdog, "orphaned_lock")
+
+    look_for(watchdog, 0.2)
+    assert "died inside" in found.summary
+    assert [one.summary for one in watchdog.findings if "still holds" in one.summary] == []
+
+
+def test_joining_the_killed_is_no_orphaned_lock(arena, actors, watchdog):
+    def victim(actor):
+        actor.say(me(arena, "victim") and arena.native.seat())
+        actor.hear("never")
+
+    def joiner(actor):
+        me(arena, "joiner")
+        arena.native.set_activity(C["JOINING"], int(actor.inbox.get()))
+        actor.say("joining")
+        actor.hear("stop")
+        arena.native.set_activity(C["RUNNING"])
+
+    one, two = actors.actor(victim), actors.actor(joiner)
+    two.tell(one.listen())
+    two.expect("joining")
+    one.kill()
+
+    assert look_for(watchdog, 0.3) == []
+    two.tell("stop")
+    two.end()
