@@ -110,6 +110,7 @@ class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     dump: str
     detected_after_s: float
     reproduce: str
+    text: str = ""  # the dump for reading, when no file could be written
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):

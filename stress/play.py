@@ -12,6 +12,7 @@ from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
+from harness.errors import BadInput
 from harness.run.plan import RoleSpec
 from stress import ops
 from stress.options import RunOptions
@@ -23,6 +24,8 @@ from stress.trace.ready import ReplayState
 from stress.trace.replay import Replay, file_sizes, fold_files, start
 from stress.trace.touch import TouchModel
 from stress.world import World
+from vmcore.constants import KERN_RESOURCE_SHORTAGE
+from vmcore.vm_error import VmError
 
 ROUNDS = 80  # of a role in one epoch
 EPOCH_TASKS = 250  # of a trace in one epoch
@@ -98,7 +101,19 @@ class ScenarioPlay:
         """Make the stage and put the first processes on it."""
         self.stage = Stage(world.arena, self.scenario.places)
         if self.scenario.setup_act:
-            self.scenario.setup_act(world.stagehand(), self.stage)
+            # No daemon runs yet: who waited for memory now would wait for ever.
+            world.vm.g.daemon_stop = 1
+            try:
+                self.scenario.setup_act(world.stagehand(), self.stage)
+            except VmError as error:
+                if error.code != KERN_RESOURCE_SHORTAGE:
+                    raise
+                pages = world.setting.config.pages
+                raise BadInput(
+                    f"--pages {pages} is too small to set up {self.scenario.name}: {error}",
+                    f"hangdog run --scenario {self.scenario.name} --pages {4 * pages}",
+                ) from None
+            world.restart_services()
 
     def roles(self, world: World) -> list[RoleSpec]:
         """One spec per role, with the workers that play it; numbers run through all of them."""

@@ -182,4 +182,5 @@ def finding_of(number: int, finding: Finding) -> FindingReport:
         dump=finding.dump,
         detected_after_s=finding.detected_after_s,
         reproduce=finding.reproduce,
+        text=finding.text,
     )

@@ -102,7 +102,8 @@ def explained(finding: FindingReport) -> str:
             return render(dumps.read(Path(finding.dump)), everything=False).rstrip()
         except HarnessError as error:  # the run is over; its result matters more than this file
             return f"{finding.verdict}: {finding.summary}\n({error})"
-    return f"{finding.verdict}: {finding.summary}\n(no dump could be written)"
+    # A full disk loses the file, not the finding.
+    return finding.text.rstrip() or f"{finding.verdict}: {finding.summary}\n(no dump could be written)"
 
 
 def plural(count: int, word: str) -> str:

@@ -10,6 +10,9 @@ import pytest
 
 from harness.errors import BadInput, CannotRunHere
 from stress.cli import needs
+from stress.cli.summary import tell
+from stress.options import RunOptions
+from stress.runner import run
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
@@ -148,3 +151,27 @@ def test_a_folder_that_is_not_there_yet_is_fine_and_not_made(tmp_path):
     needs.require_folder(tmp_path / "a" / "b")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_pages_to_begin_with_is_said_at_once_and_nobody_waits_for_memory(start):
+    said = start("run", "--pages", "14", "--seconds", "5", "--json").wait()
+
+    fact, remedy = said.err.splitlines()[-2:]  # after the line that says what runs
+    assert said.code == 2
+    assert "--pages 14 is too small to set up fork-storm" in fact
+    assert remedy == "  try: hangdog run --scenario fork-storm --pages 56"
+
+
+def test_a_folder_that_takes_no_dump_loses_the_file_and_not_the_finding(start, tmp_path):
+    """A folder that becomes a file after the run has begun: as good as a full disk."""
+    folder = tmp_path / "dumps"
+    options = RunOptions(scenario="fork-storm", defect="H1", seconds=20, dump_dir=str(folder))
+    folder.write_text("in the way")
+
+    report = run(options)
+
+    assert report.findings[0].verdict == "self_deadlock"
+    assert report.findings[0].dump == ""
+    text = "\n".join(tell(report))
+    assert "cache[1]" in text
+    assert "deallocate.py" in text
