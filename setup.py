@@ -26,6 +26,7 @@ setup(
                 "-Werror",
                 "-O3",
                 "-flto",
+                "-fno-plt",
                 "-pthread",
                 "-fvisibility=hidden",
             ],

@@ -5,14 +5,21 @@
 // instruction; the entry holds a reference to the code, so its address cannot be
 // taken over by another.
 
+#include <patchlevel.h>
+
+// The interpreter's own headers must know before Python.h that they may be used.
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030e0000 && !defined(Py_GIL_DISABLED)
+#define HD_FRAME_RECORD 1
+#define Py_BUILD_CORE 1
+#endif
+
 #include "binding.h"
 
 #include <string.h>
 
-#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030e0000 && !defined(Py_GIL_DISABLED)
-#define HD_FRAME_RECORD 1
-#define Py_BUILD_CORE 1
+#ifdef HD_FRAME_RECORD
 #include <internal/pycore_frame.h>
+#include <internal/pycore_pystate.h>
 #endif
 
 #define CACHE 4096
@@ -106,7 +113,7 @@ uint32_t current_site(struct hd_arena *a)
 {
 	if (a->mode & HD_NO_SITES)
 		return 0;
-	PyThreadState *thread = PyThreadState_GET();
+	PyThreadState *thread = _PyThreadState_GET();
 #if PY_VERSION_HEX >= 0x030d0000
 	struct _PyInterpreterFrame *frame = thread->current_frame;
 #else
