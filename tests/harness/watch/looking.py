@@ -64,7 +64,7 @@ def me(arena, role):
     return os.getpid()
 
 
-def nothing(watchdog, crew, seconds=0.6):
+def assert_nothing_found(watchdog, crew, seconds=0.6):
     """Nothing was found while they ran and until they ended."""
     found = look_for(watchdog, seconds)
     for actor in crew:

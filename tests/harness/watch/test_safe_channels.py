@@ -2,7 +2,7 @@
 
 import os
 
-from tests.harness.watch.looking import busy, me, nothing
+from tests.harness.watch.looking import assert_nothing_found, busy, me
 
 ROUNDS = 400
 
@@ -22,7 +22,7 @@ def test_two_that_play_ping_pong_over_a_channel(arena, actors, strict, cell):
 
         return body
 
-    nothing(strict, [actors.actor(player(0)), actors.actor(player(1))])
+    assert_nothing_found(strict, [actors.actor(player(0)), actors.actor(player(1))])
 
 
 def test_a_counting_semaphore_made_of_sleep_and_wakeup(arena, actors, strict, cell):
@@ -38,7 +38,7 @@ def test_a_counting_semaphore_made_of_sleep_and_wakeup(arena, actors, strict, ce
             cell.count += 1
             chan.wakeup()
 
-    nothing(strict, [actors.actor(busy(arena, f"user#{i}", use)) for i in range(5)])
+    assert_nothing_found(strict, [actors.actor(busy(arena, f"user#{i}", use)) for i in range(5)])
 
 
 def test_claims_that_are_given_back_in_time(arena, actors, strict, cell):
@@ -56,4 +56,4 @@ def test_claims_that_are_given_back_in_time(arena, actors, strict, cell):
             arena.native.unclaim(address)
             chan.wakeup()
 
-    nothing(strict, [actors.actor(busy(arena, f"user#{i}", use)) for i in range(4)])
+    assert_nothing_found(strict, [actors.actor(busy(arena, f"user#{i}", use)) for i in range(4)])

@@ -14,7 +14,7 @@ from harness import _native
 from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import wait_until
-from tests.harness.watch.looking import busy, look_for, me, nothing, stopped, waiting
+from tests.harness.watch.looking import assert_nothing_found, busy, look_for, me, stopped, waiting
 
 C = _native.CONSTANTS
 
@@ -30,7 +30,7 @@ def test_one_gate_lock_makes_both_orders_safe(arena, actors, strict):
         with gate, b, a:
             pass
 
-    nothing(strict, [actors.actor(busy(arena, "ab", ab)), actors.actor(busy(arena, "ba", ba))])
+    assert_nothing_found(strict, [actors.actor(busy(arena, "ab", ab)), actors.actor(busy(arena, "ba", ba))])
 
 
 def test_hand_over_hand_along_a_chain(arena, actors, strict):
@@ -43,7 +43,7 @@ def test_hand_over_hand_along_a_chain(arena, actors, strict):
             here.release()
         chain[-1].release()
 
-    nothing(strict, [actors.actor(busy(arena, f"walker#{i}", walk)) for i in range(3)])
+    assert_nothing_found(strict, [actors.actor(busy(arena, f"walker#{i}", walk)) for i in range(3)])
 
 
 def test_try_lock_with_back_off_against_the_order(arena, actors, strict):
@@ -61,7 +61,9 @@ def test_try_lock_with_back_off_against_the_order(arena, actors, strict):
                 b.acquire()
             a.release()
 
-    nothing(strict, [actors.actor(busy(arena, "up", up)), actors.actor(busy(arena, "down", down))])
+    assert_nothing_found(
+        strict, [actors.actor(busy(arena, "up", up)), actors.actor(busy(arena, "down", down))]
+    )
 
 
 def test_a_condition_with_a_time_out_that_never_comes(arena, actors, strict, cell):
@@ -72,7 +74,7 @@ def test_a_condition_with_a_time_out_that_never_comes(arena, actors, strict, cel
         guard.acquire()
         chan.sleep(guard, "nap", until=(cell, "count", 9), timeout=0.2)
 
-    nothing(strict, [actors.actor(busy(arena, "napper", nap))])
+    assert_nothing_found(strict, [actors.actor(busy(arena, "napper", nap))])
 
 
 def test_upgrade_by_release(arena, actors, strict):
@@ -88,7 +90,7 @@ def test_upgrade_by_release(arena, actors, strict):
         with lock:
             pass
 
-    nothing(strict, [actors.actor(busy(arena, f"changer#{i}", change)) for i in range(3)])
+    assert_nothing_found(strict, [actors.actor(busy(arena, f"changer#{i}", change)) for i in range(3)])
 
 
 def test_a_lock_that_a_parent_lets_go_for_its_child(arena, actors, strict):
@@ -110,7 +112,7 @@ def test_a_lock_that_a_parent_lets_go_for_its_child(arena, actors, strict):
         os.waitpid(pid, 0)
         actor.hear("stop")
 
-    nothing(strict, [actors.actor(body)])
+    assert_nothing_found(strict, [actors.actor(body)])
 
 
 def test_a_long_computation_under_a_lock_that_others_want(arena, actors, strict):
@@ -122,7 +124,7 @@ def test_a_long_computation_under_a_lock_that_others_want(arena, actors, strict)
             while time.monotonic() < end:
                 pass
 
-    nothing(strict, [actors.actor(busy(arena, f"worker#{i}", compute)) for i in range(3)], 1.0)
+    assert_nothing_found(strict, [actors.actor(busy(arena, f"worker#{i}", compute)) for i in range(3)], 1.0)
 
 
 def test_an_idle_consumer_and_nobody_else(arena, actors, strict, cell):
@@ -193,7 +195,7 @@ def test_a_slow_waker_that_still_has_the_guard(arena, actors, strict, cell):
 
     one = actors.actor(sleeper)
     wait_until(waiting(arena, "sleeper", C["SLEEPING"]), "the sleeper")
-    nothing(strict, [one, actors.actor(waker)], 1.2)
+    assert_nothing_found(strict, [one, actors.actor(waker)], 1.2)
 
 
 def test_a_waker_that_wakes_only_after_it_let_the_guard_go(arena, actors, strict, cell):
@@ -220,7 +222,7 @@ def test_a_waker_that_wakes_only_after_it_let_the_guard_go(arena, actors, strict
 
     one = actors.actor(sleeper)
     wait_until(waiting(arena, "sleeper", C["SLEEPING"]), "the sleeper")
-    nothing(strict, [one, actors.actor(waker)], 0.8)
+    assert_nothing_found(strict, [one, actors.actor(waker)], 0.8)
 
 
 def test_a_circle_in_which_somebody_gives_up(arena, actors, strict):
@@ -235,7 +237,9 @@ def test_a_circle_in_which_somebody_gives_up(arena, actors, strict):
         with b:
             a.try_acquire() and a.release()
 
-    nothing(strict, [actors.actor(busy(arena, "one", one)), actors.actor(busy(arena, "two", two))])
+    assert_nothing_found(
+        strict, [actors.actor(busy(arena, "one", one)), actors.actor(busy(arena, "two", two))]
+    )
 
 
 def test_readers_beside_a_queued_writer(arena, actors, strict):
@@ -250,7 +254,7 @@ def test_readers_beside_a_queued_writer(arena, actors, strict):
             pass
 
     crew = [actors.actor(busy(arena, f"reader#{i}", look)) for i in range(3)]
-    nothing(strict, [*crew, actors.actor(busy(arena, "writer", change))])
+    assert_nothing_found(strict, [*crew, actors.actor(busy(arena, "writer", change))])
 
 
 def test_a_reader_that_passes_a_queued_writer(arena, actors, strict):
@@ -266,7 +270,9 @@ def test_a_reader_that_passes_a_queued_writer(arena, actors, strict):
         with lock:
             pass
 
-    nothing(strict, [actors.actor(busy(arena, "twice", twice)), actors.actor(busy(arena, "writer", change))])
+    assert_nothing_found(
+        strict, [actors.actor(busy(arena, "twice", twice)), actors.actor(busy(arena, "writer", change))]
+    )
 
 
 def test_many_waiters_on_one_busy_lock(arena, actors, strict):
@@ -276,7 +282,7 @@ def test_many_waiters_on_one_busy_lock(arena, actors, strict):
         with lock:
             time.sleep(0.005)
 
-    nothing(strict, [actors.actor(busy(arena, f"w#{i}", touch)) for i in range(8)])
+    assert_nothing_found(strict, [actors.actor(busy(arena, f"w#{i}", touch)) for i in range(8)])
 
 
 def test_a_worker_that_ends_after_it_let_go(arena, actors, strict):
@@ -335,4 +341,4 @@ def test_a_worker_that_was_killed_with_empty_hands(arena, actors, strict):
     victim.expect("here")
     victim.kill()
 
-    nothing(strict, [work])
+    assert_nothing_found(strict, [work])
