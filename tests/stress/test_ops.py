@@ -8,7 +8,7 @@ from stress.contents import FILE_SPACES
 from stress.oracles import InvariantViolated, Leak, WrongData, audit_the_end
 from stress.stage import Stage
 from stress.trace.picture import Range
-from vmcore.access import vm_write
+from vmcore.access import vm_read, vm_write
 
 PAGE = 4096
 BASE = 0x10000
@@ -60,7 +60,7 @@ def test_a_store_behind_the_oracles_back_is_found_and_the_report_names_the_chain
     assert WrongData.verdict == "wrong_data"
 
 
-def test_a_file_is_read_as_it_lies_on_disk_and_its_private_copy_stays_private(actor, process):
+def test_a_file_is_read_as_it_lies_on_disk_and_its_private_copy_stays_private(world, actor, process):
     ops.map_file(actor, process, Range(0x100000, 0x104000, READ_WRITE, False, 1, 0))
     ops.map_file(actor, process, Range(0x200000, 0x204000, READ_WRITE, True, 1, 0))
     read_all(actor, process)
@@ -70,16 +70,25 @@ def test_a_file_is_read_as_it_lies_on_disk_and_its_private_copy_stays_private(ac
     ops.write(actor, process, 0x201000)
 
     read_all(actor, process)
+    mine, file = (vm_read(world.vm, process.space, va) for va in (0x100000, 0x200000))
+    assert mine != file
+    unwritten, later = (vm_read(world.vm, process.space, va) for va in (0x101000, 0x201000))
+    assert unwritten == later, "a private page shows the file until it is written"
 
 
-def test_shared_memory_is_one_memory_after_a_fork(actor, process):
+def test_shared_memory_is_one_memory_after_a_fork(world, actor, process):
     ops.allocate(actor, process, Range(0x300000, 0x302000, READ_WRITE, True))
     child = ops.fork(actor, process)
     ops.write(actor, child, 0x300000)
 
     ops.read(actor, process, 0x300000)
+    first = vm_read(world.vm, process.space, 0x300000)
     ops.write(actor, process, 0x300000)
     ops.read(actor, child, 0x300000)
+
+    second = vm_read(world.vm, child.space, 0x300000)
+    assert second == vm_read(world.vm, process.space, 0x300000)
+    assert len({first, second, bytes(PAGE)}) == 3, "each saw what the other had stored"
 
 
 def test_unmapped_and_mapped_again_reads_zeros(actor, process):
@@ -92,14 +101,17 @@ def test_unmapped_and_mapped_again_reads_zeros(actor, process):
     assert BASE // PAGE + 1 not in process.journal.private
 
 
-def test_moved_memory_keeps_its_contents_and_discarded_memory_loses_them(actor, process):
+def test_moved_memory_keeps_its_contents_and_discarded_memory_loses_them(world, actor, process):
     ops.write(actor, process, BASE)
     ops.write(actor, process, BASE + PAGE)
+    before = vm_read(world.vm, process.space, BASE)
     ops.move(actor, process, BASE, PAGE, 0x500000, 2 * PAGE)
     process.picture.move(BASE, PAGE, 0x500000, 2 * PAGE)
     ops.discard(actor, process, BASE + PAGE, BASE + 2 * PAGE)
 
     read_all(actor, process)
+    assert vm_read(world.vm, process.space, 0x500000) == before
+    assert vm_read(world.vm, process.space, BASE + PAGE) == bytes(PAGE)
 
 
 def test_a_store_waits_for_nobody_when_it_is_somebody_elses_turn(world, actor, process):
