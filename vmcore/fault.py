@@ -5,10 +5,9 @@ The steps are those of the historic function, one function each:
     1  vm_map_lookup       which object, which offset, which rights      map_lookup.py
     2  fault_search        down the chain to a busy page                 fault_search.py
     3  fault_copy          up into the top object, if it must be         fault_copy.py
+    4  fault_push          the old page to a copy-object, before a write   fault_push.py
     5  look_again          is the lookup still true, if the map was unlocked meanwhile?
     6  enter_page          the mapping, under the object's lock
-
-(Step 4, the push into a copy-object, belongs between 3 and 5.)
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from harness.locks.contract import contract
 from vmcore.constants import KERN_SUCCESS, PG_COPYONWRITE, VM_PROT_WRITE
 from vmcore.fault_copy import fault_copy
+from vmcore.fault_push import copy_is_due, fault_push
 from vmcore.fault_search import fault_search
 from vmcore.fault_state import FOUND, RETRY, FaultState, fault_state, unlock_and_deallocate
 from vmcore.map import map_pmap
@@ -65,10 +65,16 @@ def fault_once(vm: Vm, state: FaultState) -> int:
         return result
     if state.object is not state.first:
         fault_copy(vm, state)
-    if not state.lookup.locked:
-        result = look_again(vm, state)
-        if result != KERN_SUCCESS:
+    while copy_is_due(state) or not state.lookup.locked:
+        # The map is read-locked after one look, so a copy that appeared while we looked
+        # costs one more round, unless its push lets go of the map again.
+        result = fault_push(vm, state)
+        if result != FOUND:
             return result
+        if not state.lookup.locked:
+            result = look_again(vm, state)
+            if result != KERN_SUCCESS:
+                return result
     enter_page(vm, state)
     return int(KERN_SUCCESS)
 
@@ -88,6 +94,7 @@ def hold_top(vm: Vm, state: FaultState) -> None:
     state.first = state.object = first
     state.first_offset = state.offset = found.offset
     state.prot = found.prot
+    state.pushed = 0
     state.fake = None
     first.lock.acquire()
     first.ref_count += 1

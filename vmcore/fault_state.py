@@ -34,6 +34,7 @@ class FaultState:
     page     the page found: busy, on no queue
     first    the top object: one reference and one paging count are ours
     fake     our busy placeholder in the top object while ``page`` is below it
+    pushed   the copy-object (reference) that step 4 has dealt with
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class FaultState:
         "offset",
         "page",
         "prot",
+        "pushed",
         "va",
     )
     map: VmMap
@@ -57,7 +59,7 @@ class FaultState:
     def __init__(self) -> None:
         self.lookup = Lookup()
         self.fake: VmPage | None = None
-        self.va = self.fault_type = self.prot = self.first_offset = self.offset = 0
+        self.va = self.fault_type = self.prot = self.first_offset = self.offset = self.pushed = 0
 
 
 _mine = local()

@@ -138,10 +138,11 @@ def vm_map_insert(
     protection: int = VM_PROT_ALL,
     inheritance: int = VM_INHERIT_COPY,
     private: bool = False,
+    needs_copy: bool = False,
 ) -> int:
     """A new entry; it consumes one reference of object when it succeeds.
 
-    private: what is written stays ours (needs_copy until the first write).
+    private: what is written stays ours; needs_copy: a shadow goes before the first write.
 
     Source: Mach vm/vm_map.c, vm_map_insert.
     Enter:  map write-locked.
@@ -156,7 +157,7 @@ def vm_map_insert(
         return int(KERN_RESOURCE_SHORTAGE)
     if object is not None:
         entry.object, entry.offset = vm.objects.ref(object), offset
-        entry.copy_on_write = entry.needs_copy = int(private)
+        entry.copy_on_write, entry.needs_copy = int(private), int(needs_copy)
     link_sorted(vm, map, entry)
     return int(KERN_SUCCESS)
 

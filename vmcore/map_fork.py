@@ -130,7 +130,8 @@ def copy_private_entry(vm: Vm, parent: VmMap, child: VmMap, entry: VmMapEntry) -
         pmap = map_pmap(vm, parent)
         if pmap is not None and entry.object:
             pmap_protect(vm, pmap, entry.start, entry.end, entry.protection & ~VM_PROT_WRITE)
-    vm_map_copy_entry(vm, entry, clone, entry.offset, entry.end - entry.start)
+    if not vm_map_copy_entry(vm, entry, clone, entry.offset, entry.end - entry.start):
+        return False
     append(vm, child, clone)
     return True
 
@@ -169,23 +170,31 @@ def copy_shared_entry(vm: Vm, child: VmMap, entry: VmMapEntry) -> bool:
             vm_object_pmap_copy(
                 vm, entry_object(vm, inner), inner.offset, inner.offset + (inner.end - inner.start)
             )
-        vm_map_copy_entry(vm, inner, clone, inner.offset + (first - inner.start), last - first)
+        if not vm_map_copy_entry(vm, inner, clone, inner.offset + (first - inner.start), last - first):
+            done = False
+            break
         append(vm, child, clone)
     share.lock.release()
     return done
 
 
 @contract
-def vm_map_copy_entry(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int, size: int) -> None:
-    """Make ``copy`` a copy-on-write copy of (source's object, offset).
+def vm_map_copy_entry(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int, size: int) -> bool:
+    """Make ``copy`` a copy-on-write copy of (source's object, offset); False without records.
+
+    Then the copy, which nobody has seen, goes back to its pool.
 
     Source: Mach vm/vm_map.c, vm_map_copy_entry.
     Enter:  anything (the maps of both entries are write-locked).
     Exit:   same.
-    Takes:  object.
+    Takes:  object, object list, pool, page queues, pv, pmap.
     Sleeps: never.
     """
-    object, copied_offset, source_needs_copy = vm_object_copy(vm, entry_object(vm, source), offset, size)
+    made = vm_object_copy(vm, entry_object(vm, source), offset, size)
+    if made is None:
+        vm.entries.free(copy)
+        return False
+    object, copied_offset, source_needs_copy = made
     copy.object = vm.objects.ref(object) if object is not None else 0
     copy.offset = copied_offset
     copy.is_a_map = copy.wired_count = 0
@@ -193,3 +202,4 @@ def vm_map_copy_entry(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int,
         source.needs_copy = 1
     copy.needs_copy = copy.copy_on_write = 1
     source.copy_on_write = 1
+    return True

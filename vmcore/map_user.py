@@ -33,10 +33,12 @@ from vmcore.map import (
 )
 from vmcore.map_clip import entries_between, vm_map_clip_range
 from vmcore.map_entry import entry_object, vm_map_entry_unlink
+from vmcore.object import vm_object_reference
 from vmcore.object_copy import vm_object_copy
 from vmcore.pmap_range import pmap_remove
 from vmcore.release import release_later
-from vmcore.structs import VmMap, VmMapEntry, Vnode
+from vmcore.shadow import vm_object_shadow
+from vmcore.structs import VmMap, VmMapEntry, VmObject, Vnode
 from vmcore.vm_error import VmError
 from vmcore.vnode import vnode_pager_alloc
 
@@ -123,11 +125,13 @@ def vm_map_file(
     shared: bool = False,
     address: int | None = None,
     protection: int = VM_PROT_ALL,
+    copy: bool = False,
 ) -> int:
     """Map a file and return the address; VmError when it cannot be done.
 
     Shared: stores go to the file's pages, and children share the mapping.  Private:
-    the file's pages are seen until the first store, which gets a shadow object.
+    the file's pages are seen until the first store, which goes to a shadow object.
+    Copy (MAP_COPY): private, and the file as it is now, whatever others store later.
 
     Source: 4.4BSD vm/vm_mmap.c, vm_mmap.
     Enter:  nothing locked.
@@ -144,20 +148,44 @@ def vm_map_file(
     map.timestamp += 1
     code, start, shares = place(vm, map, size, address)
     if code == KERN_SUCCESS:
-        source, source_offset = object, offset
-        if not shared:  # a deferred copy, although the object is a file's
-            copied, source_offset, _ = vm_object_copy(vm, object, offset, size)
-            assert copied is object
-            release_later(vm, object, False)
-        code = vm_map_insert(
-            vm, map, source, source_offset, start, start + size, protection, inheritance, not shared
-        )
-    if code != KERN_SUCCESS:
-        release_later(vm, object, False)
+        front, at = front_of_file(vm, object, offset, size, shared, copy)
+        code = int(KERN_RESOURCE_SHORTAGE)
+        if front is not None:
+            code = vm_map_insert(
+                vm, map, front, at, start, start + size, protection, inheritance, not shared, copy
+            )
+            if code != KERN_SUCCESS:
+                release_later(vm, front, False)
+    release_later(vm, object, False)  # what is mapped has a reference of its own
     vm_map_unlock_and_release(vm, map, shares)
     if code != KERN_SUCCESS:
         raise VmError("vm_map_file", code)
     return start
+
+
+def front_of_file(
+    vm: Vm, object: VmObject, offset: int, size: int, shared: bool, copy: bool
+) -> tuple[VmObject | None, int]:
+    """What a mapping of (a file's object, offset) holds, with a reference, and its offset there.
+
+    A copy-object keeps what the file is now.  A private mapping is a deferred copy although
+    the object is a file's, with its shadow made at once: left to the first store, a fork
+    before that store would copy the file's object as such, and so freeze the file.
+    None when records ran out.
+    """
+    if shared:
+        vm_object_reference(vm, object)
+        return object, offset
+    made = vm_object_copy(vm, object, offset, size, symmetric=not copy)
+    if made is None:
+        return None, 0
+    source, source_offset, _ = made
+    if copy or source is None:
+        return source, source_offset
+    shadow = vm_object_shadow(vm, source, source_offset, size)
+    if shadow is None:
+        release_later(vm, source, False)
+    return shadow, 0
 
 
 @contract
