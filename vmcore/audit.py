@@ -6,7 +6,7 @@ sentences that name the records; an empty list is good news.  The letters are th
 the reference, section 6.
 
     audit_objects  Q1 Q2 Q3 Q6 Q7, A6-A9     audit_pages  Q3 Q4 Q5 Q13, A2 A3
-    audit_maps     entries, sharing maps (Q2), A13 A14
+    audit_maps     entries, sharing maps (Q2), A13 A14   audit_copies  A13 with a copy-object
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.shm.native import Channel
+from vmcore.audit_copies import audit_copies
 from vmcore.audit_maps import audit_maps
 from vmcore.audit_objects import audit_objects, kernel_slots
 from vmcore.audit_pages import audit_pages
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def audit(vm: Vm) -> list[str]:
     """Everything that must hold while nothing happens."""
-    return [*audit_objects(vm), *audit_pages(vm), *audit_maps(vm), *audit_sleepers(vm)]
+    return [*audit_objects(vm), *audit_pages(vm), *audit_maps(vm), *audit_copies(vm), *audit_sleepers(vm)]
 
 
 def audit_sleepers(vm: Vm) -> list[str]:

@@ -30,6 +30,7 @@ from vmcore.map_user import vm_map_file
 from vmcore.object_cache import cache_clear
 from vmcore.object_copy import vm_object_copy
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page import vm_page_free
 from vmcore.page_queues import page_dequeue
 from vmcore.page_wait import RELEASE_PAGE, page_busy
 from vmcore.vm_error import VmError
@@ -194,6 +195,22 @@ def test_without_a_record_for_the_copy_object_nothing_has_changed(vm_of):
     assert top(vm, writer).ref_count == 2  # the writer's entry, and the private mapping's shadow
     write(vm, writer, 0, 2)
     leave_all(vm, writer, *crowd, *[space for space in vm.vmspaces.live() if space not in (writer, *crowd)])
+
+
+def test_the_audit_sees_a_store_that_owes_a_push(file_vm):
+    vm = file_vm
+    writer = mapped(vm, shared=True)
+    write(vm, writer, 0, 1)
+    snapshot = mapped(vm, copy=True)
+    write(vm, writer, 0, 2)
+    assert audit(vm) == []
+    there = page_at(vm, copy_of(vm, writer), 0)
+
+    with locked(copy_of(vm, writer)), vm.page_queue_lock:
+        vm_page_free(vm, there)  # as if it had never been pushed
+
+    assert [line[:4] for line in audit(vm)] == ["A13:"]
+    leave_all(vm, snapshot, writer)
 
 
 def own(vm, obj, page):
