@@ -107,6 +107,23 @@ class DoubleFree(RecordError):
         self.table, self.slot = table, slot
 
 
+class UnguardedAccess(RecordError):
+    """A field was read or written without the lock that guards it."""
+
+    verdict = "unguarded_access"
+
+    def __init__(
+        self, table: str, slot: int, field: str, write: bool, needs: str, held: str, where: str
+    ) -> None:
+        what = "written" if write else "read"
+        super().__init__(
+            f"{table}[{slot}].{field} is {what} without its guard {needs!r} at {where};"
+            f" held: {held or 'nothing'}"
+        )
+        self.table, self.slot, self.field, self.write, self.needs = table, slot, field, write, needs
+        self.held, self.where = held, where
+
+
 class LockError(HarnessError):
     """A lock was used against its rules; raised at the call, by the native core."""
 

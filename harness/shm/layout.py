@@ -76,6 +76,16 @@ def guarded(*rows: Row) -> tuple[list[tuple[str, Any]], dict[str, str], dict[str
     )
 
 
+def split_guard(guard: str) -> tuple[str, str]:
+    """(letters needed to write, letters of which one is needed to read) of a row's guard.
+
+    ``O``: that one for both.  ``OP``: both to write, either to read.  ``O/OPH``: O to write,
+    any of the three to read.  ``O/?``: read by anybody, as a hint.
+    """
+    writes, slash, reads = guard.partition("/")
+    return writes, reads if slash else writes
+
+
 def _misaligned_word(kind: Any, at: int) -> int | None:
     """Offset of the first word inside a field that does not lie on a multiple of its size."""
     if issubclass(kind, ctypes.Array):

@@ -9,6 +9,8 @@ from typing import Any
 
 from harness import _native
 
+CONSTANTS: dict[str, int] = _native.CONSTANTS
+
 _CODES: dict[str, Any] = {
     "u8": ctypes.c_uint8,
     "u16": ctypes.c_uint16,

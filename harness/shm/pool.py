@@ -153,6 +153,7 @@ class Pool(_native.Resolver, Generic[R]):
 
     def live(self) -> Iterator[R]:
         """Every allocated record, in slot order (a snapshot only when nothing runs)."""
+        marks = self.arena.mapping[self._marks_at : self._marks_at + self.count + 1]
         for slot in range(1, self.count + 1):
-            if self.is_live(slot):
+            if marks[slot]:
                 yield self.views[slot]

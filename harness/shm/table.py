@@ -45,14 +45,18 @@ class Table(Generic[R]):
                 )
 
     def _view(self, slot: int) -> R:
+        return self.view_as(self.record_type, slot)  # type: ignore[no-any-return]
+
+    def view_as(self, record_type: Any, slot: int) -> Any:
+        """A new view of one record through a class of the same layout."""
         address = self.offset + slot * self.stride
-        view: Any = self.record_type.from_buffer(self.arena.mapping, address)
+        view: Any = record_type.from_buffer(self.arena.mapping, address)
         view.slot, view.address = slot, address
         for name, kind, offset in self._locks:
             make = kind.view
             if make is not None and name.endswith("_"):
                 setattr(view, name[:-1], make(self.arena, address + offset))
-        return view  # type: ignore[no-any-return]
+        return view
 
     @staticmethod
     def format(arena: "Arena", record_type: Any, offset: int, rows: int, classes: dict[str, int]) -> None:

@@ -13,6 +13,10 @@ from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.waits import WAITING, edges
 
 _C = _native.CONSTANTS
+# Of one operation, before it may be called a livelock.  Who restarts because he met somebody gets
+# through when that one is done, so a hundred times in one operation is never mere bad luck; and
+# still they must go on for ``Limits.livelock_s`` without the operation's end.
+MOST_RESTARTS = 100
 REPORTS = {
     _C["REPORT_ORDER"]: "order_violation",
     _C["REPORT_SELF_DEADLOCK"]: "self_deadlock",
@@ -297,14 +301,15 @@ def _no_steps(now: Snapshot, history: History, limits: Limits) -> list[Suspicion
         steps, since, progress = history.steps.get(seat.number, (-1, history.clock, seat.failures))
         if steps != seat.steps:
             history.steps[seat.number] = (seat.steps, history.clock, seat.failures)
-        elif history.clock - since >= limits.livelock_s and seat.failures - progress > 100:
+        elif history.clock - since >= limits.livelock_s and seat.failures - progress > MOST_RESTARTS:
             found.append(
                 Suspicion(
                     verdict="livelock",
                     key=f"livelock:{seat.number}:{seat.steps}",
                     seats=[seat.number],
                     why=f"{seat.name} failed or restarted {seat.failures - progress} times in one "
-                    f"{seat.operation} without completing it",
+                    f"{seat.operation}{f' ({seat.argument:#x})' if seat.argument else ''} "
+                    f"in {history.clock - since:.1f} s without completing it",
                     certain=True,
                 )
             )

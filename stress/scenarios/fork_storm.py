@@ -6,18 +6,25 @@ object.  Chains are three and more deep because grandchildren outlive their pare
 are clipped, so shadow offsets are not zero.
 """
 
-from stress.ops import Actor, Process, allocate, be_born, clean, fork, leave, map_file, read, unmap, write
+from stress.acts import (
+    PAGE,
+    back_on_stage,
+    everybody_reads_everything,
+    file_pages,
+    live_a_little,
+    pages_of,
+    write_all,
+    write_somewhere,
+)
+from stress.ops import Actor, Process, allocate, be_born, clean, fork, leave, map_file, unmap, write
 from stress.scenario import Scenario
 from stress.stage import Stage
-from stress.trace.picture import Range
 
-PAGE = 4096
 HEAP = 0x10000
 HEAP_PAGES = 12
 TEXT = 0x100000  # a file, private
 LOG = 0x200000  # a file, shared by everybody: what msync is for
 FILE_PAGES = 4
-READ_WRITE = 3
 OLDEST = 6  # generations in one line
 
 scenario = Scenario(
@@ -75,47 +82,17 @@ def clean_somebody(actor: Actor, stage: Stage) -> None:
     back_on_stage(actor, stage, person)
 
 
-@scenario.check
-def everybody_can_read_everything(actor: Actor, stage: Stage) -> None:
-    """Q11: every mapped page of every space."""
-    people = []
-    while (person := stage.take(actor)) is not None:
-        people.append(person)
-        for piece in person.picture.touchable(False):
-            for va in range(piece.start, piece.end, PAGE):
-                read(actor, person, va)
-    for person in people:
-        back_on_stage(actor, stage, person)
+scenario.check(everybody_reads_everything)
 
 
 def new_family(actor: Actor) -> Process:
     """An ancestor with a heap, a program file and the shared log."""
     person = be_born(actor)
-    allocate(actor, person, Range(HEAP, HEAP + HEAP_PAGES * PAGE, READ_WRITE))
-    map_file(actor, person, Range(TEXT, TEXT + FILE_PAGES * PAGE, READ_WRITE, False, 0, 0))
-    map_file(actor, person, Range(LOG, LOG + FILE_PAGES * PAGE, READ_WRITE, True, 1, 0))
-    for page in range(HEAP_PAGES):
-        write(actor, person, HEAP + page * PAGE)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    map_file(actor, person, file_pages(TEXT, FILE_PAGES, 0))
+    map_file(actor, person, file_pages(LOG, FILE_PAGES, 1, shared=True))
+    write_all(actor, person, HEAP, HEAP_PAGES)
     return person
-
-
-def live_a_little(actor: Actor, person: Process) -> None:
-    """Some loads and stores."""
-    for _ in range(actor.rng.randrange(1, 5)):
-        write_somewhere(actor, person)
-    for _ in range(actor.rng.randrange(2, 7)):
-        read(actor, person, somewhere(actor, person))
-
-
-def write_somewhere(actor: Actor, person: Process) -> None:
-    """One store."""
-    write(actor, person, somewhere(actor, person))
-
-
-def somewhere(actor: Actor, person: Process) -> int:
-    """An address that is mapped."""
-    piece = actor.rng.choice(person.picture.touchable(True))
-    return piece.start + actor.rng.randrange((piece.end - piece.start) // PAGE) * PAGE
 
 
 def clip(actor: Actor, person: Process) -> None:
@@ -129,9 +106,3 @@ def sync_the_log(actor: Actor, person: Process) -> None:
     """Write the shared file back; sometimes asynchronously."""
     write(actor, person, LOG + actor.rng.randrange(FILE_PAGES) * PAGE)
     clean(actor, person, LOG, LOG + FILE_PAGES * PAGE, actor.rng.random() < 0.8)
-
-
-def back_on_stage(actor: Actor, stage: Stage, person: Process) -> None:
-    """Somebody else may play it; with a full stage it dies."""
-    if not stage.put(actor, person):
-        leave(actor, person)

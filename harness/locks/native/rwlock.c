@@ -33,6 +33,14 @@ enum hd_status hd_rw_init(struct hd_rwlock *l, uint16_t class_id, uint32_t insta
 	return err ? HD_SYSTEM : HD_OK;
 }
 
+static uint32_t holds(const struct hd_seat *s, uint64_t lock)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < s->depth; i++)
+		count += s->held[i].lock == lock;
+	return count;
+}
+
 // Counts from the seats that are alive.  Called under guard.
 static void recount(struct hd_arena *a, struct hd_rwlock *l)
 {
@@ -52,8 +60,8 @@ static void recount(struct hd_arena *a, struct hd_rwlock *l)
 				l->suspect = l->suspect ? l->suspect : 1;
 			continue;
 		}
-		if (h && h->kind == HD_READ)
-			readers++;
+		if (h && h->kind == HD_READ) // who reads again holds it more than once
+			readers += holds(s, self);
 		if (h && h->kind == HD_WRITE)
 			writer = s->number;
 		if (waits && s->activity == HD_WAIT_WRITE)

@@ -1,0 +1,139 @@
+"""Which function of the reference's section 4 is which function of this tree.
+
+One row: (section, name in the reference, "module.function" in vmcore, tests).  The last is
+only for functions that no test calls by their own name, because a step of a larger function
+is tested through it; every name there must exist.
+"""
+
+Row = tuple[str, str, str, tuple[str, ...]]
+
+OBJECT = [
+    ("4.1", "init", "boot_steps.make_kernel_objects", ("test_object_functions.py",)),
+    ("4.1", "allocate", "object.vm_object_allocate", ()),
+    ("4.1", "reference", "object.vm_object_reference", ()),
+    ("4.1", "set_shadow", "object.vm_object_set_shadow", ("test_shadow.py",)),
+    ("4.1", "deallocate", "deallocate.vm_object_deallocate", ()),
+    ("4.1", "deallocate: take_reference", "deallocate.take_reference", ("test_deallocate.py",)),
+    ("4.1", "deallocate: candidate", "deallocate.candidate", ("test_deallocate.py",)),
+    ("4.1", "deallocate: after_collapse", "deallocate.after_collapse", ("test_deallocate.py",)),
+    ("4.1", "deallocate: last_reference", "deallocate.last_reference", ("test_object_cache.py",)),
+    ("4.1", "terminate", "terminate.vm_object_terminate", ("test_object_life.py",)),
+    ("4.1", "terminate: detach_and_drain", "terminate.detach_and_drain", ("test_object_life.py",)),
+    ("4.1", "page_clean", "object_pages.vm_object_page_clean", ()),
+    ("4.1", "ensure_pager", "object_pager.ensure_pager", ()),
+    ("4.1", "deactivate_pages", "object_pages.vm_object_deactivate_pages", ()),
+    ("4.1", "cache_trim", "object_cache.cache_trim", ()),
+    ("4.1", "cache_clear", "object_cache.cache_clear", ()),
+    ("4.1", "pmap_copy", "object_pages.vm_object_pmap_copy", ()),
+    ("4.1", "pmap_remove", "object_pages.vm_object_pmap_remove", ()),
+    ("4.1", "copy", "object_copy.vm_object_copy", ()),
+    ("4.1", "copy: the copy-object", "object_copy.copy_object_of", ("test_snapshots.py",)),
+    ("4.1", "shadow", "shadow.vm_object_shadow", ("test_shadow.py",)),
+    ("4.1", "setpager", "object.vm_object_setpager", ("test_object_life.py",)),
+    ("4.1", "lookup", "object_cache.vm_object_lookup", ()),
+    ("4.1", "enter", "object_cache.vm_object_enter", ()),
+    ("4.1", "remove", "object_cache.vm_object_remove", ()),
+    ("4.1", "remove_from_pager", "object_pager.remove_from_pager", ("test_collapse.py",)),
+    ("4.1", "collapse", "collapse.vm_object_collapse", ()),
+    ("4.1", "collapse: may_join", "collapse.may_join", ("test_collapse.py",)),
+    ("4.1", "collapse: pip_rule", "collapse.pip_rule", ("test_collapse.py",)),
+    ("4.1", "overlay", "overlay.overlay", ("test_collapse.py",)),
+    ("4.1", "overlay: mark", "overlay.mark", ("test_collapse.py",)),
+    ("4.1", "overlay: dispose_of_backing", "overlay.dispose_of_backing", ("test_collapse.py",)),
+    ("4.1", "bypass", "bypass.bypass", ("test_collapse.py",)),
+    ("4.1", "page_remove", "object_page_remove.vm_object_page_remove", ()),
+    ("4.1", "coalesce", "object_coalesce.vm_object_coalesce", ()),
+    ("4.1", "prefer", "object_prefer.vm_object_prefer", ()),
+    ("4.1", "shutdown", "shutdown.vm_object_shutdown", ()),
+    ("4.1", "paging: begin", "object_paging.vm_object_paging_begin", ()),
+    ("4.1", "paging: end", "object_paging.vm_object_paging_end", ()),
+    ("4.1", "paging: wait", "object_paging.vm_object_paging_wait", ()),
+]
+
+PAGE = [
+    ("4.2", "lookup", "page.vm_page_lookup", ()),
+    ("4.2", "insert", "page.vm_page_insert", ("test_page.py",)),
+    ("4.2", "remove", "page.vm_page_remove", ("test_page.py",)),
+    ("4.2", "alloc", "page.vm_page_alloc", ()),
+    ("4.2", "free", "page.vm_page_free", ()),
+    ("4.2", "rename", "page.vm_page_rename", ()),
+    ("4.2", "activate", "page_queues.vm_page_activate", ()),
+    ("4.2", "deactivate", "page_queues.vm_page_deactivate", ()),
+    ("4.2", "wire", "page_queues.vm_page_wire", ()),
+    ("4.2", "unwire", "page_queues.vm_page_unwire", ()),
+    ("4.2", "zero_fill", "page.vm_page_zero_fill", ()),
+    ("4.2", "copy", "page.vm_page_copy", ()),
+    ("4.2", "wait", "page_wait.PAGE_ASSERT_WAIT", ()),
+    ("4.2", "wakeup", "page_wait.page_wakeup", ()),
+    ("4.2", "FREE_PAGE", "page_wait.FREE_PAGE", ()),
+    ("4.2", "RELEASE_PAGE", "page_wait.RELEASE_PAGE", ()),
+]
+
+FAULT = [
+    ("4.3", "vm_fault", "fault.vm_fault", ()),
+    ("4.3", "step 2: the walk", "fault_search.fault_search", ("test_fault.py",)),
+    ("4.3", "step 3: copy up", "fault_copy.fault_copy", ("test_fault.py",)),
+    ("4.3", "step 4: the push", "fault_push.fault_push", ("test_snapshots.py",)),
+    ("4.3", "step 5: look again", "fault.look_again", ("test_fault.py",)),
+    ("4.3", "step 6: enter", "fault.enter_page", ("test_fault.py",)),
+    ("4.3", "unlock_things", "fault_state.unlock_things", ("test_fault.py",)),
+    ("4.3", "unlock_and_deallocate", "fault_state.unlock_and_deallocate", ("test_fault.py",)),
+    ("4.3", "fault_wire", "fault_wire.vm_fault_wire", ()),
+    ("4.3", "fault_unwire", "fault_unwire.vm_fault_unwire", ()),
+    ("4.3", "fault_copy_entry", "fault_copy_entry.vm_fault_copy_entry", ()),
+]
+
+PAGEOUT = [
+    ("4.4", "loop", "pageout.vm_pageout_loop", ("test_pageout_processes.py",)),
+    ("4.4", "scan", "pageout.vm_pageout_scan", ()),
+    ("4.4", "pageout_page", "pageout_page.pageout_page", ("test_pageout.py",)),
+    ("4.4", "clustering", "pageout_cluster.gather", ("test_cluster_out.py",)),
+    ("4.4", "out of swap, VM_WAIT", "vm_wait.VM_WAIT", ("test_exhaustion.py",)),
+]
+
+PAGERS = [
+    ("4.5", "alloc", "pager_swap.swap_pager_alloc", ("test_pager_swap.py",)),
+    ("4.5", "alloc, named", "pager_named.swap_pager_named", ()),
+    ("4.5", "dealloc", "pager_swap.swap_pager_dealloc", ("test_pager_swap.py",)),
+    ("4.5", "haspage", "pager_swap.swap_pager_haspage", ("test_pager_swap.py",)),
+    ("4.5", "getpage", "pager_swap.swap_pager_getpage", ("test_pager_swap.py",)),
+    ("4.5", "putpage, waiting", "pager_swap.swap_pager_write_sync", ("test_pager_swap.py",)),
+    ("4.5", "putpage, asynchronous", "swap_io.swap_pager_write_async", ("test_pageout.py",)),
+    ("4.5", "completion", "swap_io.write_record", ()),
+    ("4.5", "reap", "swap_io.reap", ()),
+    ("4.5", "remove", "pager_swap.swap_pager_remove", ("test_pager_swap.py",)),
+    ("4.5", "next", "pager_swap.swap_pager_next", ("test_pager_swap.py",)),
+    ("4.5", "count", "pager.vm_pager_count", ()),
+    ("4.5", "cluster", "pager_cluster.swap_pager_cluster", ()),
+    ("4.6", "alloc", "vnode.vnode_pager_alloc", ()),
+    ("4.6", "dealloc", "pager_vnode.vnode_pager_dealloc", ("test_pager_vnode.py",)),
+    ("4.6", "io, reading", "pager_vnode.vnode_pager_getpage", ("test_pager_vnode.py",)),
+    ("4.6", "io, writing", "pager_vnode.vnode_pager_putpage", ("test_pager_vnode.py",)),
+    ("4.6", "haspage", "pager_vnode.vnode_pager_haspage", ("test_pager_vnode.py",)),
+    ("4.6", "setsize", "vnode_size.vnode_pager_setsize", ()),
+    ("4.6", "uncache", "vnode_size.vnode_pager_uncache", ()),
+    ("4.6", "pager_cache", "deallocate.pager_cache", ()),
+    ("4.7", "alloc", "pager_device.device_pager_alloc", ()),
+    ("4.7", "getpage", "pager_device.device_pager_getpage", ("test_device.py",)),
+]
+
+MAPS = [
+    ("4.8", "map_lookup", "map_lookup.vm_map_lookup", ("test_maps.py",)),
+    ("4.8", "allocate", "map_user.vm_allocate", ()),
+    ("4.8", "map_insert", "map.vm_map_insert", ("test_maps.py",)),
+    ("4.8", "map_delete", "map.vm_map_delete", ("test_maps.py",)),
+    ("4.8", "mremap", "map_user.vm_map_move", ()),
+    ("4.8", "don't need", "map_user.vm_map_discard", ()),
+    ("4.8", "clip", "map_clip.vm_map_clip", ("test_maps.py",)),
+    ("4.8", "fork", "vmspace.vmspace_fork", ("test_maps.py",)),
+    ("4.8", "copy_entry", "map_fork.vm_map_copy_entry", ("test_maps.py",)),
+    ("4.8", "protect", "map_protect.vm_map_protect", ()),
+    ("4.8", "pageable", "map_wire.vm_map_pageable", ()),
+    ("4.8", "clean", "map_clean.vm_map_clean", ()),
+    ("4.8", "mmap of a file", "map_user.vm_map_file", ()),
+    ("4.8", "vm_allocate_with_pager", "map_named.vm_allocate_with_pager", ()),
+    ("4.9", "exit", "vmspace.vmspace_exit", ()),
+    ("4.9", "exit: the last sharer", "vmspace.vmspace_free", ("test_maps.py",)),
+]
+
+ROWS: list[Row] = [*OBJECT, *PAGE, *FAULT, *PAGEOUT, *PAGERS, *MAPS]

@@ -1,0 +1,52 @@
+"""Steps: memory wherever there is room, and memory that may not be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stress.ops import Actor, Process, process_map
+from stress.trace.picture import Range
+from vmcore.constants import KERN_RESOURCE_SHORTAGE
+from vmcore.map_user import vm_allocate, vm_map_file
+from vmcore.vm_error import VmError
+
+
+def allocate_anywhere(actor: Actor, process: Process, pages: int, prot: int) -> int:
+    """Map zero-filled memory where the map finds room; the address."""
+    actor.native.begin("allocate anywhere", pages)
+    length = pages * actor.page
+    start = vm_allocate(actor.vm, process_map(actor.vm, process), length, None, prot)
+    process.journal.forget(start // actor.page, (start + length) // actor.page)
+    process.picture.map(Range(start, start + length, prot))
+    actor.native.end()
+    return start
+
+
+def map_file_anywhere(actor: Actor, process: Process, like: Range) -> int:
+    """Map like.file from like.offset, as long as ``like``, where the map finds it best; the address."""
+    actor.native.begin("map file anywhere", like.file)
+    vm, length = actor.vm, like.end - like.start
+    vnode = vm.vnodes.views[like.file + 1]
+    start = vm_map_file(
+        vm, process_map(vm, process), vnode, length, like.offset, like.shared, None, like.prot
+    )
+    process.journal.forget(start // actor.page, (start + length) // actor.page)
+    process.picture.map(like._replace(start=start, end=start + length))
+    actor.native.end()
+    return start
+
+
+def if_there_is_room(actor: Actor, step: Callable[[], object]) -> bool:
+    """Do a step that may end in an orderly "no memory"; False when it did.
+
+    What the step wrote down before it failed must be true all the same, so only steps that do
+    one thing belong here.
+    """
+    try:
+        step()
+    except VmError as error:
+        if error.code != KERN_RESOURCE_SHORTAGE:
+            raise
+        actor.native.end()
+        return False
+    return True

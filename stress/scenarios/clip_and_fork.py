@@ -1,0 +1,81 @@
+"""Holes are cut into regions, then the rest is forked, written and paged out.
+
+The window: a clipped entry gives its next shadow an offset that is not zero, and after a collapse of
+paged objects the pager has one too; whoever forgets to translate finds another page's data.
+"""
+
+from stress.acts import (
+    PAGE,
+    everybody_reads_everything,
+    leave_or_stay,
+    live_a_little,
+    pages_of,
+    read_all,
+    write_all,
+    write_somewhere,
+)
+from stress.ops import Actor, Process, allocate, be_born, discard, fork, leave, protect, unmap
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 16
+
+scenario = Scenario(
+    "clip-and-fork",
+    "regions with holes cut into them, forked again and again while their pages are in swap",
+    pages=72,
+    places=12,
+    disk_ms=0.2,
+)
+
+
+@scenario.role("cutter", count=3)
+def cut_and_fork(actor: Actor, stage: Stage) -> None:
+    """Take a piece away, fork, let both write, and let one of them go."""
+    person = stage.take(actor) or whole(actor)
+    cut(actor, person)
+    child = fork(actor, person)
+    for _ in range(3):
+        write_somewhere(actor, person)
+        write_somewhere(actor, child)
+    first, second = (person, child) if actor.rng.random() < 0.5 else (child, person)
+    leave(actor, first)
+    read_all(actor, second)
+    tired = second.generation > 8 or not second.picture.touchable(True)
+    leave_or_stay(actor, stage, second, 1.0 if tired else 0.1)
+
+
+@scenario.role("user")
+def use_what_is_left(actor: Actor, stage: Stage) -> None:
+    """Loads and stores in the pieces."""
+    person = stage.take(actor) or whole(actor)
+    if person.picture.touchable(True):
+        live_a_little(actor, person)
+    leave_or_stay(actor, stage, person, 0.1)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def whole(actor: Actor) -> Process:
+    """A heap in one piece."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person
+
+
+def cut(actor: Actor, person: Process) -> None:
+    """A hole, a piece of zeros, or a piece that was read-only for a moment: each clips the entry."""
+    rng = actor.rng
+    first = rng.randrange(HEAP_PAGES)
+    start = HEAP + first * PAGE
+    end = min(start + rng.randrange(1, 4) * PAGE, HEAP + HEAP_PAGES * PAGE)
+    whole_range = person.picture.runs(start, end) == [(start, end)]
+    if rng.random() < 0.4:
+        unmap(actor, person, start, end)
+    elif whole_range and rng.random() < 0.5:
+        discard(actor, person, start, end)
+    elif whole_range:
+        protect(actor, person, start, end, 1)
+        protect(actor, person, start, end, 3)

@@ -1,0 +1,83 @@
+"""More memory is asked for than there are frames and swap together.
+
+The window: everybody waits for memory, the daemon finds nothing that it could write, and must say so
+to all of them; who hears "no memory" gives something back, and what was written is still there.
+"""
+
+from functools import partial
+
+from stress.acts import PAGE, back_on_stage, pages_of
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, read, unmap, write
+from stress.ops_map import if_there_is_room
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 40
+PIECE = 8
+
+scenario = Scenario(
+    "exhaustion",
+    "processes that want more than memory and swap together, and are told so in good order",
+    pages=64,
+    places=6,
+    tables={"swap_pages": 96},
+)
+
+
+@scenario.role("eater", count=3)
+def eat_until_there_is_no_more(actor: Actor, stage: Stage) -> None:
+    """Store page after page; at the first refusal give a piece back, or die."""
+    person = stage.take(actor) or hungry(actor)
+    for _ in range(HEAP_PAGES):
+        page = actor.rng.randrange(HEAP_PAGES)
+        if person.picture.parts(HEAP + page * PAGE, HEAP + page * PAGE + 1):
+            if not if_there_is_room(actor, partial(write, actor, person, HEAP + page * PAGE)):
+                give_something_back(actor, person)
+                break
+            if_there_is_room(actor, partial(read, actor, person, HEAP + page * PAGE))
+    if actor.rng.random() < 0.3:
+        leave(actor, person)
+    else:
+        back_on_stage(actor, stage, person)
+
+
+@scenario.role("parent")
+def fork_without_room(actor: Actor, stage: Stage) -> None:
+    """A fork needs records, its children's stores need frames: either may be refused."""
+    person = stage.take(actor) or hungry(actor)
+    children: list[Process] = []
+    for _ in range(3):
+        if_there_is_room(actor, lambda: children.append(fork(actor, person)))
+    for child in children:
+        for page in actor.rng.sample(range(HEAP_PAGES), 6):
+            va = HEAP + page * PAGE
+            if child.picture.parts(va, va + 1):
+                if_there_is_room(actor, partial(write, actor, child, va))
+        leave(actor, child)
+    back_on_stage(actor, stage, person)
+
+
+@scenario.check
+def what_was_written_is_there_or_cannot_be_had(actor: Actor, stage: Stage) -> None:
+    """A load may be refused for want of a frame; what it returns must be right."""
+    people = []
+    while (person := stage.take(actor)) is not None:
+        people.append(person)
+        for piece in person.picture.touchable(False):
+            for va in range(piece.start, piece.end, PAGE):
+                if_there_is_room(actor, partial(read, actor, person, va))
+    for person in people:
+        back_on_stage(actor, stage, person)
+
+
+def hungry(actor: Actor) -> Process:
+    """A heap of which nothing is there yet."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    return person
+
+
+def give_something_back(actor: Actor, person: Process) -> None:
+    """Unmap a piece."""
+    first = actor.rng.randrange(HEAP_PAGES - PIECE)
+    unmap(actor, person, HEAP + first * PAGE, HEAP + (first + PIECE) * PAGE)

@@ -1,0 +1,79 @@
+"""Parent, child and grandchild alive at once, and any of them leaves first.
+
+The window: the middle of a chain dies while both ends work on it, so the collapse that its exit
+starts runs over an object whose front is in a fault and whose backing is somebody else's front.
+"""
+
+from stress.acts import (
+    PAGE,
+    back_on_stage,
+    everybody_reads_everything,
+    live_a_little,
+    pages_of,
+    read_all,
+    write_all,
+    write_somewhere,
+)
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, write
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 10
+DEPTH = 4
+
+scenario = Scenario(
+    "fork-trees",
+    "families of four generations at once whose members leave in random order",
+    pages=160,
+    places=16,
+)
+
+
+@scenario.setup
+def two_ancestors(actor: Actor, stage: Stage) -> None:
+    """With every page of their heaps written."""
+    for _ in range(2):
+        back_on_stage(actor, stage, ancestor(actor))
+
+
+@scenario.role("tree", count=3)
+def grow_and_fell(actor: Actor, stage: Stage) -> None:
+    """A line of descendants, each with a page of its own; then they leave in any order."""
+    line = [stage.take(actor) or ancestor(actor)]
+    for _ in range(DEPTH - 1):
+        child = fork(actor, line[-1])
+        write_somewhere(actor, line[-1])
+        write(actor, child, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
+        line.append(child)
+    actor.rng.shuffle(line)
+    for person in line[1:]:
+        live_a_little(actor, person)
+        if actor.rng.random() < 0.3 and person.generation < 3 * DEPTH:
+            back_on_stage(actor, stage, person)
+        else:
+            leave(actor, person)
+    read_all(actor, line[0])
+    if line[0].generation > 2 * DEPTH:
+        leave(actor, line[0])
+    else:
+        back_on_stage(actor, stage, line[0])
+
+
+@scenario.role("neighbour")
+def fault_in_the_middle(actor: Actor, stage: Stage) -> None:
+    """Somebody of a tree lives on while his relatives come and go."""
+    person = stage.take(actor) or ancestor(actor)
+    for _ in range(4):
+        live_a_little(actor, person)
+    back_on_stage(actor, stage, person)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def ancestor(actor: Actor) -> Process:
+    """A heap, all of it written."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person

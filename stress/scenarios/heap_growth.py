@@ -1,0 +1,73 @@
+"""Heaps grow page by page at their end, shrink, and grow again, while memory is short.
+
+The window: a range that is mapped next to another extends the same object (coalesce), whose size is
+read by whoever makes a pager for it, and whose pages beyond the old end must not come back.
+"""
+
+from stress.acts import (
+    PAGE,
+    everybody_reads_everything,
+    leave_or_stay,
+    live_a_little,
+    pages_of,
+    write_all,
+)
+from stress.ops import Actor, Process, allocate, be_born, fork, read, unmap
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP = 0x10000
+LEAST, MOST = 2, 28  # pages of a heap
+
+scenario = Scenario(
+    "heap-growth",
+    "heaps that grow at their end, shrink and grow again while they are paged out",
+    pages=72,
+    places=10,
+    disk_ms=0.2,
+)
+
+
+@scenario.role("program", count=3)
+def grow_or_shrink(actor: Actor, stage: Stage) -> None:
+    """Move the break; what is new reads zeros, whatever was there before."""
+    rng = actor.rng
+    person = stage.take(actor) or newborn(actor)
+    end = heap_end(person)
+    pages = (end - HEAP) // PAGE
+    if pages < MOST and rng.random() < 0.6:
+        more = rng.randrange(1, min(5, MOST - pages + 1))
+        allocate(actor, person, pages_of(end, more))
+        read(actor, person, end + rng.randrange(more) * PAGE)
+        write_all(actor, person, end, rng.randrange(more + 1))
+    elif pages > LEAST:
+        unmap(actor, person, end - rng.randrange(1, pages - LEAST + 1) * PAGE, end)
+    live_a_little(actor, person)
+    leave_or_stay(actor, stage, person, 0.05)
+
+
+@scenario.role("shell")
+def fork_a_grown_heap(actor: Actor, stage: Stage) -> None:
+    """A child with the same heap; both grow on from there."""
+    person = stage.take(actor) or newborn(actor)
+    if person.generation < 6:
+        child = fork(actor, person)
+        live_a_little(actor, child)
+        leave_or_stay(actor, stage, child, 0.5)
+    leave_or_stay(actor, stage, person, 0.2)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def newborn(actor: Actor) -> Process:
+    """The smallest heap."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, LEAST))
+    write_all(actor, person, HEAP, LEAST)
+    return person
+
+
+def heap_end(person: Process) -> int:
+    """The break."""
+    return max(piece.end for piece in person.picture)

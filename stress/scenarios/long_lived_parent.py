@@ -1,0 +1,72 @@
+"""A server that forks for every request, while memory is so short that its pages are in swap.
+
+The window: parts of parent and child are paged out between fork and exit, so the front object of the
+long-lived process has a pager of its own when the chain behind it should collapse.
+"""
+
+from stress.acts import (
+    PAGE,
+    back_on_stage,
+    everybody_reads_everything,
+    live_a_little,
+    pages_of,
+    read_all,
+    write_all,
+)
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, read, write
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 24
+REQUEST_PAGES = 3
+
+scenario = Scenario(
+    "long-lived-parent",
+    "servers that fork for every request while most of their memory lies in swap",
+    pages=96,
+    places=6,
+    disk_ms=0.3,
+)
+
+
+@scenario.setup
+def one_server_each(actor: Actor, stage: Stage) -> None:
+    """Servers live for ever; there are fewer of them than workers."""
+    for _ in range(3):
+        back_on_stage(actor, stage, server(actor))
+
+
+@scenario.role("server", count=3)
+def serve_a_request(actor: Actor, stage: Stage) -> None:
+    """Fork, let the child work, note the request, bury the child."""
+    parent = stage.take(actor) or server(actor)
+    child = fork(actor, parent)
+    for _ in range(REQUEST_PAGES):
+        page = actor.rng.randrange(HEAP_PAGES)
+        write(actor, parent, HEAP + page * PAGE)
+        write(actor, child, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
+        read(actor, child, HEAP + page * PAGE)
+    leave(actor, child)
+    live_a_little(actor, parent)
+    back_on_stage(actor, stage, parent)
+
+
+@scenario.role("glutton")
+def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+    """Somebody whose every visit drives the others' pages to the disk."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    read_all(actor, person)
+    leave(actor, person)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def server(actor: Actor) -> Process:
+    """A process that has written all of its heap."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person

@@ -1,0 +1,97 @@
+"""Several threads in one map: one unmaps and maps again what the others are just touching.
+
+The window: an unmap holds the map for writing while somebody's page is on its way in with the map
+unlocked, and drops references whose collapse must not wait for that very page.
+"""
+
+from stress.acts import PAGE, everybody_reads_everything, live_a_little, pages_of, write_all
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, share, unmap
+from stress.ops_shared import peek, poke
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 8  # steady ground, each thread's own pages
+SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by whoever likes
+
+scenario = Scenario(
+    "shared-spaces",
+    "threads of one address space that fault where others unmap, while forks and page-out go on",
+    pages=72,
+    places=12,
+    disk_ms=0.3,
+)
+
+
+@scenario.setup
+def two_programs(actor: Actor, stage: Stage) -> None:
+    """Each with two threads."""
+    for _ in range(2):
+        start_threads(actor, stage)
+
+
+@scenario.role("thread", count=2)
+def touch_shifting_ground(actor: Actor, stage: Stage) -> None:
+    """Loads and stores where the memory may just be gone."""
+    thread = stage.take(actor)
+    if thread is None:
+        start_threads(actor, stage)
+        return
+    for _ in range(6):
+        va = SHIFTING + actor.rng.randrange(SHIFTING_PAGES) * PAGE
+        (poke if actor.rng.random() < 0.6 else peek)(actor, thread, va)
+    done(actor, stage, thread, 0.08)
+
+
+@scenario.role("mapper")
+def shift_the_ground(actor: Actor, stage: Stage) -> None:
+    """Unmap a piece, or map it again: zeros from then on."""
+    thread = stage.take(actor)
+    if thread is None:
+        start_threads(actor, stage)
+        return
+    first = actor.rng.randrange(SHIFTING_PAGES)
+    count = actor.rng.randrange(1, SHIFTING_PAGES - first + 1)
+    start = SHIFTING + first * PAGE
+    if actor.rng.random() < 0.5:
+        unmap(actor, thread, start, start + count * PAGE, draw=False)
+    allocate(actor, thread, pages_of(start, count), draw=False)
+    poke(actor, thread, start)
+    done(actor, stage, thread, 0.04)
+
+
+@scenario.role("forker")
+def fork_a_threaded_program(actor: Actor, stage: Stage) -> None:
+    """A child with a copy of everything, in a space of its own; it uses the steady part."""
+    thread = stage.take(actor)
+    if thread is None:
+        start_threads(actor, stage)
+        return
+    child = fork(actor, thread)
+    live_a_little(actor, child)
+    for page in range(SHIFTING_PAGES):
+        poke(actor, child, SHIFTING + page * PAGE)
+    leave(actor, child)
+    done(actor, stage, thread, 0.04)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def start_threads(actor: Actor, stage: Stage) -> None:
+    """A program with two threads; each may end up with another worker."""
+    first = be_born(actor)
+    allocate(actor, first, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, first, HEAP, HEAP_PAGES)
+    allocate(actor, first, pages_of(SHIFTING, SHIFTING_PAGES), draw=False)
+    first.journal.crowd()
+    second = share(actor, first)
+    for thread in (first, second):
+        if not stage.put(actor, thread):
+            leave(actor, thread)
+
+
+def done(actor: Actor, stage: Stage, thread: Process, dies: float) -> None:
+    """The thread ends, or waits for its next turn."""
+    live_a_little(actor, thread, 2, 2)
+    if actor.rng.random() < dies or not stage.put(actor, thread):
+        leave(actor, thread)

@@ -1,0 +1,95 @@
+"""W2: an operation that restarts again and again without an end is a livelock; one that ends is none."""
+
+import re
+import time
+
+from harness.watch.verdicts import MOST_RESTARTS
+from tests.harness.actors import wait_until
+from tests.harness.watch.looking import dumped, find, look_for, me, waiting
+
+
+def restarting(arena, between):
+    """One operation that restarts for ever; ``between`` two attempts."""
+
+    def body(actor):
+        me(arena, "faulter")
+        arena.native.begin("write", 0x5000)
+        actor.say("begun")
+        while True:
+            arena.native.failure()
+            between()
+
+    return body
+
+
+def test_an_operation_that_restarts_for_ever_is_named_with_its_argument_and_how_often(arena, actors, quick):
+    actor = actors.actor(restarting(arena, lambda: None))
+    actor.expect("begun")
+
+    found = find(quick, "livelock")
+
+    said = re.search(r"faulter .*restarted (\d+) times in one write \(0x5000\) in [\d.]+ s", found.summary)
+    assert said, found.summary
+    assert int(said[1]) > MOST_RESTARTS
+    seat = next(seat for seat in dumped(found).threads if seat.role == "faulter")
+    assert seat.number in dumped(found).involved
+    assert seat.failures >= int(said[1])
+
+
+def test_it_need_not_spin_one_that_sleeps_between_its_attempts_starves_all_the_same(arena, actors, quick):
+    actor = actors.actor(restarting(arena, lambda: time.sleep(0.001)))
+    actor.expect("begun")
+
+    assert "in one write" in find(quick, "livelock").summary
+
+
+def test_a_few_restarts_are_none_however_long_the_operation_takes(arena, actors, quick):
+    def body(actor):
+        me(arena, "faulter")
+        arena.native.begin("write")
+        actor.say("begun")
+        for _ in range(MOST_RESTARTS - 1):
+            arena.native.failure()
+            time.sleep(0.005)
+        arena.native.end()
+        actor.hear("stop")
+
+    actor = actors.actor(body)
+    actor.expect("begun")
+
+    assert "livelock" not in look_for(quick, 0.8)
+    actor.tell("stop")
+    actor.end()
+
+
+def test_many_restarts_are_none_when_operations_end(arena, actors, quick):
+    def body(actor):
+        me(arena, "faulter")
+        actor.say("begun")
+        while True:
+            arena.native.begin("write")
+            for _ in range(MOST_RESTARTS):
+                arena.native.failure()
+            arena.native.end()
+
+    actor = actors.actor(body)
+    actor.expect("begun")
+
+    assert "livelock" not in look_for(quick, 0.8)
+
+
+def test_who_restarted_and_then_waits_for_his_turn_is_none(arena, actors, quick):
+    bell, guard = arena.channel("bell"), arena.mutex("guard")
+
+    def body(actor):
+        me(arena, "faulter")
+        arena.native.begin("write")
+        for _ in range(10 * MOST_RESTARTS):
+            arena.native.failure()
+        guard.acquire()
+        bell.sleep(guard, "turn", timeout=3.0)
+
+    actors.actor(body)
+    wait_until(waiting(arena, "faulter"), "the faulter")
+
+    assert "livelock" not in look_for(quick, 0.8)
