@@ -214,9 +214,8 @@ def pagers(vm: Vm) -> list[str]:
 
 def swap_pages(vm: Vm, slot: int) -> int:
     """How many swap blocks hang on a pager's list."""
-    count = 0
-    while slot:
-        block = vm.swap_blocks.views[slot]
-        count += bool(block.swb_block)
-        slot = block.next
+    count, views = 0, vm.swap_blocks.views
+    while 0 < slot < len(views) and count <= len(views):
+        count += bool(views[slot].swb_block)
+        slot = views[slot].next
     return count

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmcore.colours import audit_colours
 from vmcore.constants import (
     PG_ACTIVE,
     PG_BUSY,
     PG_CLEAN,
+    PG_DEVICE,
     PG_FAKE,
     PG_FICTITIOUS,
     PG_FREE,
@@ -61,7 +63,7 @@ def audit_pages(vm: Vm) -> list[str]:
     for object in vm.objects.live():
         bad += resident(vm, object, buckets)
     bad += [f"A2: page {slot} is in the hash, but in no object" for slot in buckets]
-    return bad + counted(vm, lists) + records(vm)
+    return bad + counted(vm, lists) + records(vm) + devices(vm) + audit_colours(vm)
 
 
 def placed(page: VmPage, lists: dict[int, set[int]]) -> list[str]:
@@ -78,7 +80,10 @@ def placed(page: VmPage, lists: dict[int, set[int]]) -> list[str]:
         bad.append(f"Q4: page {page.slot} is on {on} queues")
     if page.wire_count and on:
         bad.append(f"A3: wired page {page.slot} is on a queue")
-    if not tabled and not page.wire_count and not page.flags_p & PG_FREE:
+    managed = not page.flags_o & PG_FICTITIOUS
+    if on and not managed:
+        bad.append(f"A3: fictitious page {page.slot} is on a queue")
+    if managed and not tabled and not page.wire_count and not page.flags_p & PG_FREE:
         bad.append(f"Q4: page {page.slot} is neither free nor in an object")
     return bad
 
@@ -132,7 +137,7 @@ def hashed(vm: Vm) -> tuple[dict[int, int], list[str]]:
 def counted(vm: Vm, lists: dict[int, set[int]]) -> list[str]:
     """Q5: the counters are the lengths."""
     g = vm.g
-    wired = sum(1 for page in vm.pages.views[1:] if page.wire_count)
+    wired = sum(1 for page in vm.pages.views[1:] if page.wire_count and not page.flags_o & PG_FICTITIOUS)
     pairs = (
         ("v_free_count", g.v_free_count, len(lists[PG_FREE])),
         ("v_active_count", g.v_active_count, len(lists[PG_ACTIVE])),
@@ -153,4 +158,29 @@ def records(vm: Vm) -> list[str]:
         slot = vm.pending.views[slot].next
     if free != len(vm.pending.views) - 1:
         bad.append(f"Q13: {free} of {len(vm.pending.views) - 1} page-out records are free")
+    return bad
+
+
+def devices(vm: Vm) -> list[str]:
+    """A3, A9: a pager's list has exactly the pages it has given out; a device names its one pager."""
+    bad = []
+    listed: dict[int, int] = {}
+    for pager in vm.pagers.live():
+        if pager.pg_type != PG_DEVICE:
+            continue
+        if vm.devices.views[pager.pg_handle].pager != vm.pagers.ref(pager):
+            bad.append(f"A9: pager {pager.slot} is that of device {pager.pg_handle}, which names another")
+        for slot in queue(vm, pager.devp_pglist):
+            listed[slot] = pager.slot
+            page = vm.pages.views[slot]
+            if page.flags_o & PG_TABLED and page.object != pager.pg_object:
+                bad.append(f"A9: page {slot} of device {pager.pg_handle} is in another object")
+    for page in vm.pages.views[1:]:
+        managed = page.slot <= vm.config.pages
+        if bool(page.flags_o & PG_FICTITIOUS) == managed:
+            bad.append(f"A3: page {page.slot} has flags {page.flags_o:#x}, a frame of ours: {managed}")
+        if not managed and bool(page.wire_count) != (page.slot in listed):
+            bad.append(
+                f"A3: fictitious page {page.slot} counts {page.wire_count}, listed: {page.slot in listed}"
+            )
     return bad

@@ -16,7 +16,7 @@ from harness.shm.arena import Arena
 from harness.shm.native import Header
 from vmcore import ranks
 from vmcore.config import OPTIONS
-from vmcore.constants import PG_FREE
+from vmcore.constants import PG_FICTITIOUS, PG_FREE
 from vmcore.io import make_files
 from vmcore.object import vm_object_allocate
 from vmcore.structs import VmObject
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 KERNEL_OBJECT_PAGES: Final = 1 << 20  # address space, not memory: nothing is resident in it
-STORED: Final = (*OPTIONS, "cache_max", "page_size")
+STORED: Final = (
+    *OPTIONS, "cache_max", "page_size", "cluster_pages", "devices", "device_pages", "alias_distance"
+)  # fmt: skip
 
 # Lock classes of the rows that are not called lock_ (channels have one class).
-MAP_LOCKS: Final = {"ref_lock_": ranks.MAP_REF, "hint_lock_": ranks.MAP_HINT}
+MAP_LOCKS: Final = {"ref_lock_": ranks.MAP_REF, "hint_lock_": ranks.MAP_HINT, "chan_": ranks.CHANNEL}
 GLOBAL_LOCKS: Final = {
     "cache_lock_": ranks.CACHE,
     "page_queue_lock_": ranks.PAGE_QUEUES,
@@ -37,6 +39,9 @@ GLOBAL_LOCKS: Final = {
     "io_list_lock_": ranks.IO_LIST,
     "swap_map_lock_": ranks.SWAP_MAP,
     "pages_needed_lock_": ranks.PAGES_NEEDED,
+    "handle_lock_": ranks.HANDLE,
+    "named_chan_": ranks.CHANNEL,
+    "device_lock_": ranks.DEVICE_HANDLE,
     "daemon_chan_": ranks.CHANNEL,
     "free_chan_": ranks.CHANNEL,
     "disk_chan_": ranks.CHANNEL,
@@ -50,7 +55,7 @@ def seat_count(arena: Arena) -> int:
 
 def write_config(vm: Vm) -> None:
     """Sizes into the boot record, for attach."""
-    for name in (*STORED, "contracts"):
+    for name in (*STORED, "contracts", "checked"):
         setattr(vm.boot_record, name, int(getattr(vm.config, name)))
 
 
@@ -80,7 +85,7 @@ def set_thresholds(vm: Vm) -> None:
     """When the daemon works, from the number of frames."""
     g, config = vm.g, vm.config
     g.v_free_min, g.v_free_target = config.free_min, config.free_target
-    g.v_free_reserved = config.free_reserved
+    g.v_free_reserved, g.v_wire_max = config.free_reserved, config.wire_max
     g.v_inactive_target = config.free_target + 1
 
 
@@ -91,6 +96,12 @@ def free_all_frames(vm: Vm) -> None:
         views[slot].flags_p = PG_FREE
         views[slot].pageq_next = slot + 1 if slot < vm.config.pages else 0
     g.free_first, g.free_last, g.v_free_count = 1, vm.config.pages, vm.config.pages
+
+
+def mark_device_pages(vm: Vm) -> None:
+    """The pages behind the managed ones stand for device memory: they are never free, nor queued."""
+    for page in vm.pages.views[vm.config.pages + 1 :]:
+        page.flags_o = PG_FICTITIOUS
 
 
 def link_pending(vm: Vm) -> None:
@@ -120,8 +131,16 @@ def make_vnodes(vm: Vm) -> None:
         vnode.number, vnode.v_size, vnode.v_usecount, vnode.v_vmdata = number, size, 1, 0
 
 
+@contract.contract
 def make_kernel_objects(vm: Vm) -> None:
-    """The two objects that are never freed."""
+    """The two objects that are never freed.
+
+    Source: Mach vm/vm_object.c, vm_object_init.
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  object list, pool.
+    Sleeps: never.
+    """
     size = KERNEL_OBJECT_PAGES * vm.page_size
     for name in ("kernel_object", "kmem_object"):
         object = vm_object_allocate(vm, size)

@@ -55,10 +55,16 @@ def bypass(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     return True
 
 
+@contract
 def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """Is every page of backing inside our window hidden by a real page of ours?
 
-    Both locked.  The window's end is exclusive: a page exactly past it is not seen.
+    The window's end is exclusive: a page exactly past it is not seen.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  page hash, pager.
+    Sleeps: never.
     """
     low = object.shadow_offset
     high = low + object.size

@@ -32,6 +32,8 @@ KIB: Final = 1024
 CLAMP_MIN: Final = 16 * KIB  # free_min is free pages / 20, but at least this much memory
 CLAMP_MAX: Final = 256 * KIB
 RESERVED_LEAST: Final = 10
+MAX_FILES: Final = 192  # VmBoot.file_fds
+MAX_CLUSTER: Final = 16  # MAXPHYS: 64 KiB of 4 KiB pages in one transfer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,25 +54,48 @@ class Config:
     vnodes: int = 64
     pending: int = 64
     cache_max: int = 100
+    cluster_pages: int = 8  # most pages that one page-out or page-in moves; 1: each by itself
     page_size: int = 4096
+    devices: int = 1
+    device_pages: int = 8  # of each device; frames beyond the managed ones
+    alias_distance: int = 64 * KIB  # bytes; colours of a virtually indexed cache, 0: physically indexed
     files: tuple[int, ...] = ()  # sizes of the files that boot creates; vm.files in this order
     directory: str = ""  # where swap and files live (unlinked at once); "" is the system's choice
     contracts: bool = True
+    checked: bool = False  # every access to a record verifies its guard and its generation
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             count = getattr(self, name)
             if count < 1:
                 raise BadInput(f"{name} must be at least 1, not {count}", f"hangdog run {option} 64")
+        if not 1 <= self.cluster_pages <= MAX_CLUSTER:
+            raise BadInput(f"cluster_pages must be from 1 to {MAX_CLUSTER}, not {self.cluster_pages}")
         if self.page_size < 512 or self.page_size & (self.page_size - 1):
             raise BadInput(f"page_size must be a power of two of at least 512, not {self.page_size}")
+        if self.devices < 1 or self.device_pages < 1:
+            raise BadInput(f"{self.devices} devices of {self.device_pages} pages: at least 1 of each")
+        if self.alias_distance < 0 or self.alias_distance & (self.alias_distance - 1):
+            raise BadInput(f"alias_distance must be 0 or a power of two, not {self.alias_distance}")
         if self.pages <= self.free_reserved + 2:
             raise BadInput(
                 f"{self.pages} pages are too few: {self.free_reserved} of them are the reserve",
                 "hangdog run --pages 64",
             )
+        if len(self.files) > MAX_FILES:
+            raise BadInput(f"{len(self.files)} files are more than the {MAX_FILES} that a boot record names")
         if len(self.files) > self.vnodes:
             raise BadInput(f"{len(self.files)} files need as many vnodes, there are {self.vnodes}")
+
+    @property
+    def frames(self) -> int:
+        """Frames in the arena: the managed ones, then those of the devices."""
+        return self.pages + self.devices * self.device_pages
+
+    @property
+    def colours(self) -> int:
+        """Colours of the cache; 0 when one frame may be mapped anywhere."""
+        return self.alias_distance // self.page_size
 
     @property
     def free_min(self) -> int:
@@ -82,6 +107,11 @@ class Config:
     def free_target(self) -> int:
         """The daemon frees until this many frames are free."""
         return max(self.free_min * 4 // 3, self.free_min + 1)
+
+    @property
+    def wire_max(self) -> int:
+        """Most frames that may be wired: a third of those that are free at boot."""
+        return self.pages // 3
 
     @property
     def free_reserved(self) -> int:

@@ -15,16 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
-from vmcore.constants import KERN_SUCCESS, PG_COPYONWRITE, VM_PROT_WRITE
+from vmcore.constants import KERN_SUCCESS, PG_COPYONWRITE, VM_PROT_READ, VM_PROT_WRITE
 from vmcore.fault_copy import fault_copy
 from vmcore.fault_push import copy_is_due, fault_push
 from vmcore.fault_search import fault_search
 from vmcore.fault_state import FOUND, RETRY, FaultState, fault_state, unlock_and_deallocate
+from vmcore.fault_wired import enter_wired
 from vmcore.map import map_pmap
 from vmcore.map_lookup import vm_map_lookup, vm_map_lookup_again
 from vmcore.object_paging import vm_object_paging_begin
 from vmcore.page_flags import clear_flags_o
-from vmcore.page_wait import RELEASE_PAGE
+from vmcore.page_wait import FREE_PAGE, RELEASE_PAGE
 from vmcore.pmap import pmap_enter
 from vmcore.structs import VmMap
 
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 
 @contract
-def vm_fault(vm: Vm, map: VmMap, va: int, fault_type: int) -> int:
+def vm_fault(vm: Vm, map: VmMap, va: int, fault_type: int, change_wiring: bool = False) -> int:
     """Make the page at va accessible for this type of access; a KERN_* result.
+
+    change_wiring: wire it as well; the caller (vm_fault_wire) keeps the map read-locked.
 
     Source: Mach vm/vm_fault.c, vm_fault.
     Enter:  nothing locked (the map is referenced).
@@ -43,7 +46,8 @@ def vm_fault(vm: Vm, map: VmMap, va: int, fault_type: int) -> int:
     Sleeps: yes (map locks, busy pages, page-in, memory).
     """
     state = fault_state()
-    state.map, state.va, state.fault_type = map, va - va % vm.page_size, fault_type
+    state.map, state.va, state.asked = map, va - va % vm.page_size, fault_type
+    state.wiring = change_wiring
     stats = vm.me.stats
     stats.v_faults += 1
     while True:
@@ -56,7 +60,7 @@ def vm_fault(vm: Vm, map: VmMap, va: int, fault_type: int) -> int:
 
 def fault_once(vm: Vm, state: FaultState) -> int:
     """One attempt: a KERN_* result with nothing held, or RETRY."""
-    result = vm_map_lookup(vm, state.map, state.va, state.fault_type, state.lookup)
+    result = vm_map_lookup(vm, state.map, state.va, state.asked, state.lookup, state.wiring)
     if result != KERN_SUCCESS:
         return result
     hold_top(vm, state)
@@ -75,8 +79,7 @@ def fault_once(vm: Vm, state: FaultState) -> int:
             result = look_again(vm, state)
             if result != KERN_SUCCESS:
                 return result
-    enter_page(vm, state)
-    return int(KERN_SUCCESS)
+    return enter_page(vm, state)
 
 
 @contract
@@ -94,8 +97,9 @@ def hold_top(vm: Vm, state: FaultState) -> None:
     state.first = state.object = first
     state.first_offset = state.offset = found.offset
     state.prot = found.prot
+    state.fault_type, state.wired = found.fault_type, found.wired
     state.pushed = 0
-    state.fake = None
+    state.fake, state.copied = None, False
     first.lock.acquire()
     first.ref_count += 1
     vm_object_paging_begin(vm, first)
@@ -115,14 +119,17 @@ def look_again(vm: Vm, state: FaultState) -> int:
     """
     object, found = state.object, state.lookup
     object.lock.release()
-    result = vm_map_lookup_again(vm, state.map, state.va, found)
+    # Not the right to read: a page may be writable only, and state.prot is narrowed below.
+    any_right = state.wiring or not state.fault_type & VM_PROT_READ
+    result = vm_map_lookup_again(vm, state.map, state.va, found, any_right)
     object.lock.acquire()
     if result != KERN_SUCCESS:
-        RELEASE_PAGE(vm, state.page)
+        give_page_up(vm, state)
         unlock_and_deallocate(vm, state)
         return result
-    if found.object is not state.first or found.offset != state.first_offset:
-        RELEASE_PAGE(vm, state.page)
+    same = found.object is state.first and found.offset == state.first_offset
+    if not same or found.wired != state.wired:
+        give_page_up(vm, state)
         unlock_and_deallocate(vm, state)
         return RETRY
     state.prot &= found.prot
@@ -132,7 +139,25 @@ def look_again(vm: Vm, state: FaultState) -> int:
 
 
 @contract
-def enter_page(vm: Vm, state: FaultState) -> None:
+def give_page_up(vm: Vm, state: FaultState) -> None:
+    """The fault ends without a mapping: its page goes back to a queue.
+
+    But not a copy for a wired entry.  The page that it hides is still the wired one, as
+    the mapping would have changed that; and a collapse discards what is hidden.
+
+    Enter:  anything (state.object is locked).
+    Exit:   same.
+    Takes:  page queues, page hash, free list, channel.
+    Sleeps: never.
+    """
+    if state.copied and state.wired:
+        FREE_PAGE(vm, state.page)
+    else:
+        RELEASE_PAGE(vm, state.page)
+
+
+@contract
+def enter_page(vm: Vm, state: FaultState) -> int:
     """Enter the mapping with the object still locked, then let everything go.
 
     Between an unlock and the enter somebody could write-protect the page for a copy,
@@ -148,6 +173,11 @@ def enter_page(vm: Vm, state: FaultState) -> None:
         clear_flags_o(vm, page, PG_COPYONWRITE)
     pmap = map_pmap(vm, state.map)
     assert pmap is not None
-    pmap_enter(vm, pmap, state.va, page, state.prot, False)
-    RELEASE_PAGE(vm, page)
+    result = int(KERN_SUCCESS)
+    if state.wired:
+        result = enter_wired(vm, state, pmap)
+    else:
+        pmap_enter(vm, pmap, state.va, page, state.prot, False)
+        RELEASE_PAGE(vm, page)
     unlock_and_deallocate(vm, state)
+    return result

@@ -19,6 +19,7 @@ from vmcore.page_flags import clear_flags_o, set_flags_o
 from vmcore.page_queues import vm_page_deactivate
 from vmcore.page_wait import page_wakeup
 from vmcore.pmap import pmap_page_protect
+from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -34,13 +35,18 @@ def fault_copy(vm: Vm, state: FaultState) -> None:
     Takes:  any.
     Sleeps: yes (collapse pages in).
     """
-    if state.fault_type & VM_PROT_WRITE:
+    if state.fault_type & VM_PROT_WRITE or state.wired:
+        # Of a wired entry always: what its mapping shows must not be a page that a fault
+        # of somebody else's, through the same top object, puts another one in front of.
         copy_up(vm, state)
         state.object.lock.acquire()
         publish_copy(vm, state)
         # The chain may just have become collapsible.  We keep our paging count and say
         # so: dropped around the call it would let others take our busy page for idle.
-        vm_object_collapse(vm, state.first, False, 1)
+        # Not yet for a wired entry: below us lies the page that is still wired, hidden
+        # now, and the overlay would discard it (see fault_wired.py).
+        if not state.wired:
+            vm_object_collapse(vm, state.first, False, 1)
     else:
         state.prot &= ~VM_PROT_WRITE
         set_flags_o(vm, state.page, PG_COPYONWRITE)
@@ -66,13 +72,27 @@ def copy_up(vm: Vm, state: FaultState) -> None:
     assert copy is not None
     pmap_page_protect(vm, page, VM_PROT_NONE, True)
     vm.frames[copy.slot][:] = vm.frames[page.slot]
+    leave_source(vm, object, page)
+    state.object, state.offset = state.first, state.first_offset
+
+
+@contract
+def leave_source(vm: Vm, object: VmObject, page: VmPage) -> None:
+    """Let the copied page go, and its object.
+
+    It is a candidate for page-out: who copied it will not use it again.
+
+    Enter:  object locked.
+    Exit:   object unlocked.
+    Takes:  page queues, pv, pmap, channel.
+    Sleeps: never.
+    """
     vm.page_queue_lock.acquire()
     page_wakeup(vm, page)
     vm_page_deactivate(vm, page)
     vm.page_queue_lock.release()
     vm_object_paging_end(vm, object)
     object.lock.release()
-    state.object, state.offset = state.first, state.first_offset
 
 
 @contract
@@ -87,5 +107,5 @@ def publish_copy(vm: Vm, state: FaultState) -> None:
     copy = state.fake
     assert copy is not None
     clear_flags_o(vm, copy, PG_FAKE | PG_CLEAN)
-    state.page, state.fake = copy, None
+    state.page, state.fake, state.copied = copy, None, True
     vm.me.stats.v_cow_faults += 1

@@ -17,19 +17,26 @@ from vmcore.constants import (
     PG_BUSY,
     PG_CLEAN,
     PG_FAKE,
+    PG_FICTITIOUS,
     PG_INACTIVE,
     VM_PAGER_FAIL,
     VM_PAGER_OK,
 )
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.fault_state import FOUND, RETRY, FaultState, unlock_and_deallocate, unlock_things
+from vmcore.fault_state import (
+    FOUND,
+    RETRY,
+    FaultState,
+    drop_top,
+    unlock_and_deallocate,
+    unlock_things,
+)
 from vmcore.map_lookup import vm_map_lookup_done
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.page import vm_page_alloc, vm_page_lookup, vm_page_zero_fill
 from vmcore.page_flags import clear_flags_o, set_flags_o
 from vmcore.page_queues import page_dequeue
 from vmcore.page_wait import FREE_PAGE, PAGE_ASSERT_WAIT, page_busy, thread_block
-from vmcore.pager import vm_pager_get_pages
+from vmcore.pagein_cluster import get_run, give_up_neighbours, read_ahead
 from vmcore.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm_wait import VM_WAIT
@@ -108,7 +115,7 @@ def wait_for_busy_page(vm: Vm, state: FaultState, page: VmPage) -> int:
     intent = PAGE_ASSERT_WAIT(vm, page)
     unlock_things(vm, state)
     thread_block(vm, page, intent)
-    vm_object_deallocate(vm, state.first)
+    drop_top(vm, state)
     return RETRY
 
 
@@ -136,14 +143,18 @@ def page_in(vm: Vm, state: FaultState, page: VmPage) -> int:
     """
     object = state.object
     pager = vm.pagers(object.pager)
+    pages = read_ahead(vm, object, pager, page)
     object.lock.release()
     vm_map_lookup_done(state.lookup)  # after the sleep the lookup is worth nothing
-    result = vm_pager_get_pages(vm, pager, page, True)
+    result, neighbours = get_run(vm, pager, pages, page)
     object.lock.acquire()
+    give_up_neighbours(vm, pages, page, neighbours)
     if result == VM_PAGER_OK:
-        if vm_page_lookup(vm, object, state.offset) is not page:
+        came = page_that_came(vm, object, state.offset, page)
+        if came is None:
             unlock_and_deallocate(vm, state)  # truncated away: it is not ours any more
             return RETRY
+        page = came
         clear_flags_o(vm, page, PG_FAKE)
         set_flags_o(vm, page, PG_CLEAN)
         pmap_clear_modify(vm, page)
@@ -156,6 +167,17 @@ def page_in(vm: Vm, state: FaultState, page: VmPage) -> int:
     FREE_PAGE(vm, page)
     unlock_and_deallocate(vm, state)
     return int(KERN_PROTECTION_FAILURE)
+
+
+def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPage | None:
+    """Our busy page after the pager said OK: the one we asked for, or a device's in its place.
+
+    A fictitious page is ours: it took the place of one that we owned, busy as that was, so
+    nobody else could have come here since.  Any other page is somebody else's.
+    """
+    page = vm_page_lookup(vm, object, offset)
+    ours = page is asked or (page is not None and page.flags_o & PG_FICTITIOUS)
+    return page if ours else None
 
 
 @contract

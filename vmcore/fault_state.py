@@ -13,6 +13,7 @@ from __future__ import annotations
 from threading import local
 from typing import TYPE_CHECKING
 
+from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.deallocate import vm_object_deallocate
 from vmcore.map_lookup import Lookup, vm_map_lookup_done
@@ -35,9 +36,15 @@ class FaultState:
     first    the top object: one reference and one paging count are ours
     fake     our busy placeholder in the top object while ``page`` is below it
     pushed   the copy-object (reference) that step 4 has dealt with
+    asked    the type of access that was asked for; of a wired entry the fault deals with
+             every one that is allowed (``fault_type``)
+    wiring   the page is to be wired: our caller reads the map, and asks for no access
+    copied   ``page`` is a copy made by this fault, which nobody has seen yet
     """
 
     __slots__ = (
+        "asked",
+        "copied",
         "fake",
         "fault_type",
         "first",
@@ -50,6 +57,8 @@ class FaultState:
         "prot",
         "pushed",
         "va",
+        "wired",
+        "wiring",
     )
     map: VmMap
     first: VmObject
@@ -59,6 +68,8 @@ class FaultState:
     def __init__(self) -> None:
         self.lookup = Lookup()
         self.fake: VmPage | None = None
+        self.asked = 0
+        self.copied = self.wired = self.wiring = False
         self.va = self.fault_type = self.prot = self.first_offset = self.offset = self.pushed = 0
 
 
@@ -107,4 +118,29 @@ def unlock_and_deallocate(vm: Vm, state: FaultState) -> None:
     Sleeps: yes (terminations).
     """
     unlock_things(vm, state)
-    vm_object_deallocate(vm, state.first)
+    drop_top(vm, state)
+
+
+@contract
+def drop_top(vm: Vm, state: FaultState) -> None:
+    """Give back the top reference.
+
+    While its caller reads the map, a wiring fault must not end objects (that waits for
+    page-outs, whose owners may wait for the map).  It need not: the entry that is being
+    wired has a reference of its own, and can neither go nor get another object now.
+
+    Enter:  nothing locked (but the map of a wiring fault).
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (terminations; never when wiring).
+    """
+    first = state.first
+    if not state.wiring:
+        vm_object_deallocate(vm, first)
+        return
+    first.lock.acquire()
+    first.ref_count -= 1
+    left = first.ref_count
+    first.lock.release()
+    if left <= 0:
+        raise Panic(f"object {first.slot} of an entry that is being wired has {left} references")

@@ -21,6 +21,7 @@ from vmcore.constants import (
     VM_PROT_ALL,
 )
 from vmcore.deallocate import drain_release_list
+from vmcore.fault_unwire import vm_map_entry_unwire
 from vmcore.map_clip import entries_between, vm_map_clip_range
 from vmcore.map_entry import (
     entry_object,
@@ -31,6 +32,7 @@ from vmcore.map_entry import (
     vm_map_entry_unlink,
     vm_map_lookup_entry,
 )
+from vmcore.object_coalesce import vm_object_coalesce
 from vmcore.pmap_range import pmap_remove
 from vmcore.release import release_later
 from vmcore.structs import Pmap, VmMap, VmMapEntry, VmObject
@@ -105,16 +107,16 @@ def vm_map_unlock_and_release(vm: Vm, map: VmMap, shares: list[VmMap]) -> None:
     drain_release_list(vm)
 
 
-def vm_map_findspace(vm: Vm, map: VmMap, size: int) -> int | None:
-    """Lowest address with a hole of this size; map locked."""
+def vm_map_findspace(vm: Vm, map: VmMap, size: int, start: int = 0) -> int | None:
+    """Lowest address, not below start, with a hole of this size; map locked."""
     views = vm.entries.views
-    address: int = map.min_offset
+    address: int = max(start, map.min_offset)
     slot = map.first
     while slot:
         entry = views[slot]
         if entry.start - address >= size:
             return address
-        address = entry.end
+        address = max(address, entry.end)
         slot = entry.next
     return address if map.max_offset - address >= size else None
 
@@ -140,18 +142,20 @@ def vm_map_insert(
     private: bool = False,
     needs_copy: bool = False,
 ) -> int:
-    """A new entry; it consumes one reference of object when it succeeds.
+    """A new entry, or a longer one; it consumes one reference of object when it succeeds.
 
     private: what is written stays ours; needs_copy: a shadow goes before the first write.
 
     Source: Mach vm/vm_map.c, vm_map_insert.
     Enter:  map write-locked.
     Exit:   same.
-    Takes:  map hint, pool.
-    Sleeps: never.
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
     """
     if not range_is_free(vm, map, start, end):
         return int(KERN_NO_SPACE)
+    if object is None and extend_previous(vm, map, start, end, protection, inheritance):
+        return int(KERN_SUCCESS)
     entry = vm_map_entry_create(vm, start, end, protection, VM_PROT_ALL, inheritance)
     if entry is None:
         return int(KERN_RESOURCE_SHORTAGE)
@@ -160,6 +164,35 @@ def vm_map_insert(
         entry.copy_on_write, entry.needs_copy = int(private), int(needs_copy)
     link_sorted(vm, map, entry)
     return int(KERN_SUCCESS)
+
+
+@contract
+def extend_previous(vm: Vm, map: VmMap, start: int, end: int, protection: int, inheritance: int) -> bool:
+    """Let the entry that ends at start reach to end, if it is what a new one would be; did it?
+
+    So a heap that grows bit by bit is one entry and one object.
+
+    Source: Mach vm/vm_map.c, vm_map_insert.
+    Enter:  map write-locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
+    """
+    _, before = vm_map_lookup_entry(vm, map, start)
+    if not before or not map.is_main_map:
+        return False
+    entry = vm.entries.views[before]
+    if entry.end != start or entry.is_a_map or entry.wired_count:
+        return False
+    alike = entry.protection == protection and entry.max_protection == VM_PROT_ALL
+    if not alike or entry.inheritance != inheritance:
+        return False
+    object, size = entry_object(vm, entry), start - entry.start
+    if not vm_object_coalesce(vm, object, None, entry.offset, 0, size, end - start):
+        return False
+    entry.end = end
+    map.size += end - start
+    return True
 
 
 def link_sorted(vm: Vm, map: VmMap, entry: VmMapEntry) -> None:
@@ -175,14 +208,16 @@ def vm_map_delete(vm: Vm, map: VmMap, start: int, end: int) -> list[VmMap] | Non
     Source: Mach vm/vm_map.c, vm_map_delete.
     Enter:  map write-locked.
     Exit:   same.
-    Takes:  object, map ref, map hint, pool, pv, pmap.
-    Sleeps: never.
+    Takes:  any.
+    Sleeps: yes (the lock of a sharing map, when the range is wired).
     """
     if not vm_map_clip_range(vm, map, start, end):
         return None
     shares = []
     pmap = map_pmap(vm, map)
     for entry in entries_between(vm, map, start, end):
+        if entry.wired_count:
+            vm_map_entry_unwire(vm, map, entry, entry.wired_count)
         # Mappings first: a modify bit must not land in a frame that was given away.
         if pmap is not None:
             pmap_remove(vm, pmap, entry.start, entry.end)

@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 def vm_map_clip(vm: Vm, map: VmMap, entry: VmMapEntry, address: int) -> VmMapEntry | None:
     """Split entry at address; the second half, or None when no record is left.
 
-    The second half is one more user of the object, with its own counted reference.
+    The second half is one more user of the object, with its own counted reference.  Of
+    a shared range that is wired the sharing map's entry is split as well: the halves'
+    wirings are counted there, and may end one by one.
 
     Source: Mach vm/vm_map.c, vm_map_clip_start and vm_map_clip_end.
     Enter:  map write-locked.
     Exit:   same.
-    Takes:  object, map ref, pool.
-    Sleeps: never.
+    Takes:  sharing map, map hint, object, map ref, pool.
+    Sleeps: yes (the sharing map's lock).
     """
+    if entry.is_a_map and entry.wired_count and not clip_shared(vm, entry, address):
+        return None
     second = vm_map_entry_clone(vm, entry)
     if second is None:
         return None
@@ -49,13 +53,30 @@ def vm_map_clip(vm: Vm, map: VmMap, entry: VmMapEntry, address: int) -> VmMapEnt
 
 
 @contract
+def clip_shared(vm: Vm, entry: VmMapEntry, address: int) -> bool:
+    """Split what the entry points to at the same place; False when no record is left.
+
+    Enter:  anything (the entry's map is write-locked).
+    Exit:   same.
+    Takes:  sharing map, map hint, object, map ref, pool.
+    Sleeps: yes (the sharing map's lock).
+    """
+    share, within = entry_share(vm, entry), entry.offset + (address - entry.start)
+    share.lock.write()
+    share.timestamp += 1
+    done = vm_map_clip_range(vm, share, within, within)
+    share.lock.release()
+    return done
+
+
+@contract
 def vm_map_clip_range(vm: Vm, map: VmMap, start: int, end: int) -> bool:
     """Clip at both ends, so that every entry lies inside the range or outside it.
 
     Enter:  map write-locked.
     Exit:   same.
-    Takes:  object, map ref, map hint, pool.
-    Sleeps: never.
+    Takes:  sharing map, object, map ref, map hint, pool.
+    Sleeps: yes (the lock of a sharing map, when the range is wired).
     """
     for address in (start, end):
         inside, slot = vm_map_lookup_entry(vm, map, address)

@@ -56,6 +56,7 @@ def vm_map_entry_link(vm: Vm, map: VmMap, after: int, entry: VmMapEntry) -> None
         map.last = entry.slot
     map.nentries += 1
     map.size += entry.end - entry.start
+    entry.home = map.lock.offset  # last: until now it was ours alone
 
 
 def vm_map_entry_unlink(vm: Vm, map: VmMap, entry: VmMapEntry) -> None:
@@ -70,10 +71,13 @@ def vm_map_entry_unlink(vm: Vm, map: VmMap, entry: VmMapEntry) -> None:
         views[following].prev = previous
     else:
         map.last = previous
+    map.hint_lock.acquire()
     if map.hint == entry.slot:
         map.hint = previous
+    map.hint_lock.release()
     map.nentries -= 1
     map.size -= entry.end - entry.start
+    entry.home = 0
 
 
 def vm_map_lookup_entry(vm: Vm, map: VmMap, address: int) -> tuple[bool, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
 from vmcore.constants import VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_ALL, VM_PROT_WRITE
+from vmcore.fault_copy_entry import own_wired_pages, vm_fault_copy_entry
 from vmcore.map import map_pmap, vm_map_create
 from vmcore.map_clip import entries_between, vm_map_reference
 from vmcore.map_entry import (
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
 
 @contract
-def vm_map_fork(vm: Vm, parent: VmMap, child: VmMap) -> bool:
-    """Fill the child's empty map from the parent's; False when records ran out.
+def vm_map_fork(vm: Vm, parent: VmMap, child: VmMap, busy: list[VmMap]) -> bool:
+    """Fill the child's empty map from the parent's; False when records or memory ran out.
 
-    Then the child's map holds a part, which the caller deletes.
+    Then the child's map holds a part, which the caller deletes.  Or False, and ``busy``
+    has got a sharing map, with a reference, whose wirers the caller has to wait for.
 
     Source: Mach vm/vm_map.c, vmspace_fork.
     Enter:  parent, child write-locked.
@@ -46,9 +48,9 @@ def vm_map_fork(vm: Vm, parent: VmMap, child: VmMap) -> bool:
         if entry.inheritance == VM_INHERIT_NONE:
             continue
         if entry.inheritance == VM_INHERIT_SHARE:
-            done = share_entry(vm, child, entry)
+            done = share_entry(vm, parent, child, entry)
         elif entry.is_a_map:
-            done = copy_shared_entry(vm, child, entry)
+            done = copy_shared_entry(vm, child, entry, busy)
         else:
             done = copy_private_entry(vm, parent, child, entry)
         if not done:
@@ -62,16 +64,19 @@ def append(vm: Vm, child: VmMap, entry: VmMapEntry) -> None:
 
 
 @contract
-def share_entry(vm: Vm, child: VmMap, entry: VmMapEntry) -> bool:
+def share_entry(vm: Vm, parent: VmMap, child: VmMap, entry: VmMapEntry) -> bool:
     """SHARE: both sides point to one sharing map.
 
-    Enter:  child write-locked (and the parent's map).
+    Enter:  parent, child write-locked.
     Exit:   same.
-    Takes:  map ref, object list, pool.
-    Sleeps: never.
+    Takes:  any.
+    Sleeps: yes (memory, when the entry is wired).
     """
-    if not entry.is_a_map and not interpose_sharing_map(vm, entry):
-        return False
+    if not entry.is_a_map:
+        if entry.wired_count and not own_wired_pages(vm, parent, entry):
+            return False
+        if not interpose_sharing_map(vm, entry):
+            return False
     clone = vm_map_entry_clone(vm, entry)
     if clone is None:
         return False
@@ -107,6 +112,7 @@ def interpose_sharing_map(vm: Vm, entry: VmMapEntry) -> bool:
         return False
     inner.object, inner.offset = entry.object, entry.offset
     inner.needs_copy, inner.copy_on_write = entry.needs_copy, entry.copy_on_write
+    inner.wired_count = entry.wired_count
     vm_map_entry_link(vm, share, 0, inner)  # private still: nobody can find the sharing map
     entry.is_a_map = 1
     entry.object, entry.offset = vm.sharing_maps.ref(share), entry.start
@@ -121,7 +127,7 @@ def copy_private_entry(vm: Vm, parent: VmMap, child: VmMap, entry: VmMapEntry) -
     Enter:  parent, child write-locked.
     Exit:   same.
     Takes:  any.
-    Sleeps: never.
+    Sleeps: yes (memory, when the entry is wired).
     """
     clone = vm_map_entry_clone(vm, entry)
     if clone is None:
@@ -137,7 +143,7 @@ def copy_private_entry(vm: Vm, parent: VmMap, child: VmMap, entry: VmMapEntry) -
 
 
 @contract
-def copy_shared_entry(vm: Vm, child: VmMap, entry: VmMapEntry) -> bool:
+def copy_shared_entry(vm: Vm, child: VmMap, entry: VmMapEntry, busy: list[VmMap]) -> bool:
     """COPY of a range that is shared: a private snapshot of each piece of the sharing map.
 
     All sharers must stop writing without a fault, so the protection goes through the
@@ -154,6 +160,11 @@ def copy_shared_entry(vm: Vm, child: VmMap, entry: VmMapEntry) -> bool:
     share.lock.write()
     share.timestamp += 1
     for inner in entries_between(vm, share, low, high):
+        if inner.wired_count and share.wirings:
+            vm_map_reference(vm, share)
+            busy.append(share)
+            done = False
+            break
         first, last = max(inner.start, low), min(inner.end, high)
         clone = vm_map_entry_create(
             vm,
@@ -182,14 +193,17 @@ def copy_shared_entry(vm: Vm, child: VmMap, entry: VmMapEntry) -> bool:
 def vm_map_copy_entry(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int, size: int) -> bool:
     """Make ``copy`` a copy-on-write copy of (source's object, offset); False without records.
 
-    Then the copy, which nobody has seen, goes back to its pool.
+    Then the copy, which nobody has seen, goes back to its pool.  A wired source is copied
+    at once, and nothing changes for it.
 
     Source: Mach vm/vm_map.c, vm_map_copy_entry.
     Enter:  anything (the maps of both entries are write-locked).
     Exit:   same.
-    Takes:  object, object list, pool, page queues, pv, pmap.
-    Sleeps: never.
+    Takes:  any.
+    Sleeps: yes (memory, when the source is wired).
     """
+    if source.wired_count:
+        return copy_wired(vm, source, copy, offset, size)
     made = vm_object_copy(vm, entry_object(vm, source), offset, size)
     if made is None:
         vm.entries.free(copy)
@@ -202,4 +216,17 @@ def vm_map_copy_entry(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int,
         source.needs_copy = 1
     copy.needs_copy = copy.copy_on_write = 1
     source.copy_on_write = 1
+    return True
+
+
+def copy_wired(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int, size: int) -> bool:
+    """The eager half of vm_map_copy_entry: the copy gets an object of its own."""
+    object = entry_object(vm, source)
+    assert object is not None  # it has wired pages
+    made = vm_fault_copy_entry(vm, object, offset, size)
+    if made is None:
+        vm.entries.free(copy)
+        return False
+    copy.object, copy.offset = vm.objects.ref(made), 0
+    copy.is_a_map = copy.wired_count = copy.needs_copy = copy.copy_on_write = 0
     return True

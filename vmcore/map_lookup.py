@@ -17,6 +17,7 @@ from vmcore.constants import (
     KERN_PROTECTION_FAILURE,
     KERN_RESOURCE_SHORTAGE,
     KERN_SUCCESS,
+    VM_PROT_NONE,
     VM_PROT_READ,
     VM_PROT_WRITE,
 )
@@ -34,7 +35,7 @@ AGAIN = -1  # another reader upgrades too: everything is unlocked, start over
 class Lookup:
     """What a lookup found, and which maps it left read-locked."""
 
-    __slots__ = ("entry", "locked", "map", "object", "offset", "prot", "share")
+    __slots__ = ("entry", "fault_type", "locked", "map", "object", "offset", "prot", "share", "wired")
 
     def __init__(self) -> None:
         self.map: VmMap | None = None
@@ -43,6 +44,8 @@ class Lookup:
         self.object: VmObject | None = None
         self.offset = 0
         self.prot = 0
+        self.fault_type = 0  # what to get ready for: of a wired entry, all that it allows
+        self.wired = False
         self.locked = False
 
 
@@ -58,8 +61,13 @@ def vm_map_lookup_done(found: Lookup) -> None:
 
 
 @contract
-def vm_map_lookup(vm: Vm, map: VmMap, address: int, fault_type: int, found: Lookup) -> int:
+def vm_map_lookup(
+    vm: Vm, map: VmMap, address: int, fault_type: int, found: Lookup, wiring: bool = False
+) -> int:
     """Find what backs the address, ready for an access of this type.
+
+    A wired entry is made ready for everything that it allows, whatever is asked for.
+    wiring: the caller reads the map already, so this read passes queued writers.
 
     Source: Mach vm/vm_map.c, vm_map_lookup.
     Enter:  nothing locked.
@@ -68,11 +76,12 @@ def vm_map_lookup(vm: Vm, map: VmMap, address: int, fault_type: int, found: Look
     Sleeps: yes (map locks).
     """
     while True:
-        map.lock.read()
+        map.lock.read(pass_writers=wiring)
         found.map, found.locked = map, True
-        result = lookup_locked(vm, map, address, fault_type, found)
+        result = lookup_locked(vm, map, address, fault_type, found, wiring)
         if result == KERN_SUCCESS:
-            result = complete_entry(vm, fault_type, found)
+            settle_rights(found, found.prot if found.wired else fault_type)
+            result = complete_entry(vm, found.fault_type, found)
             if result == KERN_SUCCESS:
                 return result
         vm_map_lookup_done(found)
@@ -82,7 +91,7 @@ def vm_map_lookup(vm: Vm, map: VmMap, address: int, fault_type: int, found: Look
 
 
 @contract
-def vm_map_lookup_again(vm: Vm, map: VmMap, address: int, found: Lookup) -> int:
+def vm_map_lookup_again(vm: Vm, map: VmMap, address: int, found: Lookup, wiring: bool) -> int:
     """Look again for a fault in flight: no write asked for, nothing created.
 
     The caller owns a busy page and a paging count, so the request passes queued
@@ -96,9 +105,11 @@ def vm_map_lookup_again(vm: Vm, map: VmMap, address: int, found: Lookup) -> int:
     """
     map.lock.read(pass_writers=True)
     found.map, found.locked = map, True
-    result = lookup_locked(vm, map, address, VM_PROT_READ, found, pass_writers=True)
+    wanted = VM_PROT_NONE if wiring else VM_PROT_READ
+    result = lookup_locked(vm, map, address, wanted, found, pass_writers=True)
     if result == KERN_SUCCESS:
         assert found.entry is not None
+        settle_rights(found, wanted)
         found.object = entry_object(vm, found.entry)
     else:
         vm_map_lookup_done(found)
@@ -110,12 +121,13 @@ def lookup_locked(
 ) -> int:
     """Walk from the map's entry to the one that holds the object; map read-locked.
 
-    Rights are what both entries allow.
+    Rights are what both entries allow; the main map's entry says whether we are wired.
     """
     inside, slot = vm_map_lookup_entry(vm, map, address)
     if not inside:
         return KERN_INVALID_ADDRESS
     entry = vm.entries.views[slot]
+    found.wired = entry.wired_count > 0
     prot = entry.protection
     if fault_type & ~prot:
         return KERN_PROTECTION_FAILURE
@@ -131,12 +143,18 @@ def lookup_locked(
         prot &= entry.protection
         if fault_type & ~prot:
             return KERN_PROTECTION_FAILURE
-    if entry.needs_copy and not fault_type & VM_PROT_WRITE:
-        prot &= ~VM_PROT_WRITE
     found.entry = entry
     found.offset = entry.offset + (address - entry.start)
     found.prot = prot
     return KERN_SUCCESS
+
+
+def settle_rights(found: Lookup, fault_type: int) -> None:
+    """What the fault prepares for, and what the mapping may allow before a shadow is there."""
+    assert found.entry is not None
+    found.fault_type = fault_type
+    if found.entry.needs_copy and not fault_type & VM_PROT_WRITE:
+        found.prot &= ~VM_PROT_WRITE
 
 
 def complete_entry(vm: Vm, fault_type: int, found: Lookup) -> int:

@@ -32,7 +32,7 @@ def vm_map_protect(vm: Vm, map: VmMap, start: int, end: int, protection: int, se
     Source: Mach vm/vm_map.c, vm_map_protect.
     Enter:  nothing locked.
     Exit:   same.
-    Takes:  map, map hint, map ref, object, pool, pv, pmap.
+    Takes:  map, sharing map, map hint, map ref, object, pool, pv, pmap.
     Sleeps: yes (map lock).
     """
     map.lock.write()
@@ -78,7 +78,7 @@ def vm_map_inherit(vm: Vm, map: VmMap, start: int, end: int, inheritance: int) -
     Source: Mach vm/vm_map.c, vm_map_inherit.
     Enter:  nothing locked.
     Exit:   same.
-    Takes:  map, map hint, map ref, object, pool.
+    Takes:  map, sharing map, map hint, map ref, object, pool.
     Sleeps: yes (map lock).
     """
     map.lock.write()

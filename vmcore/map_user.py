@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.errors import Panic
 from harness.locks.contract import contract
+from vmcore.colours import congruent
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
     KERN_INVALID_ARGUMENT,
@@ -26,13 +28,13 @@ from vmcore.map import (
     map_pmap,
     range_is_free,
     vm_map_delete,
-    vm_map_findspace,
     vm_map_insert,
     vm_map_remove,
     vm_map_unlock_and_release,
 )
 from vmcore.map_clip import entries_between, vm_map_clip_range
 from vmcore.map_entry import entry_object, vm_map_entry_unlink
+from vmcore.map_place import note_moved, place, place_object
 from vmcore.object import vm_object_reference
 from vmcore.object_copy import vm_object_copy
 from vmcore.pmap_range import pmap_remove
@@ -52,22 +54,16 @@ def require_pages(vm: Vm, what: str, *values: int) -> None:
         raise VmError(f"{what}: not a multiple of the page size", KERN_INVALID_ARGUMENT)
 
 
-@contract
-def place(vm: Vm, map: VmMap, size: int, address: int | None) -> tuple[int, int, list[VmMap]]:
-    """Make room: (code, address, sharing maps to release).
+def require_pager(object: VmObject) -> None:
+    """Pager first, map second: what is in a map can be faulted on at once, by another thread.
 
-    Enter:  map write-locked.
-    Exit:   same.
-    Takes:  any.
-    Sleeps: never.
+    Such a fault would find no pager, fill a page with zeros, and hide the pager's for ever.
     """
-    if address is None:
-        found = vm_map_findspace(vm, map, size)
-        return (KERN_NO_SPACE, 0, []) if found is None else (KERN_SUCCESS, found, [])
-    if not map.min_offset <= address < address + size <= map.max_offset:
-        return KERN_NO_SPACE, 0, []
-    shares = vm_map_delete(vm, map, address, address + size)
-    return (KERN_RESOURCE_SHORTAGE, 0, []) if shares is None else (KERN_SUCCESS, address, shares)
+    object.lock.acquire()
+    pager = object.pager
+    object.lock.release()
+    if not pager:
+        raise Panic(f"object {object.slot} is to be mapped before its pager is installed")
 
 
 @contract
@@ -143,10 +139,11 @@ def vm_map_file(
     object = vnode_pager_alloc(vm, vnode)  # with a reference; before the map is locked
     if object is None:
         raise VmError("vm_map_file", KERN_RESOURCE_SHORTAGE)
+    require_pager(object)
     inheritance = VM_INHERIT_SHARE if shared else VM_INHERIT_COPY
     map.lock.write()
     map.timestamp += 1
-    code, start, shares = place(vm, map, size, address)
+    code, start, shares = place_object(vm, map, object, offset, size, address)
     if code == KERN_SUCCESS:
         front, at = front_of_file(vm, object, offset, size, shared, copy)
         code = int(KERN_RESOURCE_SHORTAGE)
@@ -195,7 +192,8 @@ def vm_map_move(
     """mremap: resize a range, where it lies if there is room, else at a new place.
 
     Not historical; programs of today need it.  Objects and offsets stay, so the
-    contents move without a copy; growth is an adjacent entry of new memory.
+    contents move without a copy; growth is an adjacent entry of new memory, which is not
+    wired.  A wired range keeps its place: KERN_INVALID_ARGUMENT if it would have to move.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -221,6 +219,15 @@ def move_locked(
     entries = entries_between(vm, map, old, old_end)
     if not entries or old_size <= 0 or new_size <= 0:
         return KERN_INVALID_ADDRESS, 0
+    # All refusals come before the first change: a call that fails must not have unmapped anything.
+    if address is not None and address < old_end and old < address + new_size:
+        return KERN_INVALID_ARGUMENT, 0
+    grown = new_size - old_size
+    moves = address is not None or (grown > 0 and not range_is_free(vm, map, old_end, old_end + grown))
+    if moves and any(entry.wired_count for entry in entries):
+        return KERN_INVALID_ARGUMENT, 0
+    if address is not None and not map.min_offset <= address < address + new_size <= map.max_offset:
+        return KERN_NO_SPACE, 0
     if new_size < old_size:
         gone = vm_map_delete(vm, map, old + new_size, old_end)
         if gone is None:
@@ -230,9 +237,9 @@ def move_locked(
     grown = new_size - old_size
     if address is None and (not grown or range_is_free(vm, map, old_end, old_end + grown)):
         return (grow(vm, map, entries[-1], old_end, grown) if grown else KERN_SUCCESS), old
-    if address is not None and address < old_end and old < address + new_size:
-        return KERN_INVALID_ARGUMENT, 0
-    code, start, gone = place(vm, map, new_size, address)
+    if address is not None and congruent(vm, old, address) != address:
+        note_moved(vm, entries)
+    code, start, gone = place(vm, map, new_size, address, lambda at: congruent(vm, old, at))
     shares += gone
     if code == KERN_SUCCESS and not vm_map_clip_range(vm, map, old, old_end):
         code = KERN_RESOURCE_SHORTAGE
@@ -267,7 +274,8 @@ def vm_map_discard(vm: Vm, map: VmMap, start: int, end: int) -> int:
     """MADV_DONTNEED: private anonymous memory of the range reads zeros again.
 
     Delete and re-insert.  Shared memory and file mappings are left alone: there the
-    advice gives up nothing that the object would not bring back.
+    advice gives up nothing that the object would not bring back.  Of a range that is
+    wired in part nothing is forgotten: KERN_INVALID_ARGUMENT.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -278,7 +286,10 @@ def vm_map_discard(vm: Vm, map: VmMap, start: int, end: int) -> int:
     map.lock.write()
     map.timestamp += 1
     shares: list[VmMap] = []
-    code = KERN_SUCCESS if vm_map_clip_range(vm, map, start, end) else KERN_RESOURCE_SHORTAGE
+    if any(entry.wired_count for entry in entries_between(vm, map, start, end)):
+        code = KERN_INVALID_ARGUMENT
+    else:
+        code = KERN_SUCCESS if vm_map_clip_range(vm, map, start, end) else KERN_RESOURCE_SHORTAGE
     if code == KERN_SUCCESS:
         for entry in entries_between(vm, map, start, end):
             if not entry.is_a_map and entry.object and is_anonymous(vm, entry):

@@ -42,14 +42,26 @@ def vm_object_lookup(vm: Vm, pager: Pager) -> VmObject | None:
     vm.cache_lock.acquire()
     object = find_hashed(vm, pager)
     if object is not None:
-        object.lock.acquire()
-        if object.ref_count == 0:
-            uncache_object(vm, object)
-        object.ref_count += 1
-        object.lock.release()
+        hold_hashed(vm, object)
         stats.v_hits += 1
     vm.cache_lock.release()
     return object
+
+
+@contract
+def hold_hashed(vm: Vm, object: VmObject) -> None:
+    """One more reference on an object that the hash names, taken out of the cache if need be.
+
+    Enter:  vm.cache_lock locked; object unlocked.
+    Exit:   same.
+    Takes:  object.
+    Sleeps: never.
+    """
+    object.lock.acquire()
+    if object.ref_count == 0:
+        uncache_object(vm, object)
+    object.ref_count += 1
+    object.lock.release()
 
 
 def find_hashed(vm: Vm, pager: Pager) -> VmObject | None:

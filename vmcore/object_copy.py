@@ -83,7 +83,7 @@ def copy_object_of(vm: Vm, source: VmObject) -> VmObject | None:
     tries = 0
     while True:
         source.lock.acquire()
-        old = vm.objects(source.copy) if source.copy else None
+        old: VmObject | None = vm.objects(source.copy) if source.copy else None
         if old is not None and not old.lock.try_acquire():
             # It is a shadower of ours and wants us next: waiting would close the circle,
             # and trying again at once could starve it of our lock for ever.
@@ -103,8 +103,9 @@ def copy_object_of(vm: Vm, source: VmObject) -> VmObject | None:
             return fresh
         if old is not None:
             old.lock.release()
+        size = source.size
         source.lock.release()
-        fresh = vm_object_allocate(vm, source.size)
+        fresh = vm_object_allocate(vm, size)
         if fresh is None:
             return None
 

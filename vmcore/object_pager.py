@@ -61,8 +61,15 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     return bool(object.pager)
 
 
+@contract
 def pager_holds(vm: Vm, object: VmObject, offset: int) -> bool:
-    """Does the object's own pager have the page at this object offset?  Object locked."""
+    """Does the object's own pager have the page at this object offset?
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  pager.
+    Sleeps: never.
+    """
     if not object.pager:
         return False
     return vm_pager_has_page(vm, vm.pagers(object.pager), offset + object.paging_offset)
@@ -73,8 +80,15 @@ def object_holds(vm: Vm, object: VmObject, offset: int) -> bool:
     return vm_page_lookup(vm, object, offset) is not None or pager_holds(vm, object, offset)
 
 
+@contract
 def next_in_pager(vm: Vm, object: VmObject, offset: int) -> int | None:
-    """Smallest object offset >= offset that the pager holds; object locked."""
+    """Smallest object offset >= offset that the pager holds.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  pager.
+    Sleeps: never.
+    """
     if not object.pager:
         return None
     pager = vm.pagers(object.pager)

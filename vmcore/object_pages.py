@@ -192,13 +192,7 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     Sleeps: yes (the write).
     """
     pager = vm.pagers(object.pager)
-    vm.page_queue_lock.acquire()
-    came_from = page.flags_p & (PG_ACTIVE | PG_INACTIVE)
-    page_dequeue(vm, page)
-    clear_flags_o(vm, page, PG_CLEAN)  # folds the modify bit in, if that is what made it dirty
-    clear_flags_p(vm, page, PG_LAUNDRY)
-    page_busy(vm, page)
-    vm.page_queue_lock.release()
+    came_from = own_for_write(vm, page)
     vm_object_paging_begin(vm, object, terminating)
     object.lock.release()
     result: int = vm_pager_put_pages(vm, pager, page, sync)
@@ -211,6 +205,25 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     take_back(vm, page, 0 if dequeue else came_from, dequeue)
     vm_object_paging_end(vm, object)
     return result
+
+
+@contract
+def own_for_write(vm: Vm, page: VmPage) -> int:
+    """Own the page, off its queue, where the daemon cannot meet it; the queue that it was on.
+
+    Enter:  anything (the page's object is locked).
+    Exit:   same.
+    Takes:  page queues.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()
+    came_from = int(page.flags_p & (PG_ACTIVE | PG_INACTIVE))
+    page_dequeue(vm, page)
+    clear_flags_o(vm, page, PG_CLEAN)  # folds the modify bit in, if that is what made it dirty
+    clear_flags_p(vm, page, PG_LAUNDRY)
+    page_busy(vm, page)
+    vm.page_queue_lock.release()
+    return came_from
 
 
 @contract
@@ -298,7 +311,7 @@ def vm_object_pmap_remove(vm: Vm, object: VmObject | None, start: int, end: int)
     Source: Mach vm/vm_object.c, vm_object_pmap_remove.
     Enter:  object unlocked.
     Exit:   same.
-    Takes:  object, pv, pmap.
+    Takes:  object, pv, pmap, pool.
     Sleeps: never.
     """
     if object is None:

@@ -228,11 +228,23 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
     if revalidate(vm, object, backing, mypip):
         RELEASE_PAGE(vm, page)
         return True
+    leave_behind(vm, page)
+    return False
+
+
+@contract
+def leave_behind(vm: Vm, page: VmPage) -> None:
+    """Give up a page that was read in for nothing: on a queue, or it could never be paged out again.
+
+    Enter:  anything (the page's object is locked, the page is ours).
+    Exit:   same.
+    Takes:  page queues, pv, pmap, channel.
+    Sleeps: never.
+    """
     vm.page_queue_lock.acquire()
     page_wakeup(vm, page)
-    vm_page_deactivate(vm, page)  # on a queue, or it could never be paged out again
+    vm_page_deactivate(vm, page)
     vm.page_queue_lock.release()
-    return False
 
 
 @contract

@@ -263,8 +263,10 @@ def reserve_for(vm: Vm, object: VmObject) -> int:
 
 
 @contract
-def vm_page_alloc(vm: Vm, object: VmObject, offset: int) -> VmPage | None:
+def vm_page_alloc(vm: Vm, object: VmObject, offset: int, reserve: int = -1) -> VmPage | None:
     """A fresh page in the object: BUSY (ours, claimed), CLEAN, FAKE, on no queue.
+
+    ``reserve`` is how many frames must stay free; without it, what this caller must leave.
 
     Source: Mach vm/vm_resident.c, vm_page_alloc.
     Enter:  object locked; vm.page_queue_lock unlocked.
@@ -272,7 +274,12 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int) -> VmPage | None:
     Takes:  free list, page queues, page hash, pages needed, channel.
     Sleeps: never.
     """
-    page = frame_alloc(vm, reserve_for(vm, object))
+    g = vm.g
+    page = frame_alloc(vm, g.v_free_reserved if reserve < 0 else reserve)
+    if page is None and reserve < 0:  # who may take the reserve is asked only when it matters
+        reserve = reserve_for(vm, object)
+        if reserve < g.v_free_reserved:
+            page = frame_alloc(vm, reserve)
     if page is not None:
         page.flags_o = FRESH
         page.wire_count = 0
@@ -281,7 +288,6 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int) -> VmPage | None:
         vm.page_queue_lock.acquire()
         vm_page_insert(vm, page, object, offset)
         vm.page_queue_lock.release()
-    g = vm.g
     free = g.v_free_count
     # Hints, read without their locks.  A poke that is still pending need not be repeated;
     # one that we miss here is made by whoever then waits for memory.
@@ -311,10 +317,10 @@ def vm_page_free(vm: Vm, page: VmPage) -> None:
     if flags & PG_BUSY:
         vm.unclaim(page.address + FLAGS_O)
     page.flags_o = flags & PG_FICTITIOUS
+    if page.pv_first or (page.wire_count and not flags & PG_FICTITIOUS):
+        raise Panic(f"vm_page_free: page {page.slot} is wired or still mapped")
     if flags & PG_FICTITIOUS:
         return  # its pager keeps it on a list of its own
-    if page.wire_count or page.pv_first:
-        raise Panic(f"vm_page_free: page {page.slot} is wired or still mapped")
     frame_free(vm, page)
 
 

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["VM_WAIT", "poke_daemon", "stop_services", "vm_pageout_loop", "vm_pageout_scan"]
 
+# A fault may own two new frames at once: its placeholder, and the page that it reads in below (or
+# pushes).  Hope for one only would send it round for ever: it takes the one, lacks the other, gives
+# the first back, waits, and is told again that there is memory.
+FAULT_NEEDS = 2
 FRUITLESS_LIMIT = 8  # rounds in a row that changed nothing: everything was looked at, twice
 TRANSIT_LIMIT = 64  # the same while somebody owns frames that he may yet give back
 BACK_OFF_S = 0.0005  # after the first fruitless round; doubles up to the next line
@@ -74,7 +78,8 @@ def vm_pageout_loop(vm: Vm) -> None:
                 pass
     finally:
         vm.me.is_daemon = False
-        count_daemon(vm, -1)
+        if not vm.native.depth():  # who fails with locks held has said why: no second complaint about those
+            count_daemon(vm, -1)
 
 
 @contract
@@ -152,7 +157,7 @@ def decide(vm: Vm, fruitful: bool, missed: bool) -> bool:
     """
     g, lock = vm.g, vm.pages_needed_lock
     lock.acquire()
-    if g.v_free_count > g.v_free_reserved:
+    if g.v_free_count >= g.v_free_reserved + FAULT_NEEDS:
         g.fruitless = 0
         if g.memory_waiters:
             wake_memory_waiters(vm, no_memory=False)
@@ -255,13 +260,26 @@ def vm_pageout_scan(vm: Vm) -> tuple[bool, bool]:
             if not progress:
                 break
             following = g.inactive_first
-        # A write dropped the lock: what followed may be anywhere by now.
-        elif fate in DROPPED_THE_LOCK and following and not views[following].flags_p & PG_INACTIVE:
-            following = g.inactive_first
+        elif fate in DROPPED_THE_LOCK:
+            following = still_next(vm, following)
         slot = following
     refill_inactive(vm, FREED in fates)
     vm.page_queue_lock.release()
     return not fates.isdisjoint((FREED, WRITTEN)), MISSED in fates
+
+
+@contract
+def still_next(vm: Vm, following: int) -> int:
+    """A write dropped the lock: what followed may be anywhere by now; then the scan starts over.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if following and not vm.pages.views[following].flags_p & PG_INACTIVE:
+        return int(vm.g.inactive_first)
+    return following
 
 
 @contract
@@ -274,7 +292,7 @@ def scan_page(vm: Vm, page: VmPage) -> int:
     Sleeps: yes (a file's write).
     """
     flags = page.flags_o
-    if flags & PG_BUSY or not (flags & PG_CLEAN or page.flags_p & PG_LAUNDRY):
+    if is_owned(vm, page) or not (flags & PG_CLEAN or page.flags_p & PG_LAUNDRY):
         return SKIPPED  # before the reference test: activating it would queue a busy page
     if pmap_is_referenced(vm, page):
         vm_page_activate(vm, page)
@@ -285,7 +303,7 @@ def scan_page(vm: Vm, page: VmPage) -> int:
         vm.native.failure()
         return MISSED
     flags = page.flags_o
-    if flags & PG_BUSY or object.flags & OBJ_DYING:
+    if is_owned(vm, page) or object.flags & OBJ_DYING:
         object.lock.release()
         return SKIPPED
     if flags & PG_CLEAN:
@@ -297,6 +315,18 @@ def scan_page(vm: Vm, page: VmPage) -> int:
         return SKIPPED
     result = pageout_page(vm, page, object)  # consumes the object's lock
     return FATE_OF_WRITE.get(result, FAILED)
+
+
+@contract
+def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
+    """Does somebody fill, copy or write the page?
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return bool(page.flags_o & PG_BUSY)
 
 
 @contract

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from harness.locks.contract import contract
-from vmcore.constants import PG_SWAP, VM_PAGER_OK
+from vmcore.constants import PG_DEVICE, PG_SWAP, VM_PAGER_OK
+from vmcore.named_list import leave_named
+from vmcore.pager_device import (
+    device_pager_dealloc,
+    device_pager_getpage,
+    device_pager_haspage,
+    device_pager_putpage,
+)
 from vmcore.pager_swap import (
+    pager_offset,
     swap_pager_alloc,
     swap_pager_dealloc,
     swap_pager_getpage,
@@ -53,10 +61,15 @@ def vm_pager_deallocate(vm: Vm, pager: Pager) -> None:
     """Part with a pager that no object names any more.
 
     Source: Mach vm/vm_pager.c, vm_pager_deallocate.  No contract of its own: a swap
-    pager goes under object locks too, a vnode pager only with nothing locked.
+    pager goes under object locks too, a vnode pager, a named one or a device's only with
+    nothing locked.
     """
     if pager.pg_type == PG_SWAP:
+        if pager.pg_handle:
+            leave_named(vm, pager)
         swap_pager_dealloc(vm, pager)
+    elif pager.pg_type == PG_DEVICE:
+        device_pager_dealloc(vm, pager)
     else:
         vnode_pager_dealloc(vm, pager)
 
@@ -68,15 +81,21 @@ def vm_pager_get_pages(vm: Vm, pager: Pager, page: VmPage, sync: bool) -> int:
     Source: Mach vm/vm_pager.c, vm_pager_get.
     Enter:  nothing locked.
     Exit:   same.
-    Takes:  vnode, pager.
+    Takes:  any.
     Sleeps: yes (the read).
     """
     if not sync:
         raise Panic("page-ins are synchronous")
+    if pager.pg_type == PG_DEVICE:
+        return device_pager_getpage(vm, pager, page)  # no transfer: nothing to count, delay or fail
+    answer = vm.io.result("get", pager.slot, pager_offset(vm, page))
+    if answer is not None:
+        return answer
     get = swap_pager_getpage if pager.pg_type == PG_SWAP else vnode_pager_getpage
     result = get(vm, pager, page)
     if result == VM_PAGER_OK:
         stats = vm.me.stats
+        stats.pager_reads += 1
         stats.v_pageins += 1
         stats.v_pgpgin += 1
     return result
@@ -92,6 +111,11 @@ def vm_pager_put_pages(vm: Vm, pager: Pager, page: VmPage, sync: bool) -> int:
     Takes:  any.
     Sleeps: yes (the write, unless it is only queued).
     """
+    if pager.pg_type == PG_DEVICE:
+        return device_pager_putpage(vm, pager, page)
+    answer = vm.io.result("put", pager.slot, pager_offset(vm, page))
+    if answer is not None:
+        return answer
     if pager.pg_type != PG_SWAP:
         return vnode_pager_putpage(vm, pager, page)
     if sync:
@@ -103,6 +127,8 @@ def vm_pager_has_page(vm: Vm, pager: Pager, offset: int) -> bool:
     """Does the pager have a page at this offset of its own?"""
     if pager.pg_type == PG_SWAP:
         return swap_pager_haspage(vm, pager, offset)
+    if pager.pg_type == PG_DEVICE:
+        return device_pager_haspage(vm, pager, offset)
     return vnode_pager_haspage(vm, pager, offset)
 
 
@@ -118,8 +144,16 @@ def vm_pager_next(vm: Vm, pager: Pager, offset: int) -> int:
     return swap_pager_next(vm, pager, offset)
 
 
+@contract
 def vm_pager_count(vm: Vm, pager: Pager) -> int:  # noqa: ARG001 - the other five take it too
-    """How many pages the pager holds."""
+    """How many pages the pager holds.
+
+    Source: NetBSD vm/vm_pager.h (1996), pgo_count.
+    Enter:  anything (the pager's object is locked, and nobody pages on it).
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
     require_swap(pager, "count")
     return int(pager.sw_cnt)
 

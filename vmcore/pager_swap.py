@@ -124,21 +124,21 @@ def free_block(vm: Vm, pager: Pager, block: SwapBlock) -> None:
 
 
 @contract
-def begin_write(vm: Vm, pager: Pager, offset: int, asynchronous: bool) -> SwapBlock | None:
-    """Find or make the place of a page; its old contents stop being valid now.
+def begin_write(vm: Vm, pager: Pager, offset: int, asynchronous: bool, pages: int = 1) -> SwapBlock | None:
+    """Find or make the place of a run of pages of one block; old contents stop being valid now.
 
     Enter:  pager unlocked.
     Exit:   same.
     Takes:  pager, pool, swap map.
     Sleeps: never.
     """
-    index, bit = place(vm, pager, offset)
+    index, first = place(vm, pager, offset)
+    bits = run_bits(first, pages)
     pager.lock.acquire()
     block = find_block(vm, pager, index) or make_block(vm, pager, index)
     if block is not None:
-        if block.swb_mask & bit:
-            block.swb_mask &= ~bit
-            pager.sw_cnt -= 1
+        pager.sw_cnt -= (block.swb_mask & bits).bit_count()
+        block.swb_mask &= ~bits
         block.writes += 1
         if asynchronous:
             pager.sw_poip += 1
@@ -152,8 +152,13 @@ def place(vm: Vm, pager: Pager, offset: int) -> tuple[int, int]:
     return index, 1 << within
 
 
+def run_bits(first: int, pages: int) -> int:
+    """The mask bits of a run of pages that begins at bit ``first``."""
+    return first * ((1 << pages) - 1)
+
+
 @contract
-def end_write(vm: Vm, pager: Pager, block: SwapBlock, bit: int, good: bool, asynchronous: bool) -> None:
+def end_write(vm: Vm, pager: Pager, block: SwapBlock, bits: int, good: bool, asynchronous: bool) -> None:
     """The write is over: valid if it succeeded, and a block that holds nothing goes.
 
     The count of asynchronous writes drops in the same section, *before* the record
@@ -168,8 +173,8 @@ def end_write(vm: Vm, pager: Pager, block: SwapBlock, bit: int, good: bool, asyn
     pager.lock.acquire()
     block.writes -= 1
     if good:
-        block.swb_mask |= bit
-        pager.sw_cnt += 1
+        block.swb_mask |= bits
+        pager.sw_cnt += bits.bit_count()
     elif not block.swb_mask and not block.writes:
         free_block(vm, pager, block)
     if asynchronous:

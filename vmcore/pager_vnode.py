@@ -64,11 +64,18 @@ def vnode_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     return VM_PAGER_OK if good else VM_PAGER_ERROR
 
 
+@contract
 def vnode_pager_haspage(vm: Vm, pager: Pager, offset: int) -> bool:
     """Does the file reach this far?
 
     The size is read without the vnode lock, which may not be taken under an object: the
     answer is a moment's answer, and whoever then reads is told BAD.
+
+    Source: 4.4BSD vm/vnode_pager.c, vnode_pager_haspage.
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
     """
     return bool(offset < vm.vnodes(pager.pg_handle).v_size)
 

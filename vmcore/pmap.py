@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from harness.errors import TableFull
 from harness.locks.contract import contract
+from vmcore.colours import count_conflict
 from vmcore.config import OPTIONS
-from vmcore.constants import PV_MODIFIED, PV_REFERENCED, VM_PROT_NONE
+from vmcore.constants import PV_MODIFIED, PV_REFERENCED, VM_PROT_NONE, VM_PROT_WRITE
 from vmcore.structs import Mapping, Pmap, VmPage
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def pmap_enter(vm: Vm, pmap: Pmap, va: int, page: VmPage, prot: int, wired: bool
             if done:
                 mapping.prot = prot
                 mapping.wired = wired
+        if done and prot & VM_PROT_WRITE:
+            count_conflict(vm, page, va)
         lock.release()
         pv.release()
         if done:
@@ -159,10 +162,10 @@ def pmap_enter(vm: Vm, pmap: Pmap, va: int, page: VmPage, prot: int, wired: bool
 
 @contract
 def steal_mapping(vm: Vm, pmap: Pmap) -> None:
-    """The table is full: forget one of the pmap's own mappings, its user can fault it in again.
+    """The table is full: forget an unwired mapping, whose user can fault it in again.
 
-    Only our own, because nothing keeps another pmap alive here.  A pmap that has none
-    to give is an error that names the option.
+    One of our own if we have one, else anybody's.  Only when all are wired is it an
+    error, which names the option.
 
     Enter:  pmap unlocked.
     Exit:   same.
@@ -176,9 +179,39 @@ def steal_mapping(vm: Vm, pmap: Pmap) -> None:
         slot = views[slot].pmap_next
     va, frame = (views[slot].va, views[slot].frame) if slot else (0, 0)
     pmap.lock.release()
-    if not slot:
+    if slot:
+        remove_mapping(vm, pmap, va, frame)
+    elif not any(steal_from_frame(vm, page) for page in vm.pages.views[1:] if page.pv_first):
         raise TableFull("vm_mappings", vm.config.mappings, OPTIONS["mappings"])
-    remove_mapping(vm, pmap, va, frame)
+
+
+@contract
+def steal_from_frame(vm: Vm, page: VmPage) -> bool:
+    """Drop one unwired mapping of this frame, whoever's it is; False: it has none.
+
+    The pv lock keeps the other pmap alive: before a pmap goes, its mappings do, and
+    each of them needs the pv lock of its frame.
+
+    Enter:  anything (no pmap or pv lock).
+    Exit:   same.
+    Takes:  pv, pmap, pool.
+    Sleeps: never.
+    """
+    views, pv = vm.mappings.views, vm.pv_locks[page.slot % PV_LOCKS]
+    pv.acquire()
+    slot = page.pv_first
+    while slot and views[slot].wired:
+        slot = views[slot].pv_next
+    if slot:
+        victim = vm.pmaps.views[views[slot].pmap]
+        victim.lock.acquire()
+        # Its owner may have wired it since we looked.
+        stolen = not views[slot].wired
+        if stolen:
+            unlink(vm, victim, page, views[slot])
+        victim.lock.release()
+    pv.release()
+    return bool(slot) and stolen
 
 
 @contract

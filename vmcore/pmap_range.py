@@ -58,19 +58,24 @@ def pmap_remove(vm: Vm, pmap: Pmap, start: int, end: int) -> None:
 def pmap_protect(vm: Vm, pmap: Pmap, start: int, end: int, prot: int) -> None:
     """Lower the rights of every mapping of the range; never raises any.
 
+    Without any rights left a mapping goes, but a wired one stays: it is how the end of
+    the wiring finds the page.
+
     Source: Mach vm/pmap.h, pmap_protect.
     Enter:  pmap unlocked.
     Exit:   same.
     Takes:  pv, pmap, pool.
     Sleeps: never.
     """
-    if prot == VM_PROT_NONE:
-        pmap_remove(vm, pmap, start, end)
-        return
+    gone = []
     pmap.lock.acquire()
     for mapping in mappings_in(vm, pmap, start, end):
         mapping.prot &= prot
+        if prot == VM_PROT_NONE and not mapping.wired:
+            gone.append((mapping.va, mapping.frame))
     pmap.lock.release()
+    for va, frame in gone:
+        remove_mapping(vm, pmap, va, frame)
 
 
 @contract

@@ -9,6 +9,8 @@ from harness.locks.ranks import LockClass
 MAP = LockClass("map", 10, may_sleep=True)
 SHARING_MAP = LockClass("sharing map", 20, may_sleep=True)
 VNODE = LockClass("vnode", 30, may_sleep=True)  # held across file I/O
+HANDLE = LockClass("handle", 30, may_sleep=True)  # named swap pagers; never with a vnode
+DEVICE_HANDLE = LockClass("device handle", 30, may_sleep=True)  # never with a vnode or a name
 CACHE = LockClass("cache", 40)
 OBJECT = LockClass("object", 50, chain=("VmObject", "shadow"))  # front, then what it shadows
 PAGE_QUEUES = LockClass("page queues", 60)
@@ -28,6 +30,6 @@ POOL = LockClass("pool", 90)  # free lists of record tables; innermost mutex
 CHANNEL = LockClass("channel", 99)
 
 ALL = (
-    MAP, SHARING_MAP, VNODE, CACHE, OBJECT, PAGE_QUEUES, PV, PMAP, FREE_LIST, BUCKET, OBJECT_LIST,
-    PAGES_NEEDED, IO_LIST, PAGER, SWAP_MAP, MAP_REF, MAP_HINT, VMSPACE, POOL, CHANNEL,
+    MAP, SHARING_MAP, VNODE, HANDLE, DEVICE_HANDLE, CACHE, OBJECT, PAGE_QUEUES, PV, PMAP, FREE_LIST, BUCKET,
+    OBJECT_LIST, PAGES_NEEDED, IO_LIST, PAGER, SWAP_MAP, MAP_REF, MAP_HINT, VMSPACE, POOL, CHANNEL,
 )  # fmt: skip

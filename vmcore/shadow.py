@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from harness.locks.contract import contract
+from vmcore.constants import OBJ_FIXED
 from vmcore.object import vm_object_allocate, vm_object_set_shadow
 from vmcore.structs import VmObject
 
@@ -33,6 +34,7 @@ def vm_object_shadow(vm: Vm, object: VmObject | None, offset: int, length: int) 
     if not result.lock.try_acquire():  # ours alone: nobody can have found it yet
         raise Panic(f"new object {result.slot} is locked by somebody else")
     result.shadow_offset = offset
+    result.flags |= object.flags & OBJ_FIXED  # it is mapped where that one was
     vm_object_set_shadow(vm, result, object)
     object.ref_count -= 1  # the caller's own; the link's was just added
     result.lock.release()

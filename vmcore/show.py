@@ -1,16 +1,27 @@
-"""One line per record, for dumps and for people.
+"""One line per record, for dumps and for people: objects, pages, maps, and chains.
 
 Nothing here takes a lock or follows a link blindly: a dump must work on a system that
-is wedged, and stale links are printed as such.
+is wedged or in motion, so every walk is bounded, and stale links are printed as such.
+Pagers, files and writes are in show_store.py, everything at once in show_world.py.
+
+A chain is drawn from the top down::
+
+    O12(ref1,3p)→O7(ref2,1p*,swap4,FADING)→…
+
+references, resident pages, ``*`` when one of them is busy, ``pip`` when above zero, the
+backing store with its valid pages (``@`` and the place inside, if that is not zero), and
+the flags that do not stand for rest.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import RecordError
+from harness.shm.checked import unguarded
 from vmcore import constants
-from vmcore.structs import VmMap, VmMapEntry, VmObject, VmPage
+from vmcore.structs import VmMap, VmMapEntry, VmObject, VmPage, Vmspace
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -35,8 +46,19 @@ def flag_table(prefix: str) -> dict[str, int]:
 
 OBJ = flag_table("OBJ_")
 PG = {n: v for n, v in flag_table("PG_").items() if n not in ("PG_SWAP", "PG_VNODE", "PG_DEVICE")}
+PASSING = {name: bit for name, bit in OBJ.items() if bit > constants.OBJ_ACTIVE}
 
 
+def walk(views: Sequence[Any], slot: int, link: str) -> Iterator[Any]:
+    """The records of a list of slots.  A link that leads nowhere, or a ring, ends it."""
+    for _ in range(len(views)):
+        if not 0 < slot < len(views):
+            return
+        yield views[slot]
+        slot = getattr(views[slot], link)
+
+
+@unguarded()
 def show_object(vm: Vm, object: VmObject) -> str:
     """``O12 ref 3 pip 0 pages 4 size 8 INTERNAL swap 2 shadow O7+1``; sizes in pages."""
     parts = [
@@ -45,7 +67,7 @@ def show_object(vm: Vm, object: VmObject) -> str:
         names(object.flags, "OBJ_", OBJ),
     ]
     if object.pager:
-        parts.append(show_pager(vm, object))
+        parts.append(show_store(vm, object))
     if object.shadow:
         parts.append(f"shadow O{object.shadow & 0xFFFFFFFF}+{object.shadow_offset // vm.page_size}")
     if object.copy:
@@ -53,26 +75,44 @@ def show_object(vm: Vm, object: VmObject) -> str:
     return " ".join(parts)
 
 
-def show_pager(vm: Vm, object: VmObject) -> str:
-    """``swap4``: kind and pages; the place inside when it is not zero."""
+@unguarded()
+def show_store(vm: Vm, object: VmObject) -> str:
+    """``swap4``: kind and valid pages; the place inside when it is not zero."""
     try:
         pager = vm.pagers(object.pager)
     except RecordError:
         return "pager stale"
-    kind = f"swap{pager.sw_cnt}" if pager.pg_type == constants.PG_SWAP else "vnode"
+    kind = {
+        constants.PG_SWAP: f"swap{pager.sw_cnt}",
+        constants.PG_VNODE: "vnode",
+        constants.PG_DEVICE: "device",
+    }.get(pager.pg_type, "pager?")
     return f"{kind}@{object.paging_offset // vm.page_size}" if object.paging_offset else kind
 
 
-def show_chain(vm: Vm, object: VmObject | None) -> str:
-    """``O12(ref1,3p)→O7(ref2,1p,swap4)``."""
+@unguarded()
+def show_link(vm: Vm, object: VmObject) -> str:
+    """``O7(ref2,1p*,swap4)``: one link of a chain."""
+    resident = walk(vm.pages.views, object.memq_first, "listq_next")
+    busy = "*" if any(page.flags_o & constants.PG_BUSY for page in resident) else ""
+    inside = [f"ref{object.ref_count}", f"{object.resident_page_count}p{busy}"]
+    if object.paging_in_progress:
+        inside.append(f"pip{object.paging_in_progress}")
+    if object.pager:
+        inside.append(show_store(vm, object))
+    inside += [name.removeprefix("OBJ_") for name, bit in PASSING.items() if object.flags & bit]
+    return f"O{object.slot}({','.join(inside)})"
+
+
+@unguarded()
+def show_chain(vm: Vm, object: VmObject | None, most: int = LONGEST_CHAIN) -> str:
+    """``O12(ref1,3p)→O7(ref2,1p,swap4)→…``; the dots when more than ``most`` links follow."""
     links: list[str] = []
-    while object is not None and len(links) < LONGEST_CHAIN:
-        inside = [f"ref{object.ref_count}", f"{object.resident_page_count}p"]
-        if object.paging_in_progress:
-            inside.append(f"pip{object.paging_in_progress}")
-        if object.pager:
-            inside.append(show_pager(vm, object))
-        links.append(f"O{object.slot}({','.join(inside)})")
+    while object is not None:
+        if len(links) == most:
+            links.append("…")
+            break
+        links.append(show_link(vm, object))
         try:
             object = vm.objects(object.shadow) if object.shadow else None
         except RecordError:
@@ -81,13 +121,56 @@ def show_chain(vm: Vm, object: VmObject | None) -> str:
     return "→".join(links) or "none"
 
 
+@unguarded()
+def chain_lengths(vm: Vm) -> dict[int, int]:
+    """Live object slot -> objects from there down."""
+    views, depth = vm.objects.views, {0: 0}
+    for one in vm.objects.live():
+        path: list[int] = []
+        slot = one.slot
+        while slot not in depth and len(path) < len(views):
+            path.append(slot)
+            slot = views[slot].shadow & 0xFFFFFFFF if vm.objects.is_live(slot) else 0
+            slot = slot if slot < len(views) and slot not in path else 0
+        known = depth.get(slot, 0)
+        for back in reversed(path):
+            known += 1
+            depth[back] = known
+    del depth[0]
+    return depth
+
+
+@unguarded()
+def longest_chain(vm: Vm) -> int:
+    """Objects of the longest shadow chain, read without a lock: a number to look at."""
+    return max(chain_lengths(vm).values(), default=0)
+
+
+@unguarded()
+def longest_chains(vm: Vm, count: int, most: int = LONGEST_CHAIN) -> list[str]:
+    """The longest chains, drawn; each from an object that nobody shadows."""
+    views = vm.objects.views
+    tops = [
+        (length, slot)
+        for slot, length in chain_lengths(vm).items()
+        if length > 1 and not views[slot].shadowers_first
+    ]
+    tops.sort(key=lambda top: (-top[0], top[1]))
+    return [show_chain(vm, views[slot], most) for _, slot in tops[:count]]
+
+
+@unguarded()
 def show_page(vm: Vm, page: VmPage) -> str:
-    """``P5 of O3+2 BUSY|CLEAN ACTIVE``; the offset in pages."""
+    """``P5 of O3+2 BUSY|CLEAN ACTIVE``; the offset in pages, a star when it is busy: ``P5*``."""
     owner = f"of O{page.object & 0xFFFFFFFF}+{page.offset // vm.page_size}" if page.object else "of nobody"
     wired = f" wired {page.wire_count}" if page.wire_count else ""
-    return f"P{page.slot} {owner} {names(page.flags_o, 'PG_', PG)} {names(page.flags_p, 'PG_', PG)}{wired}"
+    busy = "*" if page.flags_o & constants.PG_BUSY else ""
+    return (
+        f"P{page.slot}{busy} {owner} {names(page.flags_o, 'PG_', PG)} {names(page.flags_p, 'PG_', PG)}{wired}"
+    )
 
 
+@unguarded()
 def show_entry(vm: Vm, entry: VmMapEntry) -> str:
     """``[0x1000, 0x3000) rwx cow needs_copy O12(...)→...``."""
     rights = "".join(
@@ -109,11 +192,23 @@ def show_entry(vm: Vm, entry: VmMapEntry) -> str:
     return " ".join([f"[{entry.start:#x}, {entry.end:#x})", rights, *words])
 
 
+@unguarded()
 def show_map(vm: Vm, map: VmMap) -> list[str]:
     """A line for the map and one for each entry."""
-    lines = [f"map {map.slot}: {map.nentries} entries, {map.size // vm.page_size} pages"]
-    slot, views = map.first, vm.entries.views
-    while slot and len(lines) <= len(views):
-        lines.append("  " + show_entry(vm, views[slot]))
-        slot = views[slot].next
-    return lines
+    kind = "map" if map.is_main_map else "sharing map"
+    wirings = f", {map.wirings} wirings under way" if map.wirings else ""
+    lines = [f"{kind} {map.slot}: {map.nentries} entries, {map.size // vm.page_size} pages{wirings}"]
+    return lines + ["  " + show_entry(vm, entry) for entry in walk(vm.entries.views, map.first, "next")]
+
+
+@unguarded()
+def show_vmspace(vm: Vm, space: Vmspace) -> str:
+    """``V3 users 1 map 3 (4 entries, 20 pages) pmap 3 (7 mappings)``."""
+    try:
+        map, pmap = vm.maps(space.map), vm.pmaps(space.pmap)
+    except RecordError:
+        return f"V{space.slot} users {space.vm_refcnt}, its map is stale"
+    return (
+        f"V{space.slot} users {space.vm_refcnt} map {map.slot} ({map.nentries} entries, "
+        f"{map.size // vm.page_size} pages) pmap {pmap.slot} ({pmap.count} mappings)"
+    )

@@ -1,18 +1,24 @@
 """The records of the VM, exactly as they lie in the arena.
 
-Guards (which lock protects the field for writing):
+Guards (which lock protects the field):
 
     O  the object's own lock (pages: the lock of page.object)
-    P  vm_page_queue_lock          B  both O and P to change, either one to read
+    P  vm_page_queue_lock          Y  the record's own hint_lock
     F  free-list lock              H  page-hash bucket lock
     L  object-list lock            C  vm_cache_lock
-    M  the map lock, write mode    R  the record's own ref_lock / hint_lock
+    M  the map lock, write mode    R  the record's own ref_lock (vmspaces: its lock)
     V  pv lock of the frame        T  the pmap's own lock (translation)
     K  the pager's own lock        I  I/O list lock
     W  swap-map lock               N  pages-needed lock
     U  the vnode lock              S  the object lock of the object that is shadowed
+    D  the handle lock of the named swap pagers
+    E  the handle lock of the devices
     =  written once, before anybody else can find the record
     .  the pool's own (generation, free list), or one writer only
+    b  this thread owns the page BUSY       p  it owns a share of the object's paging count
+
+Several letters: all of them to write, any of them to read.  Behind a slash: any of these is
+enough to read, and ``?`` means that anybody may, as a hint that is worth nothing a moment later.
 
 A ``Ref`` is generation << 32 | slot; 0 is null.  A ``Slot`` is a bare slot number
 of a link that never outlives its list; 0 is null.
@@ -42,8 +48,8 @@ class VmObject(Structure):
         ("O", "resident_page_count", c_uint32,      "length of memq"),
         ("O", "size",                c_uint64,      "bytes"),
         ("O", "copy",                Ref,           "who must get a page before we change it"),
-        ("O", "pager",               Ref,           "backing store"),
-        ("O", "paging_offset",       c_uint64,      "our offset 0 inside the pager"),
+        ("O/OpC", "pager",               Ref,           "backing store"),
+        ("O/Op", "paging_offset",       c_uint64,      "our offset 0 inside the pager"),
         ("O", "shadow",              Ref,           "where missing pages come from; counted"),
         ("O", "shadow_offset",       c_uint64,      "our offset 0 inside the shadow"),
         ("O", "memq_first",          Slot,          "resident pages, insertion order"),
@@ -66,10 +72,10 @@ class VmPage(Structure):
 
     _fields_, GUARDS, NOTES = guarded(
         ("=", "chan_",      ChannelRecord, "waiters for PG_BUSY"),
-        ("O", "flags_o",    c_uint32,      "PG_CLEAN, BUSY (B), WANTED, TABLED, COPYONWRITE, FAKE..."),
+        ("O/OPb", "flags_o",    c_uint32,      "PG_CLEAN, BUSY (B), WANTED, TABLED, COPYONWRITE, FAKE..."),
         ("P", "flags_p",    c_uint32,      "PG_ACTIVE, INACTIVE, LAUNDRY; PG_FREE under F"),
-        ("B", "object",     Ref,           "identity"),
-        ("B", "offset",     c_uint64,      "identity, bytes"),
+        ("OP/OPHb", "object",     Ref,           "identity"),
+        ("OP/OPHb", "offset",     c_uint64,      "identity, bytes"),
         ("P", "wire_count", c_uint32,      "above zero: on no queue"),
         ("P", "pageq_next", Slot,          "free (F), active or inactive"),
         ("P", "pageq_prev", Slot,          ""),
@@ -87,12 +93,12 @@ class Mapping(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "generation", c_uint32, "pool"),
         (".", "next_free",  Slot,     "pool"),
-        ("T", "va",         c_uint64, "page aligned"),
-        ("T", "pmap",       Slot,     "slot of the pmap"),
-        ("T", "frame",      Slot,     "slot of the page"),
-        ("T", "prot",       c_uint32, "VM_PROT_*"),
+        ("TV", "va",         c_uint64, "page aligned"),
+        ("TV", "pmap",       Slot,     "slot of the pmap"),
+        ("TV", "frame",      Slot,     "slot of the page"),
+        ("T/TV", "prot",       c_uint32, "VM_PROT_*"),
         ("T", "wired",      c_uint32, ""),
-        ("T", "bits",       c_uint32, "PV_REFERENCED | PV_MODIFIED, set by the access"),
+        ("T/TV", "bits",       c_uint32, "PV_REFERENCED | PV_MODIFIED, set by the access"),
         ("T", "hash_next",  Slot,     "chain of the pmap's bucket"),
         ("T", "pmap_next",  Slot,     "list of all mappings of the pmap"),
         ("T", "pmap_prev",  Slot,     ""),
@@ -120,6 +126,7 @@ class VmMapEntry(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "generation",     c_uint32, "pool"),
         (".", "next_free",      Slot,     "pool"),
+        ("M", "home",           c_uint64, "arena offset of the lock of the map that it is linked in"),
         ("M", "prev",           Slot,     "sorted list; 0 at the ends"),
         ("M", "next",           Slot,     ""),
         ("M", "start",          c_uint64, "bytes"),
@@ -145,6 +152,7 @@ class VmMap(Structure):
         ("=", "lock_",       RwLockRecord, "the map lock"),
         ("=", "ref_lock_",   MutexRecord,  "guards ref_count"),
         ("=", "hint_lock_",  MutexRecord,  "guards hint"),
+        ("=", "chan_",       ChannelRecord, "sleepers on wirings"),
         ("M", "first",       Slot,         "entries, sorted"),
         ("M", "last",        Slot,         ""),
         ("M", "nentries",    c_uint32,     ""),
@@ -154,8 +162,9 @@ class VmMap(Structure):
         ("=", "pmap",        Ref,          "0 for a sharing map"),
         ("=", "is_main_map", c_uint32,     ""),
         ("R", "ref_count",   c_int32,      "references to the map (sharing maps: entries)"),
-        ("R", "hint",        Slot,         "last entry found; checked before use"),
+        ("Y/?", "hint",        Slot,         "last entry found; checked before use"),
         ("M", "timestamp",   c_uint64,     "moves at every write lock"),
+        ("R", "wirings",     c_uint32,     "sharing map: wirers whose pages are not all wired yet"),
     )
 
 
@@ -168,7 +177,7 @@ class Vmspace(Structure):
         ("=", "lock_",      MutexRecord, "guards vm_refcnt"),
         ("=", "map",        Ref,         ""),
         ("=", "pmap",       Ref,         ""),
-        ("R", "vm_refcnt",  c_int32,     "processes in this space"),
+        ("R/?", "vm_refcnt",  c_int32,     "processes in this space"),
     )
 
 
@@ -180,16 +189,19 @@ class Pager(Structure):
         (".", "next_free",   Slot,          "pool"),
         ("=", "lock_",       MutexRecord,   "pager lock, leaf"),
         ("=", "chan_",       ChannelRecord, "dealloc waits for sw_poip == 0"),
-        ("=", "pg_type",     c_uint32,      "PG_SWAP, PG_VNODE"),
-        ("=", "pg_handle",   Ref,           "vnode"),
+        ("=", "pg_type",     c_uint32,      "PG_SWAP, PG_VNODE, PG_DEVICE"),
+        ("=", "pg_handle",   Ref,           "vnode; slot of a device; name of a swap pager, 0: without one"),
         ("K", "pg_object",   Ref,           "the one object this pager is installed in"),
         ("=", "sw_osize",    c_uint64,      "bytes backed"),
         ("=", "sw_bsize",    c_uint32,      "pages per block"),
         ("K", "sw_poip",     c_uint32,      "asynchronous page-outs in flight"),
-        ("K", "sw_cnt",      c_uint32,      "valid pages"),
+        ("K/?", "sw_cnt",      c_uint32,      "valid pages"),
         ("K", "sw_first",    Slot,          "SwapBlocks that exist (sparse, unsorted)"),
-        ("K", "vnp_size",    c_uint64,      "file size the VM believes"),
-        ("K", "vnp_resizing", c_uint32,     "a size change is under way"),
+        ("U", "vnp_size",    c_uint64,      "file size the VM believes"),
+        ("U", "vnp_resizing", c_uint32,     "a size change is under way"),
+        ("D", "is_named",    c_uint32,      "1: on the list of named swap pagers"),
+        ("D", "named_next",  Slot,          "that list"),
+        ("P", "devp_pglist", Slot,          "device: its fictitious pages in use, linked by pageq"),
     )
 
 
@@ -201,27 +213,45 @@ class SwapBlock(Structure):
         (".", "next_free",  Slot,     "pool"),
         ("K", "next",       Slot,     "list of the pager's blocks"),
         ("K", "pager",      Ref,      "owner"),
-        ("K", "index",      c_uint32, "block number in the pager: offset / (bsize pages)"),
+        ("K/?", "index",      c_uint32, "block number in the pager: offset / (bsize pages)"),
         ("K", "swb_mask",   c_uint32, "one valid bit per page"),
-        ("K", "swb_block",  c_uint32, "first page in the swap file, never 0"),
+        ("K/?", "swb_block",  c_uint32, "first page in the swap file, never 0"),
         ("K", "writes",     c_uint32, "writes into this block in flight"),
     )
 
 
 class PendingClean(Structure):
-    """An asynchronous page-out on its way to the swap file."""
+    """An asynchronous page-out on its way to the swap file: a run of pages, written at once.
+
+    The rows that name a page mean the first of the run; the others have a PendingPage each.
+    """
 
     _fields_, GUARDS, NOTES = guarded(
         ("I", "state",  c_uint32, "SPC_FREE, BUSY, WRITING, DONE, ERROR, REAPING"),
         ("I", "next",   Slot,     "free list or in-use list"),
-        ("I", "object", Ref,      "whose paging count we hold"),
-        ("I", "page",   Slot,     "the page, BUSY until reaped"),
-        ("I", "pager",  Ref,      ""),
-        ("I", "block",  Slot,     "SwapBlock"),
-        ("I", "index",  c_uint32, "page within the block"),
-        ("I", "frame",  Slot,     "raw frame that holds the copy being written"),
+        ("I/?", "object", Ref,      "whose paging count we hold"),
+        ("I/?", "page",   Slot,     "the first page, BUSY until reaped"),
+        ("I/?", "count",  c_uint32, "pages of the run, the first included"),
+        ("I/?", "pager",  Ref,      ""),
+        ("I/?", "block",  Slot,     "SwapBlock"),
+        ("I/?", "index",  c_uint32, "first page's place within the block"),
+        ("I/?", "frame",  Slot,     "raw frame that holds the copy of the first page"),
         ("I", "pip_address", c_uint64, "arena address of object.paging_in_progress while we own a share"),
         ("I", "busy_address", c_uint64, "arena address of page.flags_o while we own PG_BUSY"),
+    )
+
+
+class PendingPage(Structure):
+    """One more page of an asynchronous page-out, written from its own frame.
+
+    A row per page, because each is BUSY and each may have sleepers who must be led to
+    whoever will wake them.  The state is the record's, changed together with it.
+    """
+
+    _fields_, GUARDS, NOTES = guarded(
+        ("I", "state",        c_uint32, "as the record's; SPC_FREE when the run is shorter"),
+        ("I/?", "page",         Slot,     "the page, BUSY until reaped; its frame is what is written"),
+        ("I", "busy_address", c_uint64, "arena address of page.flags_o while the record owns PG_BUSY"),
     )
 
 
@@ -235,8 +265,17 @@ class Vnode(Structure):
         ("=", "chan_",       ChannelRecord, "waiters for a dying pager or a resize"),
         ("=", "number",      c_uint32,      "which file of the world (index of vm.files)"),
         ("U", "v_vmdata",    Ref,           "its pager"),
-        ("U", "v_size",      c_uint64,      "bytes"),
+        ("U/?", "v_size",      c_uint64,      "bytes"),
         ("U", "v_usecount",  c_uint32,      "references"),
+    )
+
+
+class Device(Structure):
+    """A piece of memory that is no part of the machine's own: frames behind the last managed one."""
+
+    _fields_, GUARDS, NOTES = guarded(
+        ("=", "chan_", ChannelRecord, "waiters for a dying pager"),
+        ("E", "pager", Ref,           "its pager"),
     )
 
 
@@ -251,42 +290,47 @@ class VmGlobals(Structure):
         ("=", "io_list_lock_",      MutexRecord,   "pending-clean lists"),
         ("=", "swap_map_lock_",     MutexRecord,   "swap map"),
         ("=", "pages_needed_lock_", MutexRecord,   "daemon and memory waiters"),
+        ("=", "handle_lock_",       MutexRecord,   "named swap pagers"),
+        ("=", "named_chan_",        ChannelRecord, "waiters for a dying named pager"),
+        ("=", "device_lock_",       MutexRecord,   "pagers of devices"),
         ("=", "daemon_chan_",       ChannelRecord, "the page-out daemon sleeps here"),
         ("=", "free_chan_",         ChannelRecord, "memory waiters sleep here"),
         ("=", "disk_chan_",         ChannelRecord, "disk workers sleep here"),
-        ("F", "v_free_count",       c_uint32,      "frames on the free list"),
+        ("F/?", "v_free_count",       c_uint32,      "frames on the free list"),
         ("F", "free_first",         Slot,          ""),
         ("F", "free_last",          Slot,          ""),
-        ("P", "v_active_count",     c_uint32,      ""),
+        ("P/?", "v_active_count",     c_uint32,      ""),
         ("P", "active_first",       Slot,          ""),
         ("P", "active_last",        Slot,          ""),
-        ("P", "v_inactive_count",   c_uint32,      ""),
+        ("P/?", "v_inactive_count",   c_uint32,      ""),
         ("P", "inactive_first",     Slot,          ""),
         ("P", "inactive_last",      Slot,          ""),
-        ("P", "v_wire_count",       c_uint32,      "pages with wire_count > 0"),
-        ("L", "vm_object_count",    c_uint32,      "objects alive"),
+        ("P/?", "v_wire_count",       c_uint32,      "pages with wire_count > 0"),
+        ("L/?", "vm_object_count",    c_uint32,      "objects alive"),
         ("L", "object_list_first",  Slot,          ""),
-        ("C", "vm_object_cached",   c_uint32,      "length of the cached list"),
+        ("C/?", "vm_object_cached",   c_uint32,      "length of the cached list"),
         ("C", "cached_first",       Slot,          "least recent"),
         ("C", "cached_last",        Slot,          "most recent"),
         ("C", "hash_buckets",       Slot * 157,    "pager hash: objects by Pager slot % 157"),
-        ("I", "inuse_first",        Slot,          "PendingClean in use"),
+        ("D", "named_first",        Slot,          "named swap pagers"),
+        ("I/?", "inuse_first",        Slot,          "PendingClean in use"),
         ("I", "spc_free_first",     Slot,          "PendingClean free"),
         ("I", "writes_queued",      c_uint32,      "records BUSY: no disk worker has them yet"),
-        ("I", "writes_in_flight",   c_uint32,      "records BUSY or WRITING (not DONE)"),
+        ("I/?", "writes_in_flight",   c_uint32,      "records BUSY or WRITING (not DONE)"),
         ("I", "daemons",            c_uint32,      "threads in the page-out loop; may still queue writes"),
-        ("W", "swap_used",          c_uint32,      "swap pages allocated"),
-        ("W", "swap_total",         c_uint32,      ""),
-        ("N", "pages_needed",       c_uint32,      "a poke: the daemon must look again"),
-        ("N", "memory_waiters",     c_uint32,      "threads in VM_WAIT"),
+        ("W/?", "swap_used",          c_uint32,      "swap pages allocated"),
+        ("W/?", "swap_total",         c_uint32,      ""),
+        ("N/?", "pages_needed",       c_uint32,      "a poke: the daemon must look again"),
+        ("N/?", "memory_waiters",     c_uint32,      "threads in VM_WAIT"),
         ("N", "memory_epoch",       c_uint32,      "moves when waiters are woken: they may retry"),
         ("N", "no_memory",          c_uint32,      "last epoch was woken with 'no memory'"),
         ("N", "fruitless",          c_uint32,      "consecutive fruitless scans"),
-        ("N", "daemon_stop",        c_uint32,      "1: services leave their loops"),
+        ("N/?", "daemon_stop",        c_uint32,      "1: services leave their loops"),
         ("=", "v_free_min",         c_uint32,      ""),
         ("=", "v_free_target",      c_uint32,      ""),
         (".", "v_inactive_target",  c_uint32,      "daemon writes"),
         ("=", "v_free_reserved",    c_uint32,      "last frames: kernel and daemon only"),
+        ("=", "v_wire_max",         c_uint32,      "most frames that may be wired"),
         ("=", "kernel_object",      Ref,           ""),
         ("=", "kmem_object",        Ref,           ""),
     )
@@ -307,12 +351,12 @@ class VmBoot(Structure):
         *(("=", name, c_uint32, "Config") for name in (
             "pages", "objects", "entries", "maps", "sharing_maps", "pmaps", "mappings", "vmspaces",
             "pagers", "swap_blocks", "swap_pages", "vnodes", "pending", "cache_max", "page_size",
-            "contracts",
+            "cluster_pages", "devices", "device_pages", "alias_distance", "contracts", "checked",
         )),
         ("=", "creator",     c_uint32, "pid that holds the descriptors below"),
         ("=", "swap_fd",     c_uint32, "its descriptor of the swap file"),
         ("=", "file_count",  c_uint32, ""),
-        ("=", "file_fds",    c_uint32 * 64, "its descriptors of the files"),
+        ("=", "file_fds",    c_uint32 * 192, "its descriptors of the files"),
     )
 
 
@@ -324,6 +368,7 @@ class Stats(Structure):
             "v_faults", "v_cow_faults", "v_zfod", "v_nzfod", "v_pageins", "v_pgpgin", "v_pageouts",
             "v_pgpgout", "v_intrans", "v_reactivated", "v_rev", "v_scan", "v_dfree", "v_pfree",
             "v_lookups", "v_hits", "object_collapses", "object_bypasses", "fault_restarts",
-            "memory_waits", "map_forks", "release_list",
+            "memory_waits", "map_forks", "release_list", "pager_reads", "pager_writes",
+            "colour_conflicts",
         )),
     )

@@ -24,7 +24,6 @@ from vmcore.constants import (
     SPC_BUSY,
     SPC_DONE,
     SPC_ERROR,
-    SPC_FREE,
     SPC_REAPING,
     SPC_WRITING,
     VM_PAGER_AGAIN,
@@ -37,9 +36,19 @@ from vmcore.page import FLAGS_O, frame_alloc, frame_free
 from vmcore.page_flags import clear_flags_o, set_flags_o, set_flags_p
 from vmcore.page_queues import vm_page_deactivate
 from vmcore.page_wait import clear_busy
-from vmcore.pager_swap import begin_write, end_write, pager_offset, place
+from vmcore.pager_swap import begin_write, end_write, pager_offset, place, run_bits
 from vmcore.pmap import pmap_clear_modify
 from vmcore.structs import Pager, PendingClean, SwapBlock, VmObject, VmPage
+from vmcore.swap_records import (
+    enqueue,
+    free_record,
+    oldest,
+    pages_of,
+    rows_of,
+    set_state,
+    take_record,
+    unlink,
+)
 from vmcore.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
@@ -51,10 +60,7 @@ if TYPE_CHECKING:
 
 @contract
 def swap_pager_write_async(vm: Vm, pager: Pager, page: VmPage) -> int:
-    """Queue a copy of the page for the disk workers; PEND means that page and pip are theirs now.
-
-    The copy lies in a raw frame: it stands for the kernel window and the page-table
-    page that a real page-out needs, and makes "memory to free memory" a true problem.
+    """Queue a write of the page for the disk workers; PEND means that page and pip are theirs now.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_io.
     Enter:  nothing locked.
@@ -62,8 +68,27 @@ def swap_pager_write_async(vm: Vm, pager: Pager, page: VmPage) -> int:
     Takes:  object, page queues, pv, pmap, I/O list, free list, pager, pool, swap map, pages needed, channel.
     Sleeps: never.
     """
-    offset = pager_offset(vm, page)
-    if offset >= pager.sw_osize:
+    return swap_pager_write_cluster(vm, pager, [page])
+
+
+@contract
+def swap_pager_write_cluster(vm: Vm, pager: Pager, pages: list[VmPage]) -> int:
+    """Queue one write of a run of pages of one block, lowest offset first.
+
+    One raw frame per write, however many pages: it stands for the kernel window and the
+    page-table page that a real page-out needs, and makes "memory to free memory" a true
+    problem.  The first page is copied there; the others are written where they lie.
+    They are BUSY, and everybody who queues a write has seen to it that nobody can store
+    to them, so both ways give the disk the same bytes.
+
+    Source: 4.4BSD vm/swap_pager.c, swap_pager_io.
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  object, page queues, pv, pmap, I/O list, free list, pager, pool, swap map, pages needed, channel.
+    Sleeps: never.
+    """
+    offset = pager_offset(vm, pages[0])
+    if offset + (len(pages) << vm.page_shift) > pager.sw_osize:
         return VM_PAGER_BAD
     reap(vm, vm.me.is_daemon)
     record = take_record(vm)
@@ -73,61 +98,31 @@ def swap_pager_write_async(vm: Vm, pager: Pager, page: VmPage) -> int:
     if frame is None:
         free_record(vm, record)
         return VM_PAGER_AGAIN
-    block = begin_write(vm, pager, offset, True)
+    block = begin_write(vm, pager, offset, True, len(pages))
     if block is None:
         frame_free(vm, frame)
         free_record(vm, record)
         return VM_PAGER_FAIL
-    vm.frames[frame.slot][:] = vm.frames[page.slot]
+    vm.frames[frame.slot][:] = vm.frames[pages[0].slot]
     _, bit = place(vm, pager, offset)
-    queue_write(vm, record, page, pager, block, bit.bit_length() - 1, frame)
+    queue_write(vm, record, pages, pager, block, bit.bit_length() - 1, frame)
     return VM_PAGER_PEND
 
 
 @contract
-def take_record(vm: Vm) -> PendingClean | None:
-    """A free record, or None when all are in use.
-
-    Enter:  vm.io_list_lock unlocked.
-    Exit:   same.
-    Takes:  I/O list.
-    Sleeps: never.
-    """
-    g = vm.g
-    vm.io_list_lock.acquire()
-    slot = g.spc_free_first
-    record = vm.pending.views[slot] if slot else None
-    if record is not None:
-        g.spc_free_first = record.next
-    vm.io_list_lock.release()
-    return record
-
-
-@contract
-def free_record(vm: Vm, record: PendingClean) -> None:
-    """Put a record that is on no list back on the free list.
-
-    Enter:  vm.io_list_lock unlocked.
-    Exit:   same.
-    Takes:  I/O list.
-    Sleeps: never.
-    """
-    vm.io_list_lock.acquire()
-    record.state = SPC_FREE
-    record.busy_address = record.pip_address = 0
-    record.next = vm.g.spc_free_first
-    vm.g.spc_free_first = record.slot
-    vm.io_list_lock.release()
-
-
-@contract
 def queue_write(
-    vm: Vm, record: PendingClean, page: VmPage, pager: Pager, block: SwapBlock, index: int, frame: VmPage
+    vm: Vm,
+    record: PendingClean,
+    pages: list[VmPage],
+    pager: Pager,
+    block: SwapBlock,
+    index: int,
+    frame: VmPage,
 ) -> None:
-    """Hand page and paging count over to the record, and the record to the disk workers.
+    """Hand pages and paging count over to the record, and the record to the disk workers.
 
     Once the I/O list lock is dropped the write may be finished and reaped at any
-    moment, and the page may be somebody else's.
+    moment, and the pages may be somebody else's.
 
     Enter:  vm.io_list_lock unlocked.
     Exit:   same.
@@ -136,16 +131,19 @@ def queue_write(
     """
     g = vm.g
     vm.io_list_lock.acquire()
-    record.object, record.page, record.frame = page.object, page.slot, frame.slot
+    first = pages[0]
+    record.object, record.page, record.frame = first.object, first.slot, frame.slot
     record.pager, record.block, record.index = vm.pagers.ref(pager), block.slot, index
-    record.busy_address = page.address + FLAGS_O
-    record.pip_address = vm.objects(page.object).address + PIP_OFFSET
-    record.state = SPC_BUSY
-    vm.unclaim(record.busy_address)
+    record.count = len(pages)
+    record.busy_address = first.address + FLAGS_O
+    record.pip_address = vm.objects(first.object).address + PIP_OFFSET
+    for row, page in zip(rows_of(vm, record), pages[1:], strict=True):
+        row.page, row.busy_address = page.slot, page.address + FLAGS_O
+    set_state(vm, record, SPC_BUSY)
+    for page in pages:
+        vm.unclaim(page.address + FLAGS_O)
     vm.unclaim(record.pip_address)
-    record.next = g.inuse_first
-    g.inuse_first = record.slot
-    g.writes_queued += 1
+    enqueue(vm, record)
     g.writes_in_flight += 1
     vm.disk_chan.wakeup()
     vm.io_list_lock.release()
@@ -186,27 +184,15 @@ def next_write(vm: Vm) -> PendingClean | None:
         lock.acquire()
     record = oldest(vm, (SPC_BUSY,))
     if record is not None:
-        record.state = SPC_WRITING
+        set_state(vm, record, SPC_WRITING)
         g.writes_queued -= 1
     lock.release()
     return record
 
 
-def oldest(vm: Vm, states: tuple[int, ...]) -> PendingClean | None:
-    """The record in one of these states that was queued first; I/O list lock held."""
-    found, views = None, vm.pending.views
-    slot = vm.g.inuse_first
-    while slot:  # the list is newest first, and short
-        record = views[slot]
-        if record.state in states:
-            found = record
-        slot = record.next
-    return found
-
-
 @contract
 def write_record(vm: Vm, record: PendingClean) -> None:
-    """Write the copy, settle the pager's side, mark the record, tell the daemon.
+    """Write the run at once, settle the pager's side, mark the record, tell the daemon.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_iodone.
     Enter:  nothing locked.
@@ -215,16 +201,38 @@ def write_record(vm: Vm, record: PendingClean) -> None:
     Sleeps: yes (the write).
     """
     block, pager = vm.swap_blocks.views[record.block], vm.pagers(record.pager)
+    answer = vm.io.result("disk", pager.slot, block.index * pager.sw_bsize + record.index << vm.page_shift)
+    if answer == VM_PAGER_PEND:
+        postpone(vm, record)
+        return
     frame = vm.pages.views[record.frame]
-    good = vm.io.swap_write(block.swb_block + record.index, vm.frames[frame.slot])
+    memory = [vm.frames[slot] for slot in (frame.slot, *(row.page for row in rows_of(vm, record)))]
+    good = answer is None and vm.io.swap_write(block.swb_block + record.index, *memory)
     frame_free(vm, frame)
-    end_write(vm, pager, block, 1 << record.index, good, True)
+    end_write(vm, pager, block, run_bits(1 << record.index, record.count), good, True)
     vm.io_list_lock.acquire()
     record.frame = 0
-    record.state = SPC_DONE if good else SPC_ERROR
+    set_state(vm, record, SPC_DONE if good else SPC_ERROR)
     vm.g.writes_in_flight -= 1
     vm.io_list_lock.release()
     poke_daemon(vm)  # page and paging count wait for somebody to reap them
+
+
+@contract
+def postpone(vm: Vm, record: PendingClean) -> None:
+    """The disk does something else first: back into the queue, behind all others.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  I/O list, channel.
+    Sleeps: never.
+    """
+    vm.io_list_lock.acquire()
+    unlink(vm, record)
+    set_state(vm, record, SPC_BUSY)
+    enqueue(vm, record)
+    vm.disk_chan.wakeup()
+    vm.io_list_lock.release()
 
 
 # --- the reaper's side
@@ -253,7 +261,7 @@ def reap(vm: Vm, blocking: bool) -> int:
         elif not object.lock.try_acquire():
             put_back(vm, record, state)
             break
-        finish_page(vm, record, object, state)
+        finish_pages(vm, record, object, state)
         object.lock.release()
         free_record(vm, record)
         count += state == SPC_DONE
@@ -269,21 +277,14 @@ def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
     Takes:  I/O list.
     Sleeps: never.
     """
-    g, views = vm.g, vm.pending.views
     vm.io_list_lock.acquire()
     record = oldest(vm, (SPC_DONE, SPC_ERROR))
     if record is None:
         vm.io_list_lock.release()
         return None
     state: int = record.state
-    record.state = SPC_REAPING
-    if g.inuse_first == record.slot:
-        g.inuse_first = record.next
-    else:
-        slot = g.inuse_first
-        while views[slot].next != record.slot:
-            slot = views[slot].next
-        views[slot].next = record.next
+    set_state(vm, record, SPC_REAPING)
+    unlink(vm, record)
     vm.io_list_lock.release()
     return record, state
 
@@ -299,7 +300,7 @@ def put_back(vm: Vm, record: PendingClean, state: int) -> None:
     """
     vm.native.failure()
     vm.io_list_lock.acquire()
-    record.state = state
+    set_state(vm, record, state)
     record.next = vm.g.inuse_first
     vm.g.inuse_first = record.slot
     vm.io_list_lock.release()
@@ -307,20 +308,41 @@ def put_back(vm: Vm, record: PendingClean, state: int) -> None:
 
 
 @contract
-def finish_page(vm: Vm, record: PendingClean, object: VmObject, state: int) -> None:
-    """Settle the page, then give its BUSY and the paging count back.
+def finish_pages(vm: Vm, record: PendingClean, object: VmObject, state: int) -> None:
+    """Settle the pages, then give their BUSY and the one paging count back.
 
-    A page on no queue came from vm_object_page_clean; unless it was wired meanwhile it
-    goes to inactive.  Nothing of the object may be touched after the count: it may be
-    what keeps the object alive.
+    Nothing of the object may be touched after the count: it may be what keeps the
+    object alive.
 
     Enter:  object locked.
     Exit:   same.
     Takes:  page queues, pv, pmap, channel.
     Sleeps: never.
     """
-    page = vm.pages.views[record.page]
     vm.page_queue_lock.acquire()
+    for page in pages_of(vm, record):
+        finish_page(vm, page, state)
+    vm.page_queue_lock.release()
+    count = object.paging_in_progress
+    if not count:
+        raise Panic(f"paging count of object {object.slot} underflows")
+    object.paging_in_progress = count - 1  # claimed by nobody: the record stood for it
+    if count == 1 and object.flags & OBJ_WAITING:
+        wake_paging_waiters(vm, object)
+
+
+@contract
+def finish_page(vm: Vm, page: VmPage, state: int) -> None:
+    """One page: clean, or laundry again; no longer BUSY.
+
+    A page on no queue came from vm_object_page_clean; unless it was wired meanwhile it
+    goes to inactive.
+
+    Enter:  vm.page_queue_lock locked (and the page's object).
+    Exit:   same.
+    Takes:  pv, pmap, channel.
+    Sleeps: never.
+    """
     if state == SPC_DONE:
         set_flags_o(vm, page, PG_CLEAN)
         pmap_clear_modify(vm, page)
@@ -331,10 +353,3 @@ def finish_page(vm: Vm, record: PendingClean, object: VmObject, state: int) -> N
     if not page.flags_p & (PG_ACTIVE | PG_INACTIVE):
         vm_page_deactivate(vm, page)  # sets LAUNDRY by itself when the page is dirty
     clear_busy(vm, page)
-    vm.page_queue_lock.release()
-    count = object.paging_in_progress
-    if not count:
-        raise Panic(f"paging count of object {object.slot} underflows")
-    object.paging_in_progress = count - 1  # claimed by nobody: the record stood for it
-    if count == 1 and object.flags & OBJ_WAITING:
-        wake_paging_waiters(vm, object)

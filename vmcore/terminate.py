@@ -48,7 +48,7 @@ def vm_object_terminate(vm: Vm, object: VmObject) -> VmObject | None:
         vm_object_paging_wait(vm, object)
     free_pages(vm, object)
     object.pager = 0
-    object.lock.release()
+    unlock_the_dead(vm, object)
     if pager is not None:
         vm_pager_deallocate(vm, pager)
     object_list_remove(vm, object)
@@ -78,6 +78,18 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
         shadow.lock.release()
     vm_object_paging_wait(vm, object)
     return shadow
+
+
+@contract
+def unlock_the_dead(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
+    """Unlock an empty object for the last time, of whatever kind it is.
+
+    Enter:  object locked.
+    Exit:   object unlocked.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    object.lock.release()
 
 
 @contract

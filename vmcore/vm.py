@@ -6,10 +6,11 @@ to a thread (``vm.me``) is made anew.
 
 Nothing here takes a VM lock except boot, which is alone.
 
-The table ``vm_pending`` holds the asynchronous page-outs.  Whoever watches the arena
-may register it as a provider of wait edges: a record in state BUSY or WRITING leads
+The table ``vm_pending`` holds the asynchronous page-outs, ``vm_pending_pages`` the pages of
+each beyond its first.  Whoever watches the arena may register both as providers of wait
+edges: a record in state BUSY or WRITING leads
 from ``busy_address`` and ``pip_address`` to the disk workers, in state DONE or ERROR to
-the daemon.  That row is data of harness.watch, which this package does not know; the
+the daemon.  These rows are data of harness.watch, which this package does not know; the
 stress package lays it down.
 """
 
@@ -27,7 +28,8 @@ from harness.shm.arena import Arena
 from harness.shm.pool import Pool
 from harness.shm.table import Table
 from vmcore import boot_steps, ranks, structs
-from vmcore.config import OPTIONS, Config
+from vmcore.config import MAX_CLUSTER, OPTIONS, Config
+from vmcore.guards import install
 from vmcore.io import Io
 from vmcore.page import BUCKET_LOCKS
 from vmcore.pmap import PV_LOCKS
@@ -106,10 +108,18 @@ class Vm:
 
     def _open_tables(self) -> None:
         self.boot_record: Any = self._table("boot", VmBoot, 1)[1]
-        self.g: Any = self._table("globals", VmGlobals, 1, **boot_steps.GLOBAL_LOCKS)[1]
-        self.pages: Table[VmPage] = self._table("pages", VmPage, self.config.pages, chan_=ranks.CHANNEL)
+        self.globals_table = self._table("globals", VmGlobals, 1, **boot_steps.GLOBAL_LOCKS)
+        self.g: Any = self.globals_table[1]
+        self.pages: Table[VmPage] = self._table("pages", VmPage, self.config.frames, chan_=ranks.CHANNEL)
         self.pending: Table[structs.PendingClean] = self._table(
             "pending", structs.PendingClean, self.config.pending
+        )
+        more = self.config.pending * (MAX_CLUSTER - 1)  # pages of a run beyond its first
+        self.pending_pages: Table[structs.PendingPage] = self._table(
+            "pending_pages", structs.PendingPage, more
+        )
+        self.devices: Table[structs.Device] = self._table(
+            "devices", structs.Device, self.config.devices, chan_=ranks.CHANNEL
         )
         self.stats: Table[Stats] = self._table("stats", Stats, boot_steps.seat_count(self.arena))
 
@@ -118,6 +128,7 @@ class Vm:
         self.cache_lock, self.page_queue_lock, self.free_lock = g.cache_lock, g.page_queue_lock, g.free_lock
         self.object_list_lock, self.io_list_lock = g.object_list_lock, g.io_list_lock
         self.swap_map_lock, self.pages_needed_lock = g.swap_map_lock, g.pages_needed_lock
+        self.handle_lock, self.named_chan, self.device_lock = g.handle_lock, g.named_chan, g.device_lock
         self.daemon_chan, self.free_chan, self.disk_chan = g.daemon_chan, g.free_chan, g.disk_chan
         pv = self._table("pv_locks", LockCell, PV_LOCKS, lock_=ranks.PV)
         buckets = self._table("bucket_locks", LockCell, BUCKET_LOCKS, lock_=ranks.BUCKET)
@@ -127,7 +138,7 @@ class Vm:
     def _open_regions(self) -> None:
         """What is not a record: frames, hash heads, the swap map, the buckets of the pmaps."""
         config, size, view = self.config, self.page_size, self.arena.native.view
-        memory = view(self._region("frames", config.pages * size, size), config.pages * size)
+        memory = view(self._region("frames", config.frames * size, size), config.frames * size)
         # Slot 0 is nobody's frame; an empty view makes its use fail at once.
         self.frames = [memory[0:0], *(memory[at : at + size] for at in range(0, len(memory), size))]
         self.frame: Callable[[int], memoryview] = self.frames.__getitem__
@@ -170,10 +181,12 @@ def hash_size(config: Config) -> int:
 def arena_size(config: Config, seats: int = 128) -> int:
     """What ``Arena.create(size=...)`` needs for this VM."""
     records = sum((getattr(config, name) + 1) * (sizeof(record) + 1) for name, (record, _) in POOLS.items())
-    records += (config.pages + 1) * sizeof(VmPage) + (config.pending + 1) * sizeof(structs.PendingClean)
+    records += (config.frames + 1) * sizeof(VmPage) + (config.pending + 1) * sizeof(structs.PendingClean)
+    records += (config.pending * (MAX_CLUSTER - 1) + 1) * sizeof(structs.PendingPage)
+    records += (config.devices + 1) * sizeof(structs.Device)
     records += (seats + 1) * sizeof(Stats) + 2 * (sizeof(VmGlobals) + sizeof(VmBoot))
     records += (len(POOLS) + PV_LOCKS + BUCKET_LOCKS + 3) * sizeof(LockCell)
-    regions = (config.pages + 1) * config.page_size + hash_size(config) * 4 + (config.swap_pages + 1) * 5
+    regions = (config.frames + 1) * config.page_size + hash_size(config) * 4 + (config.swap_pages + 1) * 5
     slack = 128 * 1024  # alignment of some sixty blocks, and a caller's few tables
     return int(records + regions + slack)
 
@@ -188,11 +201,14 @@ def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., 
     boot_steps.set_thresholds(vm)       # when the daemon works
     boot_steps.empty_swap_map(vm)       # page 0 is nobody's
     boot_steps.free_all_frames(vm)      # every frame on the free list
+    boot_steps.mark_device_pages(vm)    # except those that are a device's
     boot_steps.link_pending(vm)         # every record of an asynchronous write is free
     boot_steps.open_store(vm)           # the swap file and the files, unlinked at once
     boot_steps.make_vnodes(vm)          # one per file
     boot_steps.make_kernel_objects(vm)  # never freed
     # fmt: on
+    if config.checked:
+        install(vm)  # last: until now we were alone
     return vm
 
 
@@ -200,8 +216,10 @@ def attach(arena: Arena, replacements: Mapping[str, Callable[..., Any]] | None =
     """Open the VM of a process that is still there (its descriptors are the store)."""
     record: Any = arena.table("vm_boot", VmBoot)[1]
     sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in boot_steps.STORED}
-    vm = Vm(arena, Config(**sizes, contracts=bool(record.contracts)))
+    vm = Vm(arena, Config(**sizes, contracts=bool(record.contracts), checked=bool(record.checked)))
     boot_steps.bind(vm, replacements)
     vm.swap_fd = boot_steps.reopen(record.creator, record.swap_fd)
     vm.files = [boot_steps.reopen(record.creator, record.file_fds[i]) for i in range(record.file_count)]
+    if vm.config.checked:
+        install(vm)
     return vm

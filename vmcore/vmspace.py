@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import KERN_RESOURCE_SHORTAGE
-from vmcore.map import vm_map_create, vm_map_remove, vm_map_unlock_and_release
+from vmcore.deallocate import drain_release_list
+from vmcore.map import vm_map_create, vm_map_deallocate, vm_map_remove, vm_map_unlock_and_release
 from vmcore.map_fork import vm_map_fork
 from vmcore.pmap import pmap_create
 from vmcore.pmap_range import pmap_destroy
 from vmcore.structs import VmMap, Vmspace
 from vmcore.vm_error import VmError
+from vmcore.wiring import wait_for_wirings
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -69,22 +71,46 @@ def vmspace_fork(vm: Vm, space: Vmspace) -> Vmspace:
     Takes:  any.
     Sleeps: yes (map locks).
     """
+    while True:
+        busy: list[VmMap] = []
+        new = fork_once(vm, space, busy)
+        if new is not None:
+            return new
+        if not busy:
+            raise VmError("vmspace_fork", KERN_RESOURCE_SHORTAGE)
+        vm.native.failure()
+        for share in busy:
+            wait_for_wirings(vm, share)
+            vm_map_deallocate(vm, share)
+        drain_release_list(vm)
+
+
+@contract
+def fork_once(vm: Vm, space: Vmspace, busy: list[VmMap]) -> Vmspace | None:
+    """One attempt; None without records, or when ``busy`` says for whom to wait first.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (map locks).
+    """
     parent = space_map(vm, space)
     new = vmspace_alloc(vm, parent.min_offset, parent.max_offset)
     if new is None:
-        raise VmError("vmspace_fork", KERN_RESOURCE_SHORTAGE)
+        return None
     child = space_map(vm, new)
     parent.lock.write()
     parent.timestamp += 1
     if not child.lock.try_write():  # nobody else knows it
         raise Panic(f"new map {child.slot} is locked by somebody else")
-    done = vm_map_fork(vm, parent, child)
+    done = vm_map_fork(vm, parent, child, busy)
     child.lock.release()
     parent.lock.release()
     vm.me.stats.map_forks += 1
     if not done:
         vmspace_free(vm, new)
-        raise VmError("vmspace_fork", KERN_RESOURCE_SHORTAGE)
+        return None
+    drain_release_list(vm)  # an object that a wired entry has parted with
     return new
 
 

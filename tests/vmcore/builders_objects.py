@@ -5,6 +5,7 @@ resident pages to its swap pager without the daemon, so that a test says exactly
 pages are where.
 """
 
+from harness.shm.checked import unguarded
 from tests.vmcore.builders import locked, stamp
 from vmcore.access import vm_read, vm_write
 from vmcore.constants import VM_PROT_NONE
@@ -71,6 +72,7 @@ def fork(vm: Vm, space: Vmspace) -> Vmspace:
     return vmspace_fork(vm, space)
 
 
+@unguarded()
 def entry_at(vm: Vm, space: Vmspace, page: int = 0) -> VmMapEntry:
     inside, slot = vm_map_lookup_entry(vm, space_map(vm, space), va(vm, page))
     assert inside
@@ -78,6 +80,7 @@ def entry_at(vm: Vm, space: Vmspace, page: int = 0) -> VmMapEntry:
     return entry
 
 
+@unguarded()
 def top(vm: Vm, space: Vmspace, page: int = 0) -> VmObject:
     """The object of the entry at a page."""
     obj = entry_object(vm, entry_at(vm, space, page))
@@ -98,6 +101,7 @@ def below(vm: Vm, obj: VmObject) -> VmObject:
     return shadow
 
 
+@unguarded()
 def chain(vm: Vm, space: Vmspace, page: int = 0) -> list[int]:
     """Slots of the objects from the top down."""
     obj: VmObject | None = top(vm, space, page)
@@ -108,6 +112,7 @@ def chain(vm: Vm, space: Vmspace, page: int = 0) -> list[int]:
     return slots
 
 
+@unguarded()
 def resident(vm: Vm, obj: VmObject) -> list[int]:
     """Page numbers of the resident pages, sorted."""
     return sorted(page.offset // vm.page_size for page in object_pages(vm, obj))
@@ -121,6 +126,7 @@ def page_at(vm: Vm, obj: VmObject, number: int) -> VmPage:
     return page
 
 
+@unguarded()
 def swapped(vm: Vm, obj: VmObject) -> int:
     """How many pages the object's pager holds."""
     return int(vm.pagers(obj.pager).sw_cnt) if obj.pager else 0
@@ -157,6 +163,7 @@ def clean(vm: Vm, space: Vmspace, page: int, sync: bool) -> bool:
     return done
 
 
+@unguarded()
 def live_objects(vm: Vm) -> set[int]:
     """Slots of all objects but the kernel's."""
     kernel = {ref & 0xFFFFFFFF for ref in (vm.g.kernel_object, vm.g.kmem_object)}

@@ -44,6 +44,7 @@ def test_there_is_no_kernel_object_without_records(vm_of):
 def test_a_new_object_counts_the_pages_that_it_may_get(vm):
     before = vm.me.stats.v_nzfod
     obj = vm_object_allocate(vm, 5 * vm.page_size)
+    assert obj is not None
 
     assert (obj.size, obj.ref_count, obj.flags) == (5 * vm.page_size, 1, OBJ_INTERNAL)
     assert vm.me.stats.v_nzfod == before + 5

@@ -1,0 +1,50 @@
+"""The state machine over the whole public surface: with plenty of swap, and with hardly any.
+
+The VM is booted once and must be left empty by every example, so one step costs little more than
+the audit that follows it.  ``make slow`` plays a hundred times as many examples.
+"""
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.vmcore.machine.machine import Machine
+from tests.vmcore.machine.rig import Rig
+from vmcore.stats import counters
+
+STEPS = 50
+PLENTY, HARDLY_ANY = 256, 16  # pages of swap
+FEW, MANY, PARTS = 500, 12_500, 4  # examples of a test; parts, so that more workers have something to do
+HAPPENED = ("v_cow_faults", "v_pageins", "v_pageouts", "v_dfree", "object_collapses", "object_bypasses")
+
+
+@pytest.mark.parametrize("swap_pages", [PLENTY, HARDLY_ANY])
+def test_every_operation_in_any_order_does_what_the_model_says(swap_pages):
+    drive(swap_pages, FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("swap_pages", [PLENTY, HARDLY_ANY])
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_hundred_times_as_many_examples(swap_pages, part):
+    drive(swap_pages, MANY)
+
+
+def drive(swap_pages, examples):
+    """Play so many examples; a failure prints its shortest program and how to run it again."""
+    rig = Rig(swap_pages=swap_pages)
+    play = type("Play", (Machine,), {"rig": rig})
+    try:
+        run_state_machine_as_test(
+            play, settings=settings(max_examples=examples, stateful_step_count=STEPS, print_blob=True)
+        )
+        assert rig.vm is not None
+        happened = counters(rig.vm)
+        steps = rig.steps
+    finally:
+        rig.close()
+
+    assert steps > examples * STEPS / 4
+    few = {name: happened[name] for name in HAPPENED if happened[name] < examples / 5}
+    assert few == {}, "hardly anything happened; this would prove nothing"
+    assert bool(rig.shortages) == (swap_pages == HARDLY_ANY)

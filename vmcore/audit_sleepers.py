@@ -1,0 +1,54 @@
+"""Q12: nobody is asleep, nobody waits; only the services idle.
+
+Channels are asked for their sleepers, and seats for what they do: a thread that waits for
+a mutex or a map lock sleeps on no channel.  Workers of a run are parked meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.shm.native import Channel
+from harness.shm.roster import Roster
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+RESTLESS = ("wait mutex", "wait read", "wait write", "wait upgrade", "sleeping")
+
+
+def audit_sleepers(vm: Vm) -> list[str]:
+    """Q12: channels and seats; and this thread owes no release (Q13)."""
+    bad = []
+    for name, channel in channels(vm):
+        asleep = Channel.from_buffer(vm.arena.mapping, channel.offset).waiters
+        if asleep:
+            bad.append(f"Q12: {asleep} asleep on {name}")
+    if vm.g.memory_waiters:
+        bad.append(f"Q12: {vm.g.memory_waiters} wait for memory")
+    bad += [
+        f"Q12: {row.role} (seat {row.number}) is in {row.activity}, in {row.operation or 'no operation'}"
+        for row in Roster(vm.arena).rows()
+        if row.alive and row.activity in RESTLESS
+    ]
+    if vm.me.release_list:
+        bad.append(f"Q13: {len(vm.me.release_list)} references left on this thread's release list")
+    return bad
+
+
+def channels(vm: Vm) -> Iterator[tuple[str, Any]]:
+    """Every channel but those on which the services rest."""
+    for kind, pool in (
+        ("object", vm.objects),
+        ("pager", vm.pagers),
+        ("map", vm.maps),
+        ("sharing map", vm.sharing_maps),
+        ("vnode", vm.vnodes),
+    ):
+        for record in pool.live():
+            yield f"{kind} {record.slot}", record.chan
+    for page in vm.pages.views[1:]:
+        yield f"page {page.slot}", page.chan
+    yield "free memory", vm.free_chan
+    yield "named pagers", vm.named_chan
