@@ -105,7 +105,7 @@ KINDS = {
     "file, read": file_read,
 }
 NO_VM = "arithmetic"
-TARGETS = {("zero-fill", False): ">= 30000"}
+TARGETS = {("zero-fill", False): ">= 40000", ("zero-fill", True): ">= 20000"}
 
 
 # --- one VM, its workers, and orders through pipes
