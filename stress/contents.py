@@ -296,7 +296,7 @@ class Witness:
         before = self.last.get(key)
         if before == stamp:
             return
-        found = self._genuine(key, stamp, initial)
+        found = self.genuine(key, stamp, initial)
         floor = self.floor.setdefault(key, {})
         if found.sequence < floor.get(found.writer, 0):
             why = f"found {describe(data)}, which was seen replaced before"
@@ -304,7 +304,7 @@ class Witness:
         self._replaced(floor, before)
         self.last[key] = stamp
 
-    def _genuine(self, key: tuple[int, int], stamp: bytes, initial: bytes) -> Stamp:
+    def genuine(self, key: tuple[int, int], stamp: bytes, initial: bytes) -> Stamp:
         """Decode a stamp that may be on this shared page."""
         if stamp == initial:
             return Stamp(NOBODY, *key, 0)

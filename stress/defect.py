@@ -10,13 +10,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.errors import BadInput
+from stress.script import Script
 
 ALIASES = {"H6": "H6a"}
+_ID = re.compile(r"^([A-Z]+)(\d+)([a-z]*)$")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Defect:
     ``origin`` is "documented" when a log of the time names the mistake (``quote`` says it in our
     words), "reconstructed" when the mechanism had to be inferred.  ``verdicts`` are those that
     count as finding it: a race may show its contract before its hang.
+
+    ``scenario`` with ``options`` (of RunOptions: workers, disk_ms, checked...) is the run that shows it
+    soonest.  ``script`` plays the interleaving with real workers; ``entry`` is how the reference treats the
+    mistake ("full": numbered steps, so there is a script); ``notes`` is what a reader of the
+    catalogue must know beside all that.
     """
 
     id: str
@@ -36,7 +44,19 @@ class Defect:
     symptom: str
     verdicts: tuple[str, ...]
     scenario: str = "fork-storm"
+    options: Mapping[str, Any] = field(default_factory=dict)
     replacements: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    script: Script | None = None
+    entry: Literal["full", "short"] = "short"
+    notes: str = ""
+
+    @property
+    def command(self) -> str:
+        """What to type to see it by chance."""
+        words = f"hangdog run --scenario {self.scenario} --defect {self.id}"
+        for name, value in self.options.items():
+            words += f" --{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+        return words
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -52,11 +72,22 @@ def all_defects() -> dict[str, Defect]:
         value = getattr(importlib.import_module(f"stress.defects.{module.name}"), "defect", None)
         if isinstance(value, Defect):
             found.append(value)
-    return {defect.id: defect for defect in sorted(found, key=lambda defect: defect.id)}
+    return {defect.id: defect for defect in sorted(found, key=lambda defect: in_order(defect.id))}
+
+
+def in_order(id: str) -> tuple[str, int, str]:
+    """What ids are sorted by: H2 before H10, H6a before H6b."""
+    match = _ID.match(id)
+    return (match[1], int(match[2]), match[3]) if match else (id, 0, "")
 
 
 def find_defect(id: str) -> Defect:
-    """The defect of this id; "H6" is its first face.  Errors: BadInput naming the nearest one."""
+    """The defect of this id; "H6" is its first face, "H2+H6a" are two at once.
+
+    Errors: BadInput naming the nearest one, or the step that two replace.
+    """
+    if "+" in id:
+        return together([find_defect(part) for part in id.split("+")])
     known = all_defects()
     wanted = ALIASES.get(id, id)
     if wanted in known:
@@ -64,3 +95,27 @@ def find_defect(id: str) -> Defect:
     near = difflib.get_close_matches(id, known, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     raise BadInput(f"no defect is named {id!r}{guess}", "hangdog list defects")
+
+
+def together(defects: Sequence[Defect]) -> Defect:
+    """Several at once; the right verdicts are those of any.  BadInput when two replace one step."""
+    replacements: dict[str, Callable[..., Any]] = {}
+    for defect in defects:
+        if both := set(defect.steps) & set(replacements):
+            raise BadInput(
+                f"{' and '.join(one.id for one in defects)} replace the same step, {min(both)}",
+                f"hangdog run --defect {defects[0].id}",
+            )
+        replacements |= defect.replacements
+    return Defect(
+        id="+".join(defect.id for defect in defects),
+        name=" and ".join(defect.name for defect in defects),
+        origin="reconstructed",
+        quote="; ".join(defect.quote for defect in defects),
+        interleaving=tuple(step for defect in defects for step in defect.interleaving),
+        symptom="; ".join(defect.symptom for defect in defects),
+        verdicts=tuple(dict.fromkeys(verdict for defect in defects for verdict in defect.verdicts)),
+        scenario=defects[0].scenario,
+        options={name: value for defect in defects for name, value in defect.options.items()},
+        replacements=replacements,
+    )

@@ -15,6 +15,7 @@ SCHEMA = "hangdog.run/1"
 DEFAULT_SCENARIO = "fork-storm"
 DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
 MOST_WORKERS = 64
+COMPLETED = "completed"  # of a script: every cue was passed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class RunOptions:
     scenario: str | None = None
     trace: str | None = None  # a shipped name or the path of a strace log
     defect: str | None = None
+    script: str | None = None  # play the script of this defect (which need not be on)
     workers: int = 4
     mode: Literal["process", "thread"] = "process"
     seed: int = 1
@@ -35,6 +37,7 @@ class RunOptions:
     epochs: int | None = None
     noise: str | None = None  # none, light, placed, heavy
     checks: bool = True  # contracts (lock state at every vmcore call) on
+    checked: bool = False  # every access to a record of the VM verifies its guard; contracts are on
     pages: int | None = None  # frames of the VM
     disk_ms: float | None = None  # mean extra time of a transfer
     disks: int = 2
@@ -43,6 +46,7 @@ class RunOptions:
     tasks: int | None = None  # only the first so many tasks of a trace
     dump_dir: str = ""
     arena_file: str | None = None
+    watch_chains: bool = False  # every look at the run draws its longest shadow chains
     name: str = ""  # of the arena; empty: made from the scenario and the pid
 
     def __post_init__(self) -> None:
@@ -51,6 +55,11 @@ class RunOptions:
             raise BadInput(
                 f"scenario {self.scenario!r} and trace {self.trace!r}: a run has one of them",
                 f"hangdog run --trace {self.trace}",
+            )
+        if self.script and (self.scenario or self.trace):
+            raise BadInput(
+                f"script {self.script!r} and {self.scenario or self.trace!r}: a run has one of them",
+                f"hangdog run --defect {self.script} --script",
             )
         if not 1 <= self.workers <= MOST_WORKERS:
             raise BadInput(
@@ -64,11 +73,16 @@ class RunOptions:
     @property
     def what(self) -> str:
         """What is run, in a word: a scenario's name, or ``trace:configure``."""
+        if self.script:
+            return f"script:{self.script}"
         return f"trace:{self.trace}" if self.trace else self.scenario or DEFAULT_SCENARIO
 
     def command(self) -> str:
         """The command line that does the same again."""
         words = ["hangdog run", f"--trace {self.trace}" if self.trace else f"--scenario {self.what}"]
+        if self.script:  # chance has no part in it
+            words[1:] = [self._of_script(), *([f"--mode {self.mode}"] if self.mode != "process" else [])]
+            return " ".join(words)
         for name, value in (
             ("defect", self.defect), ("workers", self.workers), ("mode", self.mode), ("seed", self.seed),
             ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),
@@ -78,7 +92,12 @@ class RunOptions:
             if value is not None and (name, value) != ("mode", "process"):
                 words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
         words += [f"--{name.replace('_', '-')} {value}" for name, value in sorted(self.tables.items())]
-        return " ".join(words) + ("" if self.checks else " --no-checks")
+        return " ".join(words) + (" --checked" if self.checked else "" if self.checks else " --no-checks")
+
+    def _of_script(self) -> str:
+        if self.defect == self.script:
+            return f"--defect {self.defect} --script"
+        return f"--script {self.script}" + (f" --defect {self.defect}" if self.defect else "")
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,7 @@ class Progress:
     waiting: int  # workers that wait for a lock or sleep
     findings: int
     tasks_left: int | None = None  # of a trace
+    chains: tuple[str, ...] = ()  # the longest ones, drawn, if asked for
 
 
 OnProgress = Callable[[Progress], None]
@@ -109,6 +129,7 @@ class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     dump: str
     detected_after_s: float
+    at_s: float = 0.0  # since the workers were let go
     reproduce: str
     text: str = ""  # the dump for reading, when no file could be written
 
@@ -127,11 +148,13 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     steps_per_s: float
     counters: dict[str, int]
     checks: dict[str, int]
+    space: dict[str, int] = {}  # pages: used, minimum, hidden... (stress/space.py); empty: no audit
     findings: list[FindingReport] = []
     outcomes: list[Outcome] = []
     incidents: list[str] = []
     ended_by: str = "done"
     reproduce: str = ""
+    script: str = ""  # of a script: COMPLETED, or where it left the track
 
     @property
     def exit_code(self) -> int:

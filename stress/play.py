@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from harness.errors import BadInput
 from harness.run.plan import RoleSpec
+from harness.shm.checked import unguarded
 from stress import ops
 from stress.options import RunOptions
 from stress.oracles import audit_at_rest, audit_the_end
@@ -86,7 +87,7 @@ class ScenarioPlay:
             "pages": self.scenario.pages, "objects": 64 * places, "entries": 64 * places,
             "maps": 8 * places, "sharing_maps": 16 * places, "pmaps": 8 * places, "vmspaces": 8 * places,
             "mappings": 256 * places, "pagers": 48 * places, "swap_blocks": 96 * places,
-            "swap_pages": 384 * places, "pending": 64,
+            "swap_pages": 384 * places, "pending": 64, **self.scenario.tables,
         }  # fmt: skip
 
     def file_sizes(self) -> tuple[int, ...]:
@@ -102,7 +103,8 @@ class ScenarioPlay:
         self.stage = Stage(world.arena, self.scenario.places)
         if self.scenario.setup_act:
             # No daemon runs yet: who waited for memory now would wait for ever.
-            world.vm.g.daemon_stop = 1
+            with unguarded():  # nobody else is there yet
+                world.vm.g.daemon_stop = 1
             try:
                 self.scenario.setup_act(world.stagehand(), self.stage)
             except VmError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.shm.roster import ACTIVITIES, Roster
 from stress.options import OnProgress, Progress
-from stress.render import longest_chain
+from vmcore.show import longest_chain, longest_chains
 from vmcore.stats import counters
 
 if TYPE_CHECKING:
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from stress.play import Play
     from stress.world import World
 
+WATCHED = 5  # chains that are drawn
+LINKS = 8  # of each
 WAITING = {number for number, name in ACTIVITIES.items() if name.startswith("wait ") or name == "sleeping"}
 
 
 class Looker:
     """Turns the harness's progress into the VM's: called a few times a second, takes no lock."""
 
-    def __init__(self, world: World, play: Play, tell: OnProgress) -> None:
-        self.world, self.play, self.tell = world, play, tell
+    def __init__(self, world: World, play: Play, tell: OnProgress, chains: bool = False) -> None:
+        self.world, self.play, self.tell, self.chains = world, play, tell, chains
         self.roster = Roster(world.arena)
         self.before = (0.0, 0)
 
@@ -44,5 +46,6 @@ class Looker:
                 waiting=sum(seat.live == 2 and seat.activity in WAITING for seat in self.roster.seats),
                 findings=seen.findings,
                 tasks_left=self.play.left(),
+                chains=tuple(longest_chains(vm, WATCHED, LINKS)) if self.chains else (),
             )
         )

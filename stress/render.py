@@ -11,8 +11,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from harness.watch import renderers
+from stress.space import hidden_lines
 from vmcore.show import show_chain, show_object, show_page
-from vmcore.stats import gauges
+from vmcore.show_world import show_world
 
 if TYPE_CHECKING:
     from harness.watch.records import Dump, SeatFacts
@@ -36,9 +37,13 @@ def unregister() -> None:
 
 
 def render(vm: Vm, dump: Dump) -> list[str]:
-    """Lines: memory, then each object that is named, with its chain, then each page."""
+    """Lines: the whole VM on a page, then each object that is named, with its chain, and each page."""
     objects, pages = named(vm, dump)
-    lines = [memory(vm)]
+    lines = show_world(vm)
+    if dump.verdict == "leak":
+        lines += hidden_lines(vm)
+    if objects or pages:
+        lines.append("named above:")
     for slot in sorted(objects)[:MOST]:
         if vm.objects.is_live(slot):
             one = vm.objects.views[slot]
@@ -47,17 +52,6 @@ def render(vm: Vm, dump: Dump) -> list[str]:
             lines.append(f"O{slot} is free")
     lines += [show_page(vm, vm.pages.views[slot]) for slot in sorted(pages)[:MOST]]
     return lines
-
-
-def memory(vm: Vm) -> str:
-    """One line about frames and swap."""
-    g = gauges(vm)
-    return (
-        f"free {g['v_free_count']} (target {g['v_free_target']}) active {g['v_active_count']} inactive"
-        f" {g['v_inactive_count']} wired {g['v_wire_count']}; swap {g['swap_used']}/{g['swap_total']};"
-        f" objects {g['vm_object_count']}, cached {g['vm_object_cached']}; writes in flight"
-        f" {vm.g.writes_in_flight}, memory waiters {vm.g.memory_waiters}"
-    )
 
 
 def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
@@ -94,20 +88,3 @@ def slot_at(table: Any, address: int) -> set[int]:
     """The slot of the record that this arena address lies in."""
     at = int(address) - int(table.offset)
     return {at // table.stride} if table.stride <= at < table.stride * (table.count + 1) else set()
-
-
-def longest_chain(vm: Vm) -> int:
-    """Links of the longest shadow chain, read without a lock: a number to look at."""
-    views, depth = vm.objects.views, {0: 0}
-    for one in vm.objects.live():
-        path: list[int] = []
-        slot = one.slot
-        while slot not in depth and len(path) < len(views):
-            path.append(slot)
-            slot = views[slot].shadow & 0xFFFFFFFF if vm.objects.is_live(slot) else 0
-            slot = slot if slot < len(views) and slot not in path else 0
-        known = depth.get(slot, 0)
-        for back in reversed(path):
-            known += 1
-            depth[back] = known
-    return max(depth.values())

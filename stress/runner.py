@@ -17,10 +17,13 @@ from harness.errors import BadInput
 from harness.outcome import Finding, Passed, RunResult
 from harness.run.session import Session
 from stress.defect import find_defect
-from stress.options import DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
+from stress.disk_faults import DiskFaults
+from stress.options import COMPLETED, DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
 from stress.play import Play, ReplayPlay, ScenarioPlay
 from stress.progress import Looker
 from stress.scenario import find_scenario
+from stress.script_play import ScriptPlay
+from stress.space import report as space_report
 from stress.trace import plan_trace, shipped
 from stress.world import Setting, World
 from vmcore.config import OPTIONS, Config
@@ -51,6 +54,13 @@ def run_play(options: RunOptions, play: Play, on_progress: OnProgress | None = N
 
 def make_play(options: RunOptions) -> Play:
     """What is to be played."""
+    if options.script:
+        defect = find_defect(options.script)
+        if defect.script is None:
+            raise BadInput(
+                f"defect {defect.id} has no script: only chance shows it", f"hangdog run --defect {defect.id}"
+            )
+        return ScriptPlay(defect.script)
     if options.trace:
         return ReplayPlay(plan_trace(shipped(options.trace)), options)
     return ScenarioPlay(find_scenario(options.what), options)
@@ -62,18 +72,29 @@ def setting_of(options: RunOptions, play: Play) -> Setting:
     sizes: dict[str, Any] = {**play.sizes(), **tables_of(options.tables)}
     if options.pages is not None:
         sizes["pages"] = options.pages
-    config = Config(**sizes, files=play.file_sizes(), contracts=options.checks)
+    config = Config(
+        **sizes, files=play.file_sizes(), contracts=options.checks or options.checked, checked=options.checked
+    )
     return Setting(
         name=options.name or f"{options.what.replace('/', '_')[-40:]}-{os.getpid()}",
         config=config,
         workers=options.workers,
         replacements=dict(defect.replacements) if defect else {},
         disk_ms=play.disk_ms if options.disk_ms is None else options.disk_ms,
+        faults=faults_of(options, play),
         disks=options.disks,
+        script=play.script if isinstance(play, ScriptPlay) else None,
         seed=options.seed,
         room=play.room(),
         arena_file=options.arena_file,
     )
+
+
+def faults_of(options: RunOptions, play: Play) -> DiskFaults | None:
+    """What the scenario does to its store, from this run's seed."""
+    if not isinstance(play, ScenarioPlay) or not play.scenario.faults:
+        return None
+    return DiskFaults(seed=options.seed, **play.scenario.faults)
 
 
 def tables_of(given: Mapping[str, int]) -> dict[str, int]:
@@ -106,7 +127,7 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         linger_s=LINGER_S,
         grace_s=GRACE_S,
     )
-    look = Looker(world, play, on_progress) if on_progress else None
+    look = Looker(world, play, on_progress, options.watch_chains) if on_progress else None
     seconds = options.seconds
     if seconds is None and options.epochs is None and not options.trace:
         seconds = DEFAULT_SECONDS
@@ -165,11 +186,13 @@ def report_of(options: RunOptions, world: World, result: RunResult) -> RunReport
         steps_per_s=round(result.steps / result.duration_s, 1) if result.duration_s else 0.0,
         counters=counters(world.vm),
         checks={"audits": len(result.audits), "content_reads": world.reads()},
+        space=space_report(world.arena),
         findings=[finding_of(number, finding) for number, finding in enumerate(result.findings, 1)],
         outcomes=list(result.outcomes),
         incidents=list(result.incidents),
         ended_by=result.ended_by,
         reproduce=options.command(),
+        script=(world.gates.told() or COMPLETED) if world.gates else "",
     )
 
 
@@ -181,6 +204,7 @@ def finding_of(number: int, finding: Finding) -> FindingReport:
         summary=finding.summary,
         dump=finding.dump,
         detected_after_s=finding.detected_after_s,
+        at_s=round(finding.at_s, 3),
         reproduce=finding.reproduce,
         text=finding.text,
     )

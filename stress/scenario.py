@@ -23,7 +23,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable
+import runpy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.errors import BadInput
@@ -53,6 +54,8 @@ class Scenario:
     places: int = 24  # processes on the stage
     disk_ms: float = 0.0  # mean time of a transfer, beside what it really takes
     noise: str = "placed"
+    tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
+    faults: Mapping[str, float] = field(default_factory=dict)  # of the store: stress.disk_faults.DiskFaults
     roles: list[Role] = field(default_factory=list)
     setup_act: Act | None = None
     check_act: Act | None = None
@@ -95,7 +98,9 @@ def all_scenarios() -> dict[str, Scenario]:
 
 
 def find_scenario(name: str) -> Scenario:
-    """The scenario of this name.  Errors: BadInput naming the nearest one."""
+    """The scenario of this name, or of this file.  Errors: BadInput naming the nearest one."""
+    if name.endswith(".py"):
+        return load_scenario(name)
     known = all_scenarios()
     if name in known:
         scenario: Scenario = known[name]
@@ -103,3 +108,18 @@ def find_scenario(name: str) -> Scenario:
     near = difflib.get_close_matches(name, known, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     raise BadInput(f"no scenario is named {name!r}{guess}", "hangdog list scenarios")
+
+
+def load_scenario(path: str) -> Scenario:
+    """The ``scenario`` of a file, under the path as its name.  Errors: BadInput."""
+    try:
+        found = runpy.run_path(path).get("scenario")
+    except Exception as error:  # whatever the file does is the file's mistake
+        raise BadInput(
+            f"{path}: no scenario can be read from it: {type(error).__name__}: {error}",
+            "hangdog list scenarios",
+        ) from error
+    if not isinstance(found, Scenario):
+        raise BadInput(f"{path}: it has no 'scenario = Scenario(...)'", "hangdog list scenarios")
+    found.name = path
+    return found

@@ -20,14 +20,18 @@ from typing import Any
 from harness.locks import contract
 from harness.run.plan import RoleSpec
 from harness.shm.arena import Arena
+from harness.shm.checked import unguarded
 from harness.watch import providers
 from stress import render
 from stress.contents import Witness, WriterRow, file_stamp
+from stress.disk_faults import DiskFaults
 from stress.ops import Actor
+from stress.script import Script, install, rig
+from stress.script_gates import Gates
 from vmcore.config import Config
 from vmcore.constants import SPC_BUSY, SPC_DONE, SPC_ERROR, SPC_WRITING
 from vmcore.pageout import vm_pageout_loop
-from vmcore.structs import PendingClean, VmGlobals
+from vmcore.structs import PendingClean, PendingPage, VmGlobals
 from vmcore.swap_io import disk_worker_loop
 from vmcore.vm import Vm, arena_size, attach, boot
 from vmcore.vm_wait import stop_services
@@ -45,18 +49,24 @@ class Setting:
     workers: int
     replacements: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     disk_ms: float = 0.0
+    faults: DiskFaults | None = None
     disks: int = 2
     seed: int = 1
     room: int = 0  # arena bytes for the caller's own tables
+    script: Script | None = None  # gates at the points of its cues
     arena_file: str | None = None
 
 
 class World:
     """A VM and its surroundings; made by ``World.boot``."""
 
-    def __init__(self, setting: Setting, arena: Arena, vm: Vm) -> None:
-        self.setting, self.arena, self.vm = setting, arena, vm
+    def __init__(self, setting: Setting, arena: Arena, vm: Vm, gates: Gates | None = None) -> None:
+        self.setting, self.arena, self.vm, self.gates = setting, arena, vm, gates
         vm.io.hook = slow_disk(setting) if setting.disk_ms > 0 else None
+        if setting.faults is not None:
+            setting.faults.install(vm)
+        if gates is not None:
+            install(gates, vm)
         render.register(vm)
 
     @classmethod
@@ -65,17 +75,19 @@ class World:
         size = arena_size(setting.config, SEATS) + setting.room + EXTRA_ROOM
         arena = Arena.create(setting.name, size=size, seats=SEATS, path=setting.arena_file)
         arena.native.sit("front")
-        vm = boot(arena, setting.config, dict(setting.replacements))
+        gates, steps = rig(arena, setting.script, setting.replacements)
+        vm = boot(arena, setting.config, steps)
         fill_files(vm)
         lay_down_providers(vm)
         Witness(arena, 1, vm.page_size, setting.workers + 1)  # makes the tables of the content oracle
-        return cls(setting, arena, vm)
+        return cls(setting, arena, vm, gates)
 
     @classmethod
     def attach(cls, arena: Arena, setting: Setting) -> World:
         """The same world in another process of the run."""
         arena.native.sit("supervisor")
-        world = cls(setting, arena, attach(arena, dict(setting.replacements)))
+        gates, steps = rig(arena, setting.script, setting.replacements)
+        world = cls(setting, arena, attach(arena, steps), gates)
         arena.native.leave()
         return world
 
@@ -98,6 +110,7 @@ class World:
             RoleSpec("disk", disk_worker, (self,), count=disks, service=True, stop=stop),
         ]
 
+    @unguarded()
     def restart_services(self) -> None:
         """After a run: the services of the next one are not to leave at once.  Nobody runs now."""
         self.vm.g.daemon_stop = self.vm.g.no_memory = 0
@@ -159,19 +172,23 @@ def lay_down_providers(vm: Vm) -> None:
     Until a write is done its page and its share of the paging count are a disk worker's; after
     that, until it is reaped, the daemon's.  Who waits for memory waits for the daemon.
     """
-    table = vm.pending
-    for field_name in ("busy_address", "pip_address"):
+    owners: tuple[tuple[Any, Any, str], ...] = (
+        (vm.pending, PendingClean, "busy_address"),
+        (vm.pending, PendingClean, "pip_address"),
+        (vm.pending_pages, PendingPage, "busy_address"),
+    )
+    for table, record, field_name in owners:
         for served_by, states in (("disk", (SPC_BUSY, SPC_WRITING)), ("pageout", (SPC_DONE, SPC_ERROR))):
             providers.register(
                 vm.arena,
                 name=f"page-out {field_name.split('_')[0]}",
                 served_by=served_by,
-                address_offset=getattr(PendingClean, field_name).offset,
+                address_offset=getattr(record, field_name).offset,
                 table_offset=table.offset,
                 stride=table.stride,
                 count=table.count + 1,
-                state_offset=PendingClean.state.offset,
-                state_size=PendingClean.state.size,
+                state_offset=record.state.offset,
+                state_size=record.state.size,
                 states=sum(1 << state for state in states),
             )
     epoch = vm.g.address + VmGlobals.memory_epoch.offset

@@ -6,9 +6,10 @@ Never starts a thread (`Live` without auto refresh): the front process forks.
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from stress.options import Progress, RunOptions
 
@@ -40,10 +41,11 @@ class Display:
     def update(self, look: Progress) -> None:
         """Show the newest state."""
         if self.live is not None:
-            self.live.update(block(look), refresh=True)
+            drawn = [Text(chain, no_wrap=True, overflow="ellipsis") for chain in look.chains]
+            self.live.update(Group(block(look), *drawn), refresh=True)
         elif look.elapsed_s >= self.next_line_s:
             self.next_line_s = look.elapsed_s + LINE_EVERY_S
-            self.stream.write(line(look) + "\n")
+            self.stream.write("\n".join([line(look), *(f"         {chain}" for chain in look.chains)]) + "\n")
             self.stream.flush()
 
 

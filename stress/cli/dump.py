@@ -9,15 +9,17 @@ from pathlib import Path
 
 import click
 
-from harness.errors import BadInput
+from harness.errors import ArenaError, BadInput
 from harness.shm.arena import Arena
 from harness.watch import dump as dumps
 from harness.watch.records import Dump, RunMeta, Snapshot, Suspicion
 from harness.watch.render_text import render
 from harness.watch.snapshot import Reader, take
 from harness.watch.verdicts import History, Limits, judge
+from stress import render as render_vm
 from stress.cli.live import doing
 from stress.cli.show import as_text
+from vmcore.inspect import inspect
 
 SECOND_LOOK_S = 0.05  # a hang that is certain has not moved in between
 
@@ -61,6 +63,21 @@ def attach(target: str) -> Arena:
 
 def look(arena: Arena, target: str, stacks: bool) -> Dump:
     """The state as a dump; its verdict is "live" when nobody is stuck for certain."""
+    try:
+        vm = inspect(arena)
+    except ArenaError:  # records of another shape: its threads and locks can be shown all the same
+        vm = None
+    if vm is None:
+        return look_at(arena, target, stacks)
+    render_vm.register(vm)
+    try:
+        return look_at(arena, target, stacks)
+    finally:
+        render_vm.unregister()
+
+
+def look_at(arena: Arena, target: str, stacks: bool) -> Dump:
+    """The same, with whatever sections are registered."""
     reader, history = Reader(arena), History()
     judge(take(reader), history, Limits())
     time.sleep(SECOND_LOOK_S)

@@ -14,14 +14,16 @@ from typing import Any
 import click
 import msgspec
 
+from harness.errors import BadInput, HarnessError
 from harness.probe import PROFILES
 from stress.cli.needs import refuse_shortage, require_descriptors, require_folder
 from stress.cli.said import say
-from stress.options import RunOptions, RunReport
+from stress.options import COMPLETED, RunOptions, RunReport
 from vmcore.config import OPTIONS
 
 INTERRUPTED = 128 + signal.SIGINT
 DUMP_DIR = "hangdog-dumps"
+OF_THE_DEFECT = "of the defect"
 Command = Callable[..., Any]
 
 
@@ -45,6 +47,13 @@ def table_options(command: Command) -> Command:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
 @click.option("--defect", metavar="ID", help="Switch on a historical defect: see `hangdog defects`.")
 @click.option(
+    "--script",
+    is_flag=False,
+    flag_value=OF_THE_DEFECT,
+    metavar="[ID]",
+    help="Follow the numbered steps of the defect instead of chance; with ID of that one, which is off.",
+)
+@click.option(
     "--seconds", "--time", type=float, help="Stop after so long (a scenario: 20; a trace: at its end)."
 )
 @click.option("--epochs", type=int, help="Stop after so many rounds of run, park and audit.")
@@ -63,6 +72,11 @@ def table_options(command: Command) -> Command:
     help="Check the lock state at every call into the VM.",
 )
 @click.option(
+    "--checked",
+    is_flag=True,
+    help="Verify guard and generation at every access to a record of the VM, and invariants at every unlock.",
+)
+@click.option(
     "--dump-dir",
     type=click.Path(path_type=Path),
     default=DUMP_DIR,
@@ -73,6 +87,7 @@ def table_options(command: Command) -> Command:
 @click.option(
     "--arena-file", metavar="PATH", help="Keep the shared memory in a new file, to look at after a crash."
 )
+@click.option("--watch-chains", is_flag=True, help="Draw the longest shadow chains while the run goes on.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else on standard output."
 )
@@ -85,6 +100,15 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
     """
     tables = {name: given.pop(name) for name in OPTIONS if name != "pages"}
     chosen = {name: value for name, value in tables.items() if value is not None}
+    if as_json and given["watch_chains"]:
+        raise BadInput(
+            "--watch-chains is for looking at, --json for programs: a run has one of them",
+            "hangdog run --watch-chains",
+        )
+    if given["script"]:
+        given |= cast(given["script"], given["defect"])
+    elif given["defect"] and not given["scenario"] and not given["trace"]:
+        given["scenario"] = best_scenario(given["defect"])
     options = RunOptions(**given, tables=chosen, dump_dir=str(dump_dir))
     require_folder(dump_dir)
     require_descriptors(options.workers + options.disks)
@@ -94,7 +118,32 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
     if report.ended_by == "interrupt":
         say(f"interrupted after {report.duration_s:.1f} s", report.reproduce or options.command())
         return report.exit_code or INTERRUPTED
+    if options.script and options.defect and not report.findings and report.script != COMPLETED:
+        raise HarnessError(f"{options.defect}: {report.script}", options.command())
     return report.exit_code
+
+
+def best_scenario(defect: str) -> str:
+    """Where a defect shows soonest.  BadInput for an unknown one."""
+    from stress.defect import find_defect
+
+    return find_defect(defect).scenario
+
+
+def cast(script: str, defect: str | None) -> dict[str, Any]:
+    """Whose script it is, and how many workers play it.  BadInput when there is none."""
+    from stress.defect import find_defect
+
+    if script == OF_THE_DEFECT and defect is None:
+        raise BadInput("--script follows the steps of a defect: name one", "hangdog run --defect H2 --script")
+    if script == OF_THE_DEFECT:
+        script = str(defect)
+    found = find_defect(script)
+    if found.script is None:
+        raise BadInput(
+            f"defect {found.id} has no script: only chance shows it", f"hangdog run --defect {found.id}"
+        )
+    return {"script": found.id, "workers": len(found.script.roles)}
 
 
 def watched(options: RunOptions, as_json: bool) -> RunReport:

@@ -27,8 +27,12 @@ def tell(report: RunReport) -> Iterator[str]:
         yield from ("", explained(worst))
     yield ""
     yield from labelled("ran", ran(report))
+    if report.script:
+        yield from labelled("script", report.script)
     yield from labelled("did", did(report))
     yield from labelled("checked", checked(report))
+    if report.space:
+        yield from labelled("space", space(report.space))
     for incident in report.incidents:
         yield from labelled("note", incident)
     yield from labelled("found", f"{len(report.findings)} findings" if report.findings[1:] else found(report))
@@ -78,6 +82,16 @@ def checked(report: RunReport) -> str:
     return (
         f"the contents of {reads:,} pages read; the whole state in {audits:,} {plural(audits, 'audit')}; "
         "lock order, lock state and who waits for whom all the time"
+    )
+
+
+def space(count: Counters) -> str:
+    """What the pages were worth at rest."""
+    epochs = count["epochs"]
+    return (
+        f"{count['used']:,} pages of private memory used, {count['minimum']:,} of them can be seen; "
+        f"{count['hidden']:,} hidden in the last of {epochs:,} {plural(epochs, 'audit')}, "
+        f"{count['hidden_max']:,} at most; longest chain {count['chain_max']}"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.collapse import vm_object_collapse
 from vmcore.deallocate import candidate, last_reference
 from vmcore.structs import VmObject
@@ -50,6 +52,22 @@ def after_collapse(vm: Vm, shadower: VmObject) -> None:
         last_reference(vm, shadower)
 
 
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B, which shadows G."""
+    scene.map("P", "G")
+    scene.put("G", 0, 1)
+    scene.shadow("P", "B", "T")
+    scene.put("B", 1, 2)
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q")},
+    cues=(("A", "enter deallocate.survive(B)"), ("A", "enter deallocate.candidate(B)")),
+    check=lambda scene: scene.expect("P", 1, 2),
+)
+
 defect = Defect(
     id="H1",
     name="cache-lock-during-candidate",
@@ -68,4 +86,6 @@ defect = Defect(
         "vmcore.deallocate.survive": survive,
         "vmcore.deallocate.after_collapse": after_collapse,
     },
+    entry="full",
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.object import only_shadower
 from vmcore.structs import VmObject
@@ -37,6 +39,25 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     return found
 
 
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B, which has the only page."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "T")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q"), "F": lambda scene: scene.write("P", 0, 2)},
+    cues=(
+        ("A", "enter deallocate.survive(B)"),  # B is locked
+        ("F", "enter fault_search.descend(B)"),  # T is locked; next comes B
+        ("A", "enter deallocate.candidate(B)"),  # next comes T
+    ),
+    check=lambda scene: scene.expect("P", 0, 2),
+)
+
 defect = Defect(
     id="H2",
     name="blocking-candidate-lock",
@@ -51,4 +72,6 @@ defect = Defect(
     symptom="two processes, one exiting and one in a fault, wait for each other's object lock",
     verdicts=("deadlock", "order_violation"),
     replacements={"vmcore.deallocate.candidate": candidate},
+    entry="full",
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.collapse import vm_object_collapse
 from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.object import link_shadower, only_shadower, unlink_shadower
@@ -96,6 +98,22 @@ def nested_deallocate(vm: Vm, object: VmObject) -> None:
         nested_deallocate(vm, shadower)
 
 
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B, which alone shadows G."""
+    scene.map("P", "G")
+    scene.put("G", 0, 1)
+    scene.shadow("P", "B", "T")
+    scene.put("B", 1, 2)
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q")},
+    cues=(("A", "enter deallocate.candidate(B)"), ("A", "enter overlay.dispose_of_backing(B)")),
+    check=lambda scene: scene.expect("P", 1, 2),
+)
+
 defect = Defect(
     id="H3",
     name="deallocate-recursion",
@@ -114,4 +132,6 @@ defect = Defect(
         "vmcore.deallocate.candidate": candidate,
         "vmcore.overlay.dispose_of_backing": dispose_of_backing,
     },
+    entry="full",
+    script=script,
 )

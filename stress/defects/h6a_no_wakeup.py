@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_WAITING
 from vmcore.structs import VmObject
 
@@ -23,6 +25,24 @@ def wake_paging_waiters(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     object.flags &= ~OBJ_WAITING
 
 
+def scene(scene: Scene) -> None:
+    """The only page of P's O is in swap."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.swap_out("O")
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.expect("P", 0, 1), "A": lambda scene: scene.clean("O")},
+    cues=(
+        ("F", "enter fault_search.page_in(O)"),  # pip is 1
+        ("A", "start"),
+        ("A", "enter object_pages.drain_paging(O)"),  # O is locked until A sleeps
+        ("F", "io swap_read"),
+    ),
+)
+
 defect = Defect(
     id="H6a",
     name="missing-pip-wakeup",
@@ -37,4 +57,6 @@ defect = Defect(
     symptom="a process sleeps for ever in vospgc or vospgw; the system is otherwise alive",
     verdicts=("lost_wakeup",),
     replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
+    entry="full",
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_DYING, OBJ_WAITING
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.structs import VmObject
@@ -29,6 +31,24 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
     vm_object_paging_end(vm, object)
 
 
+def scene(scene: Scene) -> None:
+    """The only page of P's O is in swap."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.swap_out("O")
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.expect("P", 0, 1), "A": lambda scene: scene.clean("O")},
+    cues=(
+        ("F", "enter fault_search.page_in(O)"),  # pip is 1
+        ("A", "start"),
+        ("A", "enter object_pages.drain_paging(O)"),  # O is locked until A sleeps
+        ("F", "io swap_read"),
+    ),
+)
+
 defect = Defect(
     id="H6b",
     name="pip-wakeup-at-zero-wait-for-one",
@@ -43,4 +63,6 @@ defect = Defect(
     symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
     verdicts=("lost_wakeup", "deadlock"),
     replacements={"vmcore.object_pages.drain_paging": drain_paging},
+    entry="full",
+    script=script,
 )

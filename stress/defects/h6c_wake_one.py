@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_WAITING
 from vmcore.structs import VmObject
 
@@ -24,6 +26,30 @@ def wake_paging_waiters(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     object.chan.wakeup_one()
 
 
+def scene(scene: Scene) -> None:
+    """The only page of P's O is in swap."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.swap_out("O")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "F": lambda scene: scene.expect("P", 0, 1),
+        "A": lambda scene: scene.clean("O"),
+        "C": lambda scene: scene.clean("O"),
+    },
+    cues=(
+        ("F", "enter fault_search.page_in(O)"),  # pip is 1
+        ("A", "start"),
+        ("A", "enter object_pages.drain_paging(O)"),  # O is locked until A sleeps
+        ("C", "start"),
+        ("C", "enter object_pages.drain_paging(O)"),
+        ("F", "io swap_read"),
+    ),
+)
+
 defect = Defect(
     id="H6c",
     name="pip-wakeup-of-one",
@@ -38,4 +64,6 @@ defect = Defect(
     symptom="one of several processes that sync the same file never comes back",
     verdicts=("lost_wakeup",),
     replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
+    entry="full",
+    script=script,
 )

@@ -17,6 +17,7 @@ from typing import Any
 from stress import nursery, ops
 from stress.ops import Actor, Process
 from stress.trace import ops as traced
+from stress.trace import wiring
 from stress.trace.picture import Range
 from stress.trace.plan import FileInfo, Plan
 from stress.trace.ready import GONE, ReplayState
@@ -53,7 +54,7 @@ class Replay:
             traced.OpKind.MAP_ANON: self.map_anon, traced.OpKind.MAP_FILE: self.map_file,
             traced.OpKind.UNMAP: self.unmap, traced.OpKind.PROTECT: self.protect,
             traced.OpKind.MREMAP: self.mremap, traced.OpKind.DONTNEED: self.discard,
-            traced.OpKind.LOCK: self.nothing, traced.OpKind.UNLOCK: self.nothing,
+            traced.OpKind.LOCK: self.lock, traced.OpKind.UNLOCK: self.unlock,
             traced.OpKind.MSYNC: self.msync, traced.OpKind.EXEC: self.execute,
             traced.OpKind.FORK: self.fork, traced.OpKind.WAIT: self.wait,
             traced.OpKind.AFTER: self.after, traced.OpKind.EXIT: self.exit,
@@ -177,10 +178,16 @@ class Replay:
         return True
 
     def mremap(self, life: Life, op: traced.Mremap) -> bool:
+        # Linux moves locked memory; our VM refuses to, so it is unlocked for the time.
+        locked = wiring.unlock(self.actor, self.body(life), op.old, op.old + op.old_length)
         ops.move(self.actor, self.body(life), op.old, op.old_length, op.new, op.new_length)
+        if locked:
+            wiring.lock(self.actor, self.body(life), op.new, op.new + op.new_length)
         return True
 
     def discard(self, life: Life, op: traced.DontNeed) -> bool:
+        # Not locked in the recording, or it had failed; but "everything to come" is not in a plan.
+        wiring.unlock(self.actor, self.body(life), op.addr, op.addr + op.length)
         ops.discard(self.actor, self.body(life), op.addr, op.addr + op.length)
         return True
 
@@ -188,8 +195,12 @@ class Replay:
         ops.clean(self.actor, self.body(life), op.addr, op.addr + op.length, sync=True)
         return True
 
-    def nothing(self, life: Life, op: traced.Op) -> bool:  # noqa: ARG002 - wiring comes with fault_wire
-        """Lock and Unlock change no contents and no rights."""
+    def lock(self, life: Life, op: traced.Lock) -> bool:
+        wiring.lock(self.actor, self.body(life), op.addr, op.addr + op.length)
+        return True
+
+    def unlock(self, life: Life, op: traced.Unlock) -> bool:
+        wiring.unlock(self.actor, self.body(life), op.addr, op.addr + op.length)
         return True
 
     def wait(self, life: Life, op: traced.Op) -> bool:  # noqa: ARG002 - blocked() has waited already

@@ -1,36 +1,92 @@
-"""Each historical mistake is found, with a right verdict; and without it the same runs are clean.
+"""The catalogue of defects is in order, and R is clean where they are not on.
 
-Real processes, and chance: the limits are several times what these seeds take on two busy cores.
+Whether each defect is found: test_scripts.py (step by step) and test_detect.py (by chance).
 """
 
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
+import stress.defects
+from harness.errors import BadInput
+from harness.locks import contract
+from harness.run.plan import STOP_ON
 from harness.watch import dump
-from stress.defect import all_defects
+from stress.defect import all_defects, find_defect
 from stress.options import RunOptions
 from stress.runner import run
+from stress.scenario import all_scenarios
+from vmcore import ranks
 
 SEEDS = (1, 2)
 FOUND_S = 60.0
 DEFECTS = list(all_defects().values())
+EACH = pytest.mark.parametrize("defect", DEFECTS, ids=[defect.id for defect in DEFECTS])
+CLASSES = {lock_class.name: number for number, lock_class in enumerate(ranks.ALL)}
+REFERENCE = re.compile(r"^(H([1-9]|[12]\d|3[0-2])|L([1-9]|[1-4]\d|50))[a-e]?$")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("defect", DEFECTS, ids=[defect.id for defect in DEFECTS])
-def test_a_defect_is_found_with_a_right_verdict_and_a_dump_that_shows_the_vm(defect, seed, tmp_path):
-    report = run(RunOptions(defect=defect.id, seed=seed, seconds=FOUND_S, dump_dir=str(tmp_path)))
+# --- the catalogue
 
-    right = [found for found in report.findings if found.verdict in defect.verdicts]
-    assert right, f"{defect.id}: {report.ended_by}, {[found.verdict for found in report.findings]}"
+
+def test_there_is_one_file_per_defect_and_it_begins_with_the_id():
+    files = [module.name for module in pkgutil.iter_modules(stress.defects.__path__)]
+
+    assert sorted(name.split("_")[0].upper() for name in files) == sorted(d.id.upper() for d in DEFECTS)
+
+
+@EACH
+def test_an_entry_says_everything(defect):
+    assert REFERENCE.match(defect.id)
+    assert defect.quote
+    assert defect.symptom
+    assert len(defect.interleaving) >= 2
+    assert defect.scenario in all_scenarios()
+    assert set(defect.verdicts) <= STOP_ON | {"order_violation"}
+    assert defect.verdicts
+    assert defect.replacements
+
+
+@EACH
+def test_replaced_steps_exist_and_their_contracts_can_be_read(defect):
+    try:
+        contract.bind(True, defect.replacements, CLASSES)
+        bound = {name for name in contract.SEAMS if contract.SEAMS[name].bound is not contract.original(name)}
+        assert set(defect.steps) <= bound
+    finally:
+        contract.unbind()
+
+
+@EACH
+def test_a_replaced_step_takes_what_the_repaired_one_takes(defect):
+    for name, replacement in defect.replacements.items():
+        code, repaired = replacement.__code__, contract.original(name).__code__
+        if not code.co_flags & 0x04:  # *args take anything
+            assert code.co_varnames[: code.co_argcount] == repaired.co_varnames[: repaired.co_argcount]
+
+
+def test_an_unknown_id_names_the_nearest():
+    with pytest.raises(BadInput, match=r"no defect is named 'H6z'; did you mean 'H6"):
+        find_defect("H6z")
+    assert find_defect("H6").id == "H6a"
+
+
+def test_the_command_of_a_finding_does_the_same_again(tmp_path):
+    report = run(RunOptions(defect="H1", seed=2, seconds=FOUND_S, dump_dir=str(tmp_path)))
+
+    (found,) = (found for found in report.findings if found.verdict == "self_deadlock")
     assert report.exit_code == 1
-    found = right[0]
-    command = f"--scenario fork-storm --defect {defect.id} --workers 4 --seed {seed} --seconds 60"
+    command = "--scenario fork-storm --defect H1 --workers 4 --seed 2 --seconds 60"
     assert found.reproduce == f"hangdog run {command}"
+    assert 0 < found.at_s <= report.duration_s
     shown = dump.read(Path(found.dump))
     assert shown.sections["vmcore"][0].startswith("free ")
     assert any(line.startswith("O") for line in shown.sections["vmcore"])
+
+
+# --- without a defect
 
 
 @pytest.mark.parametrize("seed", SEEDS)

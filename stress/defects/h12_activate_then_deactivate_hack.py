@@ -1,0 +1,54 @@
+"""H12: to deactivate a page that is on no queue it is activated first, in a section of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object_paging import vm_object_paging_end
+from vmcore.page_queues import vm_page_activate, vm_page_deactivate
+from vmcore.page_wait import page_wakeup
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def leave_source(vm: Vm, object: VmObject, page: VmPage) -> None:
+    """As the repaired step, but by way of the active queue, and with the object unlocked in between.
+
+    Enter:  object locked.
+    Exit:   object unlocked.
+    Takes:  any.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()
+    vm_page_activate(vm, page)  # BUSY still
+    vm.page_queue_lock.release()
+    vm.page_queue_lock.acquire()
+    page_wakeup(vm, page)
+    vm.page_queue_lock.release()
+    vm_object_paging_end(vm, object)
+    object.lock.release()
+    vm.point("active, soon inactive", page.slot)
+    vm.page_queue_lock.acquire()
+    vm_page_deactivate(vm, page)
+    vm.page_queue_lock.release()
+
+
+defect = Defect(
+    id="H12",
+    name="activate-then-deactivate hack",
+    origin="documented",
+    quote="the page is activated and then deactivated, so that deactivate does the right thing",
+    interleaving=(
+        "F: a write fault has copied page m of B: m is BUSY, on no queue   [B]",
+        "F: activates m, unlocks the queues, wakes m, unlocks B   []",
+        "D: moves m to the inactive queue, finds it clean and frees it   [queue, B]",
+        "F: deactivates m: a free page is on the inactive queue",
+    ),
+    symptom="free pages on the inactive queue, and a free list that ends in the middle",
+    verdicts=("invariant_violation", "panic", "crash", "unguarded_access", "wrong_data"),
+    scenario="fork-storm",
+    replacements={"vmcore.fault_copy.leave_source": leave_source},
+)

@@ -1,0 +1,74 @@
+"""H13: whatever an object has is deactivated when it enters the cache, its device pages too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_CLEAN, PG_INACTIVE, PG_LAUNDRY
+from vmcore.page import object_pages
+from vmcore.page_queues import page_dequeue
+from vmcore.page_queues import vm_page_deactivate as put_on_inactive
+from vmcore.pmap import pmap_clear_reference, pmap_is_modified
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_object_deactivate_pages(vm: Vm, object: VmObject) -> None:
+    """As the repaired step, without a look at the queue that a page is on.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  page queues, pv, pmap.
+    Sleeps: never.
+    """
+    for page in object_pages(vm, object):
+        vm.page_queue_lock.acquire()
+        put_on_inactive(vm, page)
+        vm.page_queue_lock.release()
+
+
+def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
+    """As the repaired step, for wired and fictitious pages, too.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  pv, pmap.
+    Sleeps: never.
+    """
+    if page.flags_p & PG_INACTIVE:
+        return
+    page_dequeue(vm, page)
+    pmap_clear_reference(vm, page)
+    laundry = 0 if page.flags_o & PG_CLEAN and not pmap_is_modified(vm, page) else PG_LAUNDRY
+    g, slot, last = vm.g, page.slot, vm.g.inactive_last
+    page.pageq_prev, page.pageq_next = last, 0
+    if last:
+        vm.pages.views[last].pageq_next = slot
+    else:
+        g.inactive_first = slot
+    g.inactive_last = slot
+    g.v_inactive_count += 1
+    page.flags_p = page.flags_p & ~PG_LAUNDRY | PG_INACTIVE | laundry
+
+
+defect = Defect(
+    id="H13",
+    name="deactivate_pages-semantics",
+    origin="documented",
+    quote="deactivate_pages must go on looking at active pages only, now that deactivate takes any page",
+    interleaving=(
+        "E: the last user of a device leaves: its object enters the cache   [cache, object]",
+        "E: deactivates its pages, which hang on the device pager's list by the same link   [object, queue]",
+        "D: walks the inactive queue, and comes to the pager's list",
+    ),
+    symptom="two lists that have become one: pages of a device are freed, or queues lose their ends",
+    verdicts=("invariant_violation", "panic", "crash", "unguarded_access", "wrong_data", "livelock"),
+    scenario="device-users",
+    replacements={
+        "vmcore.object_pages.vm_object_deactivate_pages": vm_object_deactivate_pages,
+        "vmcore.page_queues.vm_page_deactivate": vm_page_deactivate,
+    },
+)

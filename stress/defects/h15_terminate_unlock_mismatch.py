@@ -1,0 +1,44 @@
+"""H15: a dying object is unlocked twice if it is a file's, and never if it is anonymous."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import OBJ_INTERNAL
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def unlock_the_dead(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
+    """As the repaired step, but the test whether somebody has unlocked it before is upside down.
+
+    Enter:  anything.
+    Exit:   anything.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if not object.flags & OBJ_INTERNAL:
+        object.lock.release()  # as page_clean did, one believed
+        object.lock.release()
+
+
+defect = Defect(
+    id="H15",
+    name="terminate-unlock-mismatch",
+    origin="documented",
+    quote="terminate tested the wrong polarity of INTERNAL before it unlocked the object",
+    interleaving=(
+        "E: the last reference on an anonymous object O goes: terminate   [O]",
+        "E: its pages are free; O is not unlocked, and its record goes back to the free ones   [O]",
+        "X: somebody waited for O's lock, or gets the record for a new object: waits for ever",
+        "the same with a file's object: unlocked twice, by now perhaps while somebody else has it",
+    ),
+    symptom="locks that nobody gives back, in memory that is somebody else's",
+    verdicts=("contract_violation", "deadlock", "self_deadlock", "panic", "crash", "order_violation"),
+    scenario="fork-storm",
+    entry="short",
+    replacements={"vmcore.terminate.unlock_the_dead": unlock_the_dead},
+)

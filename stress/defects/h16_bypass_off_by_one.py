@@ -1,0 +1,52 @@
+"""H16: a page exactly past the end of the window blocks a bypass for ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.bypass import shows
+from vmcore.object_pager import next_in_pager
+from vmcore.page import object_pages
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:
+    """As the repaired step, with the end of the window taken for a part of it.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  page hash, pager.
+    Sleeps: never.
+    """
+    low = object.shadow_offset
+    high = low + object.size
+    for page in object_pages(vm, backing):
+        if low <= page.offset <= high and not shows(vm, object, page.offset - low):
+            return False
+    offset = next_in_pager(vm, backing, low)
+    while offset is not None and offset <= high:
+        if not shows(vm, object, offset - low):
+            return False
+        offset = next_in_pager(vm, backing, offset + vm.page_size)
+    return True
+
+
+defect = Defect(
+    id="H16",
+    name="bypass-off-by-one",
+    origin="documented",
+    quote="the window of the front object was compared with <= where < was meant",
+    interleaving=(
+        "B has five pages; an entry is clipped to the first four, and shadowed by O",
+        "O writes its four pages: B shows it nothing",
+        "collapse(O): bypass looks at B's fifth page, at x = O.size, takes it for visible, and refuses",
+    ),
+    symptom="chains of clipped regions keep objects of which they show nothing; never wrong data",
+    verdicts=("leak",),
+    scenario="clip-and-fork",
+    replacements={"vmcore.bypass.hides": hides},
+)

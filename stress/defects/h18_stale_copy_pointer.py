@@ -1,0 +1,59 @@
+"""H18: a copy pointer outlives the link that it describes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object import unlink_shadower
+from vmcore.object_paging import vm_object_paging_wait
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
+    """As the repaired step, but ``shadow.copy`` is left naming us.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (vospgw).
+    """
+    shadow = vm.objects(object.shadow) if object.shadow else None
+    if shadow is not None:
+        shadow.lock.acquire()
+        unlink_shadower(vm, object, shadow)
+        object.shadow = 0
+        shadow.lock.release()
+    vm_object_paging_wait(vm, object)
+    return shadow
+
+
+defect = Defect(
+    id="H18",
+    name="stale-copy-pointer",
+    origin="reconstructed",
+    quote=(
+        "after a bypass the backing object's copy pointer still named the front; here bypass cannot "
+        "meet a copy-object, so the link is cut by its death"
+    ),
+    interleaving=(
+        "S.copy names C, the snapshot of a file; C's last user exits",
+        "A: terminate(C) takes C out of S's shadowers and leaves S.copy as it is",
+        "F: a write fault on S follows S.copy to a record that is free, or another object by now",
+    ),
+    symptom="a writer pushes pages into a dead object, or stops at the stale link",
+    verdicts=(
+        "invariant_violation",
+        "unguarded_access",
+        "crash",
+        "panic",
+        "wrong_data",
+        "deadlock",
+        "lost_wakeup",
+    ),
+    scenario="snapshots",
+    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+)

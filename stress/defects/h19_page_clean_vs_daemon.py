@@ -1,0 +1,76 @@
+"""H19: msync leaves the page that it writes on its queue, and the daemon takes it from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE
+from vmcore.page_flags import clear_flags_o
+from vmcore.page_wait import page_busy, page_wakeup
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def own_for_write(vm: Vm, page: VmPage) -> int:
+    """As the repaired step, but the page stays where it was, laundry and all.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  page queues.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()
+    clear_flags_o(vm, page, PG_CLEAN)
+    page_busy(vm, page)
+    came_from = int(page.flags_p & (PG_ACTIVE | PG_INACTIVE))
+    vm.page_queue_lock.release()
+    return came_from
+
+
+def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:  # noqa: ARG001
+    """As the repaired step; the page is on its queue already.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  page queues, channel.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()
+    page_wakeup(vm, page)
+    vm.page_queue_lock.release()
+
+
+def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
+    """The scan has no such test: what is on the queue is the daemon's, it thinks.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return False
+
+
+defect = Defect(
+    id="H19",
+    name="page-clean-vs-daemon",
+    origin="documented",
+    quote="page_clean must take a page off its queue, or the daemon finds it there while it is being written",
+    interleaving=(
+        "A: page_clean(O): page m is dirty: BUSY, its write begins, and it stays on the inactive queue   []",
+        "D: the scan comes to m and writes it too, or finds it clean and frees it   [queue, O]",
+        "A: the write ends: m is not A's any more, or not even O's",
+    ),
+    symptom="a page with two owners, or freed under its transfer",
+    verdicts=("panic", "invariant_violation", "crash", "wrong_data"),
+    scenario="shared-msync",
+    entry="short",
+    replacements={
+        "vmcore.object_pages.own_for_write": own_for_write,
+        "vmcore.object_pages.take_back": take_back,
+        "vmcore.pageout.is_owned": is_owned,
+    },
+)

@@ -1,0 +1,84 @@
+"""H20: the page that the disk is writing is not busy: the write was started, that is enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, SPC_DONE
+from vmcore.page_flags import clear_flags_o, set_flags_o, set_flags_p
+from vmcore.page_queues import vm_page_deactivate
+from vmcore.page_wait import clear_busy
+from vmcore.pmap import pmap_clear_modify
+from vmcore.structs import Pager, PendingClean, SwapBlock, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def queue_write(
+    vm: Vm,
+    record: PendingClean,
+    pages: list[VmPage],
+    pager: Pager,
+    block: SwapBlock,
+    index: int,
+    frame: VmPage,
+) -> None:
+    """As the repaired step, but BUSY does not go with the record: it is cleared at once.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: never.
+    """
+    owner = vm.objects(pages[0].object)
+    owner.lock.acquire()
+    vm.page_queue_lock.acquire()
+    for page in pages:
+        clear_busy(vm, page)
+    vm.page_queue_lock.release()
+    owner.lock.release()
+    original("vmcore.swap_io.queue_write")(vm, record, pages, pager, block, index, frame)
+
+
+def finish_page(vm: Vm, page: VmPage, state: int) -> None:
+    """As the repaired step, but there is no BUSY to clear: if the page has one it is somebody else's.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  pv, pmap.
+    Sleeps: never.
+    """
+    if state == SPC_DONE:
+        set_flags_o(vm, page, PG_CLEAN)
+        pmap_clear_modify(vm, page)
+    else:
+        clear_flags_o(vm, page, PG_CLEAN)
+        if page.flags_p & PG_INACTIVE:
+            set_flags_p(vm, page, PG_LAUNDRY)
+    if not page.flags_p & (PG_ACTIVE | PG_INACTIVE):
+        vm_page_deactivate(vm, page)
+
+
+defect = Defect(
+    id="H20",
+    name="not-busy-in-pager",
+    origin="documented",
+    quote="the daemon cleared BUSY as soon as it had started the write, not when the write was done",
+    interleaving=(
+        "D: page-out of page m: BUSY, the write is queued: not BUSY   []",
+        "F: a fault finds m and stores to it; the disk has the bytes from before",
+        "D: reaps the write: m is clean",
+        "D: frees m: the store is lost",
+    ),
+    symptom="stores that were made while the page was being written are gone once it has been paged out",
+    verdicts=("wrong_data", "invariant_violation", "panic", "crash"),
+    scenario="long-lived-parent",
+    entry="short",
+    replacements={
+        "vmcore.swap_io.queue_write": queue_write,
+        "vmcore.swap_io.finish_page": finish_page,
+    },
+)

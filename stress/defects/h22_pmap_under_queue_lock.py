@@ -1,0 +1,42 @@
+"""H22: taking rights away from a page needs the queue lock, which many a caller holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def pmap_page_protect(vm: Vm, page: VmPage, prot: int, spare_wired: bool = False) -> None:
+    """As the repaired step, on a machine whose page-table pages are pages like any other.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  page queues, pv, pmap, pool.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()  # to unwire the page-table page that may become empty
+    original("vmcore.pmap.pmap_page_protect")(vm, page, prot, spare_wired)
+    vm.page_queue_lock.release()
+
+
+defect = Defect(
+    id="H22",
+    name="pmap-under-queue-lock",
+    origin="documented",
+    quote="page_protect may unwire page-table pages, so it must not be called with the queue lock held",
+    interleaving=(
+        "D: the scan frees a clean inactive page   [queue, object]",
+        "D: page_protect of that page: its last mapping goes, and with it a page-table page",
+        "D: wants the queue lock to unwire that   [queue, object]: waits for itself",
+    ),
+    symptom="the daemon, or a truncation, locks the page queues a second time and waits for itself",
+    verdicts=("self_deadlock", "contract_violation"),
+    scenario="fork-storm",
+    replacements={"vmcore.pmap.pmap_page_protect": pmap_page_protect},
+)

@@ -1,0 +1,56 @@
+"""H25: the daemon, about to write a page, collapses first, and waits for paging that it must end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.collapse import vm_object_collapse
+from vmcore.constants import OBJ_PAGERALLOC, VM_PAGER_AGAIN, VM_PAGER_FAIL
+from vmcore.object_pager import ensure_pager
+from vmcore.pager import vm_pager_put_pages
+from vmcore.pager_cluster import vm_pager_put_cluster
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
+    """As the repaired step, but the object may inherit a pager first; the paging count has one of ours.
+
+    Enter:  object locked; vm.page_queue_lock unlocked.
+    Exit:   object unlocked; vm.page_queue_lock unlocked.
+    Takes:  any.
+    Sleeps: yes (a file's write; and for paging counts).
+    """
+    if not object.pager:
+        vm_object_collapse(vm, object, True, 1)
+    if not ensure_pager(vm, object):
+        busy_elsewhere = object.flags & OBJ_PAGERALLOC
+        object.lock.release()
+        return VM_PAGER_AGAIN if busy_elsewhere else VM_PAGER_FAIL
+    pager = vm.pagers(object.pager)
+    object.lock.release()
+    if len(pages) == 1:
+        return vm_pager_put_pages(vm, pager, pages[0], False)
+    return vm_pager_put_cluster(vm, pager, pages)
+
+
+defect = Defect(
+    id="H25",
+    name="daemon-waits-for-itself",
+    origin="documented",
+    quote="the page-out daemon may come to collapse, which must not wait there: some waits only it ends",
+    interleaving=(
+        "O shadows B, for which an asynchronous write is in flight: B's paging count is 1",
+        "D: page-out of a page of O: no pager: collapses O first, waits for B's paging count   []",
+        "the disk finishes the write; the record is done, and its paging count waits for somebody to reap it",
+        "only D reaps: D waits for D, and everybody who needs memory for D",
+    ),
+    symptom="the whole system hangs at the next shortage of memory",
+    verdicts=("deadlock", "lost_wakeup", "frozen", "stall"),
+    scenario="long-lived-parent",
+    entry="short",
+    replacements={"vmcore.pageout_page.put": put},
+)

@@ -1,0 +1,47 @@
+"""H26: those who wait for memory are woken before the page is written, and eat what the write needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.structs import VmObject, VmPage
+from vmcore.vm_wait import wake_memory_waiters
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
+    """As the repaired step, but first everybody hears that there will be memory.
+
+    Enter:  object locked; vm.page_queue_lock unlocked.
+    Exit:   object unlocked; vm.page_queue_lock unlocked.
+    Takes:  any.
+    Sleeps: yes (a file's write).
+    """
+    vm.pages_needed_lock.acquire()
+    wake_memory_waiters(vm, no_memory=False)
+    vm.pages_needed_lock.release()
+    result: int = original("vmcore.pageout_page.put")(vm, pages, object)
+    return result
+
+
+defect = Defect(
+    id="H26",
+    name="pre-wakeup-livelock",
+    origin="documented",
+    quote="memory waiters were woken before the page was put, and page-outs counted that did not succeed",
+    interleaving=(
+        "F, G: wait for memory",
+        "D: wakes them and begins to put a page",
+        "F, G: try again: nothing is free yet; they eat the little there is, and wait again",
+        "D: the put lacks a frame, or swap space, and fails; the next round does the same",
+    ),
+    symptom="a system that is short of memory is busy for ever, and nobody is told that there is none",
+    verdicts=("livelock", "deadlock", "invariant_violation", "stall", "frozen"),
+    scenario="exhaustion",
+    entry="short",
+    replacements={"vmcore.pageout_page.put": put},
+)

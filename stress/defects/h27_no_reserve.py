@@ -1,0 +1,41 @@
+"""H27: the last frames go to whoever asks, and the daemon has none to write anything with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def reserve_for(vm: Vm, object: VmObject) -> int:  # noqa: ARG001
+    """Nobody must leave anything.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return 0
+
+
+defect = Defect(
+    id="H27",
+    name="no-reserve",
+    origin="documented",
+    quote="the code that kept the last pages for the kernel and the daemon was lost in a merge",
+    interleaving=(
+        "F, G, H: faults of dirty pages take the last free frame",
+        "D: a page must be written; the write needs a frame of its own: there is none",
+        "D: AGAIN, for every page; swap is nearly empty",
+        "everybody waits for memory that D could make, had it one frame; here D says in the end: no memory",
+    ),
+    symptom="a hang, or 'no memory', while the swap has room",
+    verdicts=("deadlock", "invariant_violation", "livelock", "stall", "frozen", "lost_wakeup"),
+    scenario="long-lived-parent",
+    entry="short",
+    replacements={"vmcore.page.reserve_for": reserve_for},
+)

@@ -1,0 +1,94 @@
+"""H5, first face: the front object stayed locked while its collapse read a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PAGER_OK
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.overlay import leave_behind, revalidate
+from vmcore.page import vm_page_alloc
+from vmcore.page_flags import clear_flags_o, set_flags_o
+from vmcore.page_wait import FREE_PAGE, RELEASE_PAGE
+from vmcore.pager import vm_pager_get_pages
+from vmcore.pmap import pmap_clear_modify
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip: int) -> bool:
+    """As the repaired step, but only the backing object is unlocked for the read.
+
+    Enter:  object, backing locked.
+    Exit:   same (backing dropped in between).
+    Takes:  any.
+    Sleeps: yes (the read, with object locked).
+    """
+    page = vm_page_alloc(vm, backing, offset)
+    if page is None:
+        return False
+    vm_object_paging_begin(vm, backing)
+    pager = vm.pagers(backing.pager)
+    backing.lock.release()
+    result = vm_pager_get_pages(vm, pager, page, True)
+    backing.lock.acquire()
+    vm_object_paging_end(vm, backing)
+    if result != VM_PAGER_OK:
+        FREE_PAGE(vm, page)
+        return False
+    clear_flags_o(vm, page, PG_FAKE)
+    set_flags_o(vm, page, PG_CLEAN)
+    pmap_clear_modify(vm, page)
+    if revalidate(vm, object, backing, mypip):
+        RELEASE_PAGE(vm, page)
+        return True
+    leave_behind(vm, page)
+    return False
+
+
+def scene(scene: Scene) -> None:
+    """P's O shadows B, as Q's S does; B's page 0 and O's page 1 are in swap."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q"), "F": lambda scene: scene.expect("P", 1, 2)},
+    cues=(
+        ("A", "enter overlay.page_in_one(O)"),
+        ("A", "enter pager.vm_pager_get_pages"),
+        ("F", "start"),
+        ("A", "io swap_read"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
+defect = Defect(
+    id="H5a",
+    name="simultaneous-collapse-keep-locked",
+    origin="documented",
+    quote="the remark that asks what becomes of a second collapse of the same object while one sleeps",
+    interleaving=(
+        "A: overlay(O, B) reads a page of B's pager with O locked   [O]",
+        "F: a fault on O waits for the lock as long as the disk takes   [], waits for O",
+        "D: the completion of another write of O tries its lock, fails, and comes back later",
+        "A: whatever of this A needs to end its own wait never comes",
+    ),
+    symptom="convoys behind the disk, a starved daemon, and in the end a hang",
+    verdicts=("contract_violation", "deadlock", "lost_wakeup", "order_violation"),
+    scenario="fork-storm",
+    replacements={"vmcore.overlay.page_in_one": page_in_one},
+    entry="full",
+    script=script,
+)

@@ -1,0 +1,122 @@
+"""H5, second face: the objects were unlocked and nothing said that they were being collapsed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def mark(vm: Vm, object: VmObject, backing: VmObject) -> None:
+    """Tell nobody.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+
+
+def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:  # noqa: ARG001
+    """As the repaired step, but a pair that somebody joins already is as good as any.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return bool(backing.flags & (OBJ_INTERNAL | OBJ_CANPERSIST) == OBJ_INTERNAL)
+
+
+def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObject | None:  # noqa: ARG001
+    """As the repaired step, without the backing object's half: a collapse counts as paging there.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return object if object.paging_in_progress > mypip else None
+
+
+def revalidate(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> bool:  # noqa: ARG001
+    """What was true before the read is true.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return True
+
+
+def scene(scene: Scene) -> None:
+    """P's O shadows B, as Q's S does, and B shadows G; B's page 0 and O's page 1 are in swap."""
+    scene.map("P", "G")
+    scene.put("G", 2, 3)
+    scene.shadow("P", "B", "O")
+    scene.put("B", 0, 1)
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q"), "C": lambda scene: scene.write("P", 2, 4)},
+    cues=(
+        ("A", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("C", "start"),
+        ("C", "enter collapse.vm_object_collapse(O)"),
+        ("C", "exit collapse.vm_object_collapse(O)"),
+        ("A", "io swap_read"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
+defect = Defect(
+    id="H5b",
+    name="simultaneous-collapse-unmarked",
+    origin="documented",
+    quote="the remark that asks what becomes of a second collapse of the same object while one sleeps",
+    interleaving=(
+        "A: overlay(O, B) reads a page of B's pager   []",
+        "C: a fault has copied a page into O and collapses it: O.shadow is still B   [O B]",
+        "C: its own overlay moves B's pages and pager, and frees B   [O]",
+        "A: wakes and goes on with B, which is free: a second move, a second free",
+    ),
+    symptom="use of a freed object, a chain whose offset was added twice, swap that is freed twice",
+    verdicts=(
+        "panic",
+        "unguarded_access",
+        "invariant_violation",
+        "contract_violation",
+        "crash",
+        "wrong_data",
+        "leak",
+        "deadlock",
+        "lost_wakeup",
+        "self_deadlock",
+    ),
+    scenario="fork-storm",
+    replacements={
+        "vmcore.overlay.mark": mark,
+        "vmcore.collapse.may_join": may_join,
+        "vmcore.collapse.pip_rule": pip_rule,
+        "vmcore.overlay.revalidate": revalidate,
+    },
+    notes=(
+        "R's collapse also counts as paging on B, which alone would stop the second one; so the group has "
+        "the test of that count beside the marks, their test and the second look."
+    ),
+    entry="full",
+    script=script,
+)

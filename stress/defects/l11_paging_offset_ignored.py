@@ -1,0 +1,86 @@
+"""L11: collapse asks the pager with object offsets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object_pager import drop_pager
+from vmcore.pager import vm_pager_count, vm_pager_has_page, vm_pager_next, vm_pager_remove
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def pager_holds(vm: Vm, object: VmObject, offset: int) -> bool:
+    """As the repaired step, untranslated.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  pager.
+    Sleeps: never.
+    """
+    return bool(object.pager) and vm_pager_has_page(vm, vm.pagers(object.pager), offset)
+
+
+def next_in_pager(vm: Vm, object: VmObject, offset: int) -> int | None:
+    """As the repaired step, untranslated.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  pager.
+    Sleeps: never.
+    """
+    if not object.pager:
+        return None
+    pager = vm.pagers(object.pager)
+    found = vm_pager_next(vm, pager, offset)
+    return None if found >= min(pager.sw_osize, object.size) else int(found)
+
+
+def remove_from_pager(vm: Vm, object: VmObject, start: int, end: int) -> int:
+    """As the repaired step, untranslated.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: never.
+    """
+    if not object.pager or start >= end:
+        return 0
+    pager = vm.pagers(object.pager)
+    removed = vm_pager_remove(vm, pager, start, end)
+    if removed and not vm_pager_count(vm, pager):
+        drop_pager(vm, object)
+    return removed
+
+
+defect = Defect(
+    id="L11",
+    name="paging-offset-ignored",
+    origin="reconstructed",
+    quote=(
+        "collapse called haspage, remove and next with object offsets, while page I/O adds the paging offset"
+    ),
+    interleaving=(
+        "map 8 pages, write all, fork; the parent unmaps the first 4 and writes: O shadows B at 4 pages",
+        (
+            "everything is paged out; the child exits; overlay: O inherits B's pager with "
+            "paging_offset 4 pages"
+        ),
+        "fork again, write, page out the new front O2; the child exits; overlay(O2, O)",
+        (
+            "next(0) answers 4 pages, which is past the end of O: nothing is swapped, it says, and "
+            "the pager goes"
+        ),
+    ),
+    symptom="pages lost, or taken from other slots, after two collapses of clipped regions",
+    verdicts=("wrong_data", "invariant_violation", "panic", "crash", "leak"),
+    scenario="clip-and-fork",
+    replacements={
+        "vmcore.object_pager.pager_holds": pager_holds,
+        "vmcore.object_pager.next_in_pager": next_in_pager,
+        "vmcore.object_pager.remove_from_pager": remove_from_pager,
+    },
+)

@@ -1,0 +1,43 @@
+"""L12: a page that collapse has read in for nothing is left on no queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.page_wait import page_wakeup
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def leave_behind(vm: Vm, page: VmPage) -> None:
+    """As the repaired step, without a queue.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  page queues, channel.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()
+    page_wakeup(vm, page)
+    vm.page_queue_lock.release()
+
+
+defect = Defect(
+    id="L12",
+    name="collapse-page-on-no-queue",
+    origin="reconstructed",
+    quote="the page brought in by overlay is never activated",
+    interleaving=(
+        "A: overlay(O, B) reads a page of B's pager into B, with both unlocked   []",
+        "F: a fault on O begins to page meanwhile",
+        "A: looks again: disturbed; wakes the page and gives up",
+        "the page is resident, not busy, not wired, and on no queue: the daemon never meets it again",
+    ),
+    symptom="memory that can never be paged out, a page at a time",
+    verdicts=("invariant_violation", "leak"),
+    scenario="long-lived-parent",
+    replacements={"vmcore.overlay.leave_behind": leave_behind},
+)

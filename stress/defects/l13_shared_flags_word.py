@@ -1,0 +1,86 @@
+"""L13: a page's flags lie in one word, which two locks guard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def change(vm: Vm, page: VmPage, put: tuple[int, int], drop: tuple[int, int]) -> None:
+    """Read the whole word, write the whole word: with it go the bits that another lock guards."""
+    object_half, queue_half = page.flags_o, page.flags_p
+    vm.point("page_flags.rmw", page.slot)
+    page.flags_o = (object_half | put[0]) & ~drop[0]
+    page.flags_p = (queue_half | put[1]) & ~drop[1]
+
+
+def set_flags_o(vm: Vm, page: VmPage, bits: int) -> None:
+    """As the repaired step, in one word.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    change(vm, page, (bits, 0), (0, 0))
+
+
+def clear_flags_o(vm: Vm, page: VmPage, bits: int) -> None:
+    """As the repaired step, in one word.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    change(vm, page, (0, 0), (bits, 0))
+
+
+def set_flags_p(vm: Vm, page: VmPage, bits: int) -> None:
+    """As the repaired step, in one word.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    change(vm, page, (0, bits), (0, 0))
+
+
+def clear_flags_p(vm: Vm, page: VmPage, bits: int) -> None:
+    """As the repaired step, in one word.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    change(vm, page, (0, 0), (0, bits))
+
+
+defect = Defect(
+    id="L13",
+    name="shared-flags-word",
+    origin="reconstructed",
+    quote="ACTIVE and INACTIVE belong to the queue lock, BUSY and CLEAN to the object lock, all in one word",
+    interleaving=(
+        "A: marks page m COPYONWRITE: reads its flags, ACTIVE among them   [object]",
+        "D: moves m to the inactive queue: INACTIVE, no longer ACTIVE   [queue]",
+        "A: writes its flags back: ACTIVE again, and INACTIVE lost",
+        "the next to take m off its queue takes it off the wrong one",
+    ),
+    symptom="queues whose lists and flags disagree; a WANTED that is lost lets somebody sleep for ever",
+    verdicts=("invariant_violation", "lost_wakeup", "panic", "crash", "wrong_data", "unguarded_access"),
+    scenario="fork-storm",
+    replacements={
+        "vmcore.page_flags.set_flags_o": set_flags_o,
+        "vmcore.page_flags.clear_flags_o": clear_flags_o,
+        "vmcore.page_flags.set_flags_p": set_flags_p,
+        "vmcore.page_flags.clear_flags_p": clear_flags_p,
+    },
+)

@@ -1,0 +1,51 @@
+"""L14: a dying copy-object can still be found while its terminator sleeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object import unlink_shadower
+from vmcore.object_paging import vm_object_paging_wait
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
+    """As the repaired step, in the old order: wait first, cut the links after.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (vospgw).
+    """
+    vm_object_paging_wait(vm, object)
+    shadow = vm.objects(object.shadow) if object.shadow else None
+    if shadow is not None:
+        shadow.lock.acquire()
+        if shadow.copy and vm.objects(shadow.copy) is object:
+            shadow.copy = 0
+        unlink_shadower(vm, object, shadow)
+        object.shadow = 0
+        shadow.lock.release()
+    return shadow
+
+
+defect = Defect(
+    id="L14",
+    name="copy-object-double-termination",
+    origin="reconstructed",
+    quote="the dying copy-object stays reachable through the source's copy pointer while terminate sleeps",
+    interleaving=(
+        "D: writes a page of C, a copy-object of S: C.pip is 1   []",
+        "E: the last unmap of C: no reference left, terminate sleeps for the paging count   []",
+        "F: a write fault on S finds S.copy = C, pushes, and holds a reference: 0 becomes 1",
+        "F: drops it: 1 becomes 0, and C is terminated a second time",
+    ),
+    symptom="one object is freed twice, or revived while it dies",
+    verdicts=("panic", "crash", "invariant_violation", "unguarded_access", "deadlock", "lost_wakeup"),
+    scenario="snapshots",
+    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+)

@@ -1,0 +1,67 @@
+"""L19: "it is on its way" is taken for an error, and the page is taken back under the write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, VM_PAGER_PEND
+from vmcore.object_pages import take_back
+from vmcore.object_paging import PIP_OFFSET, vm_object_paging_begin, vm_object_paging_end
+from vmcore.page import FLAGS_O
+from vmcore.page_flags import clear_flags_o, clear_flags_p, set_flags_o
+from vmcore.page_queues import page_dequeue
+from vmcore.page_wait import page_busy
+from vmcore.pager import vm_pager_put_pages
+from vmcore.pmap import pmap_clear_modify
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool, terminating: bool) -> int:
+    """As the repaired step, but whatever the pager says the page is clean and ours again.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  any.
+    Sleeps: yes (the write).
+    """
+    pager = vm.pagers(object.pager)
+    vm.page_queue_lock.acquire()
+    came_from = page.flags_p & (PG_ACTIVE | PG_INACTIVE)
+    page_dequeue(vm, page)
+    clear_flags_o(vm, page, PG_CLEAN)
+    clear_flags_p(vm, page, PG_LAUNDRY)
+    page_busy(vm, page)
+    vm.page_queue_lock.release()
+    vm_object_paging_begin(vm, object, terminating)
+    object.lock.release()
+    result: int = vm_pager_put_pages(vm, pager, page, sync)
+    object.lock.acquire()
+    if result == VM_PAGER_PEND:  # the books of who waits for whom are with the record by now
+        vm.claim(page.address + FLAGS_O)
+        vm.claim(object.address + PIP_OFFSET)
+    set_flags_o(vm, page, PG_CLEAN)
+    pmap_clear_modify(vm, page)
+    take_back(vm, page, 0 if dequeue else came_from, dequeue)
+    vm_object_paging_end(vm, object)
+    return result
+
+
+defect = Defect(
+    id="L19",
+    name="async-clean-double-decrement",
+    origin="reconstructed",
+    quote="page_clean takes everything that is not zero for an error, the answer 'pending' among it",
+    interleaving=(
+        "A: page_clean(O), not waiting: page m is BUSY, pip 0 -> 1; put says PEND",
+        "A: takes that for an error: m is CLEAN, not BUSY, pip 1 -> 0, while the disk writes",
+        "D: reaps the write: clears the BUSY of whoever owns m now, pip 0 -> 65535",
+    ),
+    symptom="a paging count below zero: whoever waits for it sleeps for ever, or the count is checked",
+    verdicts=("panic", "invariant_violation", "crash", "wrong_data", "lost_wakeup"),
+    scenario="shared-msync",
+    replacements={"vmcore.object_pages.write_page": write_page},
+)

@@ -1,0 +1,102 @@
+"""L1: a sleeping collapse judged by a count whether its front object was still alive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
+from vmcore.object import only_shadower
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
+
+
+def candidate(vm: Vm, object: VmObject) -> VmObject | None:
+    """As the repaired step, without a reference: the count of backing is to tell whether it lives.
+
+    Enter:  object locked.
+    Exit:   object unlocked; result locked.
+    Takes:  object.
+    Sleeps: never.
+    """
+    found = None
+    if object.shadowers_first and object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
+        shadower = only_shadower(vm, object)
+        if shadower is not None and shadower.lock.try_acquire():
+            if shadower.ref_count > 0 and not shadower.flags & CLOSING:
+                found = shadower
+            else:
+                shadower.lock.release()
+    object.lock.release()
+    return found
+
+
+def after_collapse(vm: Vm, shadower: VmObject) -> None:  # noqa: ARG001
+    """There is no hold to let go.
+
+    Enter:  shadower locked.
+    Exit:   shadower unlocked.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    shadower.lock.release()
+
+
+def scene(scene: Scene) -> None:
+    """P's T shadows B, as Q's S does; B's page 0 and T's page 1 are in swap."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "T")
+    scene.put("T", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("T")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q"), "E": lambda scene: scene.exit("P")},
+    cues=(
+        ("A", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("E", "start"),
+        ("E", "enter terminate.vm_object_terminate(T)"),
+        ("E", "exit terminate.vm_object_terminate(T)"),  # T is free
+        ("A", "io swap_read"),
+    ),
+)
+
+defect = Defect(
+    id="L1",
+    name="orphan-test-fooled",
+    origin="reconstructed",
+    quote='read from the code: after its sleep the overlay asks "has B still a second reference?"',
+    interleaving=(
+        "T and S shadow B, whose page is in swap; the last user of S exits",
+        "A: deallocate(B) finds T alone above B, takes no reference on it; overlay(T, B) reads   []",
+        "E: the owner of T exits; T's count reaches zero, T is terminated and free   []",
+        "A: wakes, believes by B's count that T is alive, and locks it: a free record",
+    ),
+    symptom="use of a freed object in exit storms with pages in swap",
+    verdicts=(
+        "unguarded_access",
+        "panic",
+        "invariant_violation",
+        "crash",
+        "contract_violation",
+        "wrong_data",
+    ),
+    scenario="fork-storm",
+    options={"checked": True, "workers": 8, "disk_ms": 4.0},
+    replacements={
+        "vmcore.deallocate.candidate": candidate,
+        "vmcore.deallocate.after_collapse": after_collapse,
+    },
+    entry="full",
+    script=script,
+)

@@ -1,0 +1,129 @@
+"""L23: a fault gave its paging count back around a collapse, with a busy page of its own in the object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.collapse import vm_object_collapse
+from vmcore.constants import PG_COPYONWRITE, PG_FICTITIOUS, VM_PROT_WRITE
+from vmcore.fault_copy import copy_up, publish_copy
+from vmcore.fault_state import FaultState
+from vmcore.object_pages import is_dirty
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page import object_pages
+from vmcore.page_flags import set_flags_o
+from vmcore.page_queues import page_dequeue
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def fault_copy(vm: Vm, state: FaultState) -> None:
+    """As the repaired step, but the count is dropped, so that collapse is willing.
+
+    Enter:  state.object locked.
+    Exit:   state.object locked (after a copy, the top object).
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
+    """
+    if state.fault_type & VM_PROT_WRITE or state.wired:
+        copy_up(vm, state)
+        state.object.lock.acquire()
+        publish_copy(vm, state)
+        if not state.wired:
+            vm_object_paging_end(vm, state.first)
+            vm_object_collapse(vm, state.first)
+            vm_object_paging_begin(vm, state.first)
+    else:
+        state.prot &= ~VM_PROT_WRITE
+        set_flags_o(vm, state.page, PG_COPYONWRITE)
+
+
+def next_to_clean(
+    vm: Vm,
+    object: VmObject,
+    start: int,
+    end: int,
+    sync: bool,  # noqa: ARG001
+    dequeue: bool,
+    handled: set[int],
+) -> VmPage | None:
+    """As the repaired step, for an object without paging count: no page of it can be busy.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: never.
+    """
+    for page in object_pages(vm, object):
+        offset = page.offset
+        if offset in handled or not (start == end or start <= offset < end) or page.flags_o & PG_FICTITIOUS:
+            continue
+        if is_dirty(vm, page):
+            return page
+        if dequeue:
+            vm.page_queue_lock.acquire()
+            page_dequeue(vm, page)
+            vm.page_queue_lock.release()
+    return None
+
+
+def scene(scene: Scene) -> None:
+    """P's O shadows B, B shadows G, which Q's S shadows too; O and B have a page in swap each."""
+    scene.map("P", "G")
+    scene.put("G", 3, 4)
+    scene.shadow("P", "B", "O")
+    scene.put("B", 0, 1)
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="G")
+
+
+def as_stored(scene: Scene) -> None:
+    """P sees what it stored, and what B had."""
+    scene.expect("P", 3, 5)
+    scene.expect("P", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.write("P", 3, 5), "A": lambda scene: scene.clean("O")},
+    cues=(
+        ("F", "enter collapse.vm_object_collapse(O)"),  # the copy of page 3 is F's, and busy
+        ("F", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("A", "start"),
+        ("A", "enter object_pages.drain_paging(O)"),
+        ("F", "io swap_read"),
+    ),
+    check=as_stored,
+)
+
+defect = Defect(
+    id="L23",
+    name="pip-dropped-with-busy-page",
+    origin="reconstructed",
+    quote='read from the code: the fault drops its own count "so that collapse is willing"',
+    interleaving=(
+        "F: has a busy page in O, drops its count, pip 1 -> 0, and collapses O, which unlocks O   []",
+        "A: page_clean(O): pip is 0, so it takes the page, which is F's   [O]",
+        "A and F both own the page: whoever is done first gives it away under the other's hands",
+    ),
+    symptom="a page with two owners; kernels that look panic at a busy page",
+    verdicts=("panic", "invariant_violation", "wrong_data", "contract_violation", "lost_wakeup"),
+    scenario="shared-msync",
+    replacements={
+        "vmcore.fault_copy.fault_copy": fault_copy,
+        "vmcore.object_pages.next_to_clean": next_to_clean,
+    },
+    notes=(
+        "R's page_clean waits for busy pages, so the group leaves that out too; with --checked the count "
+        "alone is seen: a busy page in an object on which nobody pages."
+    ),
+    entry="full",
+    script=script,
+)

@@ -1,0 +1,44 @@
+"""L24: a copy-on-write fault puts the page that it has copied on the inactive queue, wired or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
+    """As the repaired step, without the test for wired pages.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  pv, pmap.
+    Sleeps: never.
+    """
+    wirings = page.wire_count
+    page.wire_count = 0  # what the repaired step tests; nobody else looks while we have the queue lock
+    original("vmcore.page_queues.vm_page_deactivate")(vm, page)
+    page.wire_count = wirings
+
+
+defect = Defect(
+    id="L24",
+    name="wired-cow-source-deactivated",
+    origin="reconstructed",
+    quote="since deactivate takes pages that are on no queue it takes wired ones, too",
+    interleaving=(
+        "parent and child share B copy-on-write; the parent's entry is read-only and wired: so is page m",
+        "child: stores to m: copies it and deactivates m: a wired page is on the inactive queue",
+        "D: frees m, or writes it out, and removes the parent's wired mapping",
+        "parent: unwires m: it is on a queue already, or is not mapped any more",
+    ),
+    symptom="wired pages that are paged out; unwiring them is fatal",
+    verdicts=("invariant_violation", "panic", "crash", "wrong_data"),
+    scenario="wire-storm",
+    replacements={"vmcore.page_queues.vm_page_deactivate": vm_page_deactivate},
+)

@@ -1,0 +1,98 @@
+"""L2: after its sleep the collapse locked the front object with the backing object locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PAGER_OK
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.overlay import leave_behind, revalidate
+from vmcore.page import vm_page_alloc
+from vmcore.page_flags import clear_flags_o, set_flags_o
+from vmcore.page_wait import FREE_PAGE, RELEASE_PAGE
+from vmcore.pager import vm_pager_get_pages
+from vmcore.pmap import pmap_clear_modify
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip: int) -> bool:
+    """As the repaired step, but the locks come back bottom up.
+
+    Enter:  object, backing locked.
+    Exit:   same (both dropped in between).
+    Takes:  any.
+    Sleeps: yes (the read).
+    """
+    page = vm_page_alloc(vm, backing, offset)
+    if page is None:
+        return False
+    vm_object_paging_begin(vm, backing)
+    pager = vm.pagers(backing.pager)
+    backing.lock.release()
+    object.lock.release()
+    result = vm_pager_get_pages(vm, pager, page, True)
+    backing.lock.acquire()
+    vm.point("overlay: backing locked", backing.slot)
+    object.lock.acquire()
+    vm_object_paging_end(vm, backing)
+    if result != VM_PAGER_OK:
+        FREE_PAGE(vm, page)
+        return False
+    clear_flags_o(vm, page, PG_FAKE)
+    set_flags_o(vm, page, PG_CLEAN)
+    pmap_clear_modify(vm, page)
+    if revalidate(vm, object, backing, mypip):
+        RELEASE_PAGE(vm, page)
+        return True
+    leave_behind(vm, page)
+    return False
+
+
+def scene(scene: Scene) -> None:
+    """P's O shadows B, as Q's S does; B's page 0 and O's page 1 are in swap."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q"), "F": lambda scene: scene.expect("P", 2, 0)},
+    cues=(
+        ("A", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("F", "start"),
+        ("F", "exit fault_search.page_in(O)"),  # O is locked: page 2 is not in its pager
+        ("A", "io swap_read"),
+        ("A", "point overlay: backing locked(B)"),  # next comes O
+        ("F", "enter fault_search.descend(B)"),  # next comes B
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
+defect = Defect(
+    id="L2",
+    name="front-relocked-under-backing",
+    origin="reconstructed",
+    quote="read from the code: the overlay waits with the backing object and takes the front one afterwards",
+    interleaving=(
+        "A: overlay(O, B) has read a page of B and locks B   [B]",
+        "F: a fault on O does not find its page, holds O, and wants B   [O], waits for B",
+        "A: locks O   [B], waits for O: A and F wait for each other",
+    ),
+    symptom="two ordinary processes, one exiting and one in a fault, wait for each other's object lock",
+    verdicts=("deadlock", "order_violation"),
+    scenario="fork-storm",
+    replacements={"vmcore.overlay.page_in_one": page_in_one},
+    entry="full",
+    script=script,
+)

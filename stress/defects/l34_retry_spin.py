@@ -1,0 +1,64 @@
+"""L34: whoever could not get the copy-object's lock tried again at once, and let nobody in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_COPYONWRITE, VM_PROT_WRITE
+from vmcore.fault_push import LOOK_AGAIN, PUSHED, copy_is_due, push_to
+from vmcore.fault_state import FOUND, FaultState
+from vmcore.page_flags import clear_flags_o
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def fault_push(vm: Vm, state: FaultState) -> int:
+    """As the repaired step, but between two tries nobody gets the object.
+
+    Enter:  anything (state.object is locked).
+    Exit:   anything (as the repaired step).
+    Takes:  any.
+    Sleeps: yes (the copy's page; the copy's pager; memory).
+    """
+    while copy_is_due(state):
+        reference = state.object.copy
+        if not state.fault_type & VM_PROT_WRITE:
+            state.prot &= ~VM_PROT_WRITE
+            state.pushed = reference
+            break
+        copy = vm.objects(reference)
+        while not copy.lock.try_acquire():
+            vm.native.failure()
+        result = push_to(vm, state, copy)
+        if result == PUSHED:
+            state.pushed = reference
+            clear_flags_o(vm, state.page, PG_COPYONWRITE)
+        elif result != LOOK_AGAIN:
+            return result
+    return int(FOUND)
+
+
+defect = Defect(
+    id="L34",
+    name="retry-spin",
+    origin="reconstructed",
+    quote="read from the code: drop the source, take it again, try again, in a loop without a pause",
+    interleaving=(
+        "R: a fault on C, a copy-object that shadows S, holds C and wants S   [C], waits for S",
+        "W: a push holds S and tries C, in vain   [S]",
+        "W: unlocks S and locks it again before R has run   [S], and tries C",
+        "W: and so on for ever",
+    ),
+    symptom="two processes that make no progress, one of them at full speed",
+    verdicts=("livelock", "stall"),
+    scenario="snapshots",
+    replacements={"vmcore.fault_push.fault_push": fault_push},
+    entry="short",
+    notes=(
+        "With an unfair mutex whoever unlocks and locks again at once always wins.  Ours lets a waiter "
+        "through in the end, so the unlock between two tries is left out.  There is no script: a "
+        "livelock is called one after many seconds."
+    ),
+)

@@ -1,0 +1,96 @@
+"""L35: a swap page counts as written as soon as its write begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.constants import SPC_DONE
+from vmcore.pager_swap import find_block, make_block, place, run_bits
+from vmcore.structs import Pager, PendingClean, SwapBlock
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def begin_write(vm: Vm, pager: Pager, offset: int, asynchronous: bool, pages: int = 1) -> SwapBlock | None:
+    """As the repaired step, but the bits are set here.
+
+    Enter:  pager unlocked.
+    Exit:   same.
+    Takes:  pager, pool, swap map.
+    Sleeps: never.
+    """
+    index, first = place(vm, pager, offset)
+    bits = run_bits(first, pages)
+    pager.lock.acquire()
+    block = find_block(vm, pager, index) or make_block(vm, pager, index)
+    if block is not None:
+        pager.sw_cnt += (bits & ~block.swb_mask).bit_count()
+        block.swb_mask |= bits
+        block.writes += 1
+        if asynchronous:
+            pager.sw_poip += 1
+    pager.lock.release()
+    return block
+
+
+def end_write(vm: Vm, pager: Pager, block: SwapBlock, bits: int, good: bool, asynchronous: bool) -> None:  # noqa: ARG001
+    """As the repaired step, but the bits are what they are.
+
+    Enter:  pager unlocked.
+    Exit:   same.
+    Takes:  pager, channel.
+    Sleeps: never.
+    """
+    pager.lock.acquire()
+    block.writes -= 1
+    if asynchronous:
+        pager.sw_poip -= 1
+        if not pager.sw_poip:
+            pager.chan.wakeup()
+    pager.lock.release()
+
+
+def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
+    """As the repaired step, but whether the page is written is asked of its bit.
+
+    Enter:  vm.io_list_lock unlocked.
+    Exit:   same.
+    Takes:  I/O list.
+    Sleeps: never.
+    """
+    taken: tuple[PendingClean, int] | None = original("vmcore.swap_io.take_finished")(vm)
+    if taken is None:
+        return None
+    record, state = taken
+    valid = vm.swap_blocks.views[record.block].swb_mask >> record.index & 1
+    return record, SPC_DONE if valid else state
+
+
+defect = Defect(
+    id="L35",
+    name="valid-before-write",
+    origin="reconstructed",
+    quote="the bit that says a swap page is valid is set before the page is written",
+    interleaving=(
+        "D: page-out of page m of B: its swap page counts as valid from now on",
+        "the write fails; nobody takes the bit back",
+        "D: reaps the write: the pager has the page, so m is clean, and soon free",
+        "whoever reads m gets what the swap page held before",
+    ),
+    symptom="after a disk error that was noticed and survived, memory shows what the disk held before",
+    verdicts=("wrong_data", "invariant_violation"),
+    scenario="disk-trouble",
+    entry="short",
+    notes=(
+        "A group: in these sources a page stays dirty in memory until its write has succeeded, and "
+        "hides the wrong bit.  So the completion, too, goes by the bit."
+    ),
+    replacements={
+        "vmcore.pager_swap.begin_write": begin_write,
+        "vmcore.pager_swap.end_write": end_write,
+        "vmcore.swap_io.take_finished": take_finished,
+    },
+)

@@ -1,0 +1,58 @@
+"""L37: a page changes its object while its write is in flight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import SPC_BUSY, SPC_WRITING
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObject | None:
+    """As the repaired step, but page-outs that are only being written do not count.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    reference = vm.objects.ref(backing)
+    written = sum(
+        record.object == reference and record.state in (SPC_BUSY, SPC_WRITING)
+        for record in vm.pending.views[1:]
+    )
+    if object.paging_in_progress > mypip:
+        return object
+    return backing if backing.paging_in_progress > written else None
+
+
+defect = Defect(
+    id="L37",
+    name="pip-charged-to-wrong-object",
+    origin="reconstructed",
+    quote=(
+        "a page is renamed while an asynchronous write is pending; its completion lowers the count of "
+        "the new object"
+    ),
+    interleaving=(
+        "D: page-out of a page of B: asynchronous, B.pip is 1   []",
+        "A: collapse(O): B's count is only a write, so overlay moves the busy page into O and frees B",
+        "the completion looks for the object that the record names: it is gone, or another by now",
+    ),
+    symptom="one object's paging count never reaches zero, another's goes below it",
+    verdicts=(
+        "panic",
+        "crash",
+        "invariant_violation",
+        "unguarded_access",
+        "deadlock",
+        "lost_wakeup",
+        "wrong_data",
+    ),
+    scenario="long-lived-parent",
+    replacements={"vmcore.collapse.pip_rule": pip_rule},
+)

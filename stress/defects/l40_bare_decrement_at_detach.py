@@ -1,0 +1,51 @@
+"""L40: the shadow is read again after the sleep, and its count lowered by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object import unlink_shadower
+from vmcore.object_paging import vm_object_paging_wait
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
+    """As the repaired step, in the old order, and the reference is not handed to the caller.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (vospgw).
+    """
+    vm_object_paging_wait(vm, object)
+    shadow = vm.objects(object.shadow) if object.shadow else None
+    if shadow is not None:
+        shadow.lock.acquire()
+        if shadow.copy and vm.objects(shadow.copy) is object:
+            shadow.copy = 0
+        unlink_shadower(vm, object, shadow)
+        shadow.ref_count -= 1
+        object.shadow = 0
+        shadow.lock.release()
+    return None
+
+
+defect = Defect(
+    id="L40",
+    name="bare-decrement-at-detach",
+    origin="reconstructed",
+    quote="terminate reads the shadow again after sleeping and decrements its count without a release",
+    interleaving=(
+        "E: the last release of O: terminate sleeps for a page-out   []",
+        "E: reads O.shadow = B, unlinks O and lowers B's count by hand",
+        "if that was B's last reference, nobody terminates B: it stays for ever, with no reference",
+    ),
+    symptom="objects without references that nobody can reach, and their memory",
+    verdicts=("invariant_violation", "leak", "panic"),
+    scenario="fork-trees",
+    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+)

@@ -1,0 +1,79 @@
+"""L42: an object was locked through a pointer, the pointer cleared, and the unlock went through it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.object import unlink_shadower
+from vmcore.object_paging import vm_object_paging_wait
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
+    """As the repaired step, but the shadow is found through object when it is to be unlocked.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (vospgw).
+    """
+    shadow = vm.objects(object.shadow) if object.shadow else None
+    if shadow is not None:
+        shadow.lock.acquire()
+        if shadow.copy and vm.objects(shadow.copy) is object:
+            shadow.copy = 0
+        unlink_shadower(vm, object, shadow)
+        object.shadow = 0
+        if object.shadow:
+            vm.objects(object.shadow).lock.release()
+    vm_object_paging_wait(vm, object)
+    return shadow
+
+
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "T")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q")},
+    cues=(
+        ("A", "enter terminate.detach_and_drain(S)"),
+        ("A", "exit terminate.detach_and_drain(S)"),  # B is locked
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
+defect = Defect(
+    id="L42",
+    name="cleared-pointer-unlock",
+    origin="reconstructed",
+    quote="read from the code: lock through the shadow pointer, clear it, unlock through it",
+    interleaving=(
+        "S shadows B; S dies",
+        "A: terminate(S) locks B through S.shadow   [S B]",
+        "A: takes S out of B's shadowers and clears S.shadow   [S B]",
+        "A: unlocks what S.shadow names, which is nothing   [B]",
+        "A: releases S's reference on B, and locks B, which it holds",
+    ),
+    symptom="an object stays locked for ever; its next user hangs",
+    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
+    scenario="fork-storm",
+    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    entry="short",
+    notes=(
+        "The reference has it in V1's collapse, which is H7c; this is the other place where the lower "
+        "lock is taken through the pointer."
+    ),
+    script=script,
+)

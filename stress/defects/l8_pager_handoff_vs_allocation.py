@@ -1,0 +1,52 @@
+"""L8: a pager is installed over the one that a collapse has handed over meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_SWAP
+from vmcore.object import adopt_pager
+from vmcore.pager import vm_pager_allocate
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def ensure_pager(vm: Vm, object: VmObject) -> bool:
+    """As the repaired step, without a paging count meanwhile and without a second look.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, pager, swap map, pool, channel.
+    Sleeps: never.
+    """
+    if object.pager:
+        return True
+    size = object.size
+    object.lock.release()
+    pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
+    vm.point("pager allocated", object.slot)
+    object.lock.acquire()
+    if pager is not None:
+        object.pager, object.paging_offset = vm.pagers.ref(pager), 0
+        adopt_pager(vm, object, pager)
+    return bool(object.pager)
+
+
+defect = Defect(
+    id="L8",
+    name="pager-handoff-vs-allocation",
+    origin="reconstructed",
+    quote="callers open-coded unlock, allocate and setpager, and did not look again",
+    interleaving=(
+        "A: page_clean(O): O has no pager, so O is unlocked and one is allocated   []",
+        "B: overlay(O, B): O has no pager, so it inherits B's, which holds swapped pages   [O B]",
+        "A: installs the new pager over it   [O]: the swapped pages are gone",
+    ),
+    symptom="swap that nobody owns, and pages that have become zeros",
+    verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
+    scenario="fork-storm",
+    replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+)

@@ -1,0 +1,56 @@
+"""L9: two allocate a pager for one object, and the second is installed over the first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_SWAP
+from vmcore.object import adopt_pager
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.pager import vm_pager_allocate
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def ensure_pager(vm: Vm, object: VmObject) -> bool:
+    """As the repaired step, without PAGERALLOC and without a second look.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, pager, swap map, pool, channel.
+    Sleeps: never.
+    """
+    if object.pager:
+        return True
+    vm_object_paging_begin(vm, object)
+    size = object.size
+    object.lock.release()
+    pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
+    vm.point("pager allocated", object.slot)
+    object.lock.acquire()
+    if pager is not None:
+        object.pager, object.paging_offset = vm.pagers.ref(pager), 0
+        adopt_pager(vm, object, pager)
+    vm_object_paging_end(vm, object)
+    return bool(object.pager)
+
+
+defect = Defect(
+    id="L9",
+    name="double-pager",
+    origin="reconstructed",
+    quote="the daemon and an msync both see no pager, both unlock, both allocate, both install",
+    interleaving=(
+        "D: pageout_page of a page of O: no pager, unlocks O, allocates P1   []",
+        "A: page_clean(O): no pager, unlocks O, allocates P2   []",
+        "D: installs P1 and writes the page there",
+        "A: installs P2 over P1: the page that D wrote is gone, and P1 is nobody's",
+    ),
+    symptom="swap that nobody owns, and pages that have become zeros",
+    verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
+    scenario="shared-msync",
+    replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+)

@@ -1,0 +1,218 @@
+"""Detection: is every defect of the catalogue found, how soon, and is the VM without it clean?
+
+For each defect and each seed two runs with the same options: one with the defect, which ends at its
+first finding or when its budget is spent, and one of R, as long as the first one took.  Neither the
+watchdog nor an oracle is told what is on.  With ``scripts`` both play the defect's script instead.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.watch import dump as dumps
+from harness.watch.render_text import render
+from stress.defect import Defect, find_defect
+from stress.options import COMPLETED, RunOptions, RunReport
+from stress.runner import run
+
+EXCERPT_LINES = 24
+NOT_SHOWN = ("/tmp/", "site-packages/")  # files of this machine, frames of libraries
+LEAST_S = 2.0  # of R, however soon the defect was found
+
+
+class DetectOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How defects are to be looked for."""
+
+    budget_s: float = 60.0  # of one run with a defect
+    seeds: int = 1
+    scripts: bool = False  # follow the scripts instead of chance
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One run with a defect, and one without."""
+
+    seed: int
+    verdict: str = ""  # the first right one, else the first; empty: nothing was found
+    right: bool = False
+    seconds: float = 0.0  # from the start of the workers to the finding, else the whole run
+    steps: int = 0
+    epoch: int = 0  # completed ones; the first finding came in the next
+    excerpt: tuple[str, ...] = ()  # of the dump
+    reproduce: str = ""
+    clean_without: bool = True
+    found_without: tuple[str, ...] = ()
+    note: str = ""  # a run that could not be made, a script that left its track
+
+
+class Detection(msgspec.Struct, frozen=True, kw_only=True):
+    """All trials of one defect."""
+
+    id: str
+    name: str
+    origin: str
+    scenario: str
+    expected: tuple[str, ...]
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def detected(self) -> int:
+        """Trials in which something was found."""
+        return sum(bool(trial.verdict) for trial in self.trials)
+
+    @property
+    def right(self) -> int:
+        """Trials in which one of the expected verdicts was among the findings."""
+        return sum(trial.right for trial in self.trials)
+
+    @property
+    def clean(self) -> int:
+        """Trials in which R was clean."""
+        return sum(trial.clean_without for trial in self.trials)
+
+    @property
+    def found(self) -> list[Trial]:
+        """Trials with a right verdict; times are theirs."""
+        return [trial for trial in self.trials if trial.right]
+
+    @property
+    def ok(self) -> bool:
+        """Found with every seed, with a right verdict, and never without the defect."""
+        return bool(self.trials) and self.right == self.clean == len(self.trials)
+
+    @property
+    def median_s(self) -> float | None:
+        """Median time to a right finding."""
+        return round(median(trial.seconds for trial in self.found), 2) if self.found else None
+
+    @property
+    def worst_s(self) -> float | None:
+        """Longest time to a right finding."""
+        return round(max(trial.seconds for trial in self.found), 2) if self.found else None
+
+    @property
+    def steps(self) -> int | None:
+        """Median number of operations of all workers until then."""
+        return int(median(trial.steps for trial in self.found)) if self.found else None
+
+    @property
+    def epoch(self) -> int | None:
+        """The first epoch in which a trial found it, from 1."""
+        return min(trial.epoch for trial in self.found) + 1 if self.found else None
+
+
+OnTrial = Callable[[Detection, Trial], None]
+
+
+def detect(
+    defects: Iterable[Defect], options: DetectOptions, on_trial: OnTrial | None = None
+) -> list[Detection]:
+    """Look for each of them.  Ends early, with what there is, when somebody interrupts a run."""
+    found: list[Detection] = []
+    for defect in defects:
+        detection = Detection(
+            id=defect.id,
+            name=defect.name,
+            origin=defect.origin,
+            scenario=f"script:{defect.id}" if options.scripts else defect.scenario,
+            expected=defect.verdicts,
+        )
+        for seed in range(1, options.seeds + 1):
+            trial = one_trial(defect, options, seed)
+            if trial is None:
+                return [*found, detection] if detection.trials else found
+            detection = msgspec.structs.replace(detection, trials=(*detection.trials, trial))
+            if on_trial is not None:
+                on_trial(detection, trial)
+        found.append(detection)
+    return found
+
+
+def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial | None:
+    """Both runs; None: interrupted."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="hangdog-detect-") as folder:
+            report = run(run_options(defect, options, seed, options.budget_s, folder))
+            if report.ended_by == "interrupt":
+                return None
+            trial = trial_of(defect, report)
+        seconds = max(LEAST_S, min(trial.seconds, options.budget_s))
+        without = run(run_options(defect, options, seed, seconds, without=True))
+    except HarnessError as error:
+        return Trial(seed=seed, clean_without=False, note=f"{type(error).__name__}: {error}")
+    if without.ended_by == "interrupt":
+        return None
+    verdicts = tuple(finding.verdict for finding in without.findings)
+    return msgspec.structs.replace(trial, clean_without=not verdicts, found_without=verdicts)
+
+
+def run_options(
+    defect: Defect, options: DetectOptions, seed: int, seconds: float, folder: str = "", without: bool = False
+) -> RunOptions:
+    """The options of one run."""
+    return RunOptions(
+        defect=None if without else defect.id,
+        script=defect.id if options.scripts else None,
+        scenario=None if options.scripts else defect.scenario,
+        seed=seed,
+        seconds=seconds,
+        **({} if options.scripts else dict(defect.options)),
+        dump_dir=folder,
+    )
+
+
+def trial_of(defect: Defect, report: RunReport) -> Trial:
+    """What came of the run with the defect."""
+    right = [finding for finding in report.findings if finding.verdict in defect.verdicts]
+    shown = right[:1] or report.findings[:1]
+    return Trial(
+        seed=report.seed,
+        verdict=shown[0].verdict if shown else "",
+        right=bool(right),
+        seconds=round(shown[0].at_s if shown else report.duration_s, 2),
+        steps=report.steps,
+        epoch=report.epochs,
+        excerpt=excerpt_of(shown[0].dump) if shown else (),
+        reproduce=report.reproduce,
+        note="" if shown or report.script in ("", COMPLETED) else report.script,
+    )
+
+
+def excerpt_of(path: str) -> tuple[str, ...]:
+    """The first lines of a dump as text; nothing when no file could be written."""
+    try:
+        lines = render(dumps.read(Path(path)), everything=False).splitlines()
+    except HarnessError as error:
+        return (str(error),)
+    kept = [line.rstrip() for line in lines if not any(word in line for word in NOT_SHOWN)][:EXCERPT_LINES]
+    return (*kept, "...") if len(lines) > EXCERPT_LINES else tuple(kept)
+
+
+def pairs_of(defects: Sequence[Defect]) -> list[Defect]:
+    """Two at a time: each with the next one that replaces other steps and has the same scenario.
+
+    Who finds no partner is left out.
+    """
+    left, found = list(defects), []
+    while left:
+        one = left.pop(0)
+        other = next(
+            (two for two in left if two.scenario == one.scenario and not set(two.steps) & set(one.steps)),
+            None,
+        )
+        if other is not None:
+            left.remove(other)
+            found.append(find_defect(f"{one.id}+{other.id}"))
+    return found
+
+
+def result_of(detection: Detection) -> dict[str, object]:
+    """One detection as plain values, with what is computed from its trials."""
+    computed = ("detected", "right", "clean", "median_s", "worst_s", "steps", "epoch", "ok")
+    plain: dict[str, object] = msgspec.to_builtins(detection)
+    return plain | {name: getattr(detection, name) for name in computed}

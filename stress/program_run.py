@@ -1,0 +1,77 @@
+"""One repetition of a program: a world of its own, real workers, every oracle.
+
+The program goes through the very file that is printed in the end, so what was shrunk is
+what ``hangdog run --scenario FILE`` plays.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from harness.outcome import Passed
+from harness.run.session import Session
+from stress.options import RunOptions
+from stress.play import ScenarioPlay
+from stress.program_scenario import as_scenario
+from stress.programs import Program
+from stress.runner import setting_of
+from stress.scenario import find_scenario
+from stress.world import World
+
+LINGER_S = 0.0  # one finding is enough
+GRACE_S = 1.0
+LIMIT_S = 20.0  # a repetition lasts a second; this ends one that no verdict ends
+
+
+class Runner:
+    """Runs programs, with a defect or without."""
+
+    def __init__(self, defect: str | None = None, epochs: int = 1) -> None:
+        self.defect, self.epochs = defect, epochs
+
+    def once(self, program: Program, repetition: int) -> str | None:
+        """The verdict of one repetition; None when everybody came to a good end."""
+        with tempfile.TemporaryDirectory(prefix="hangdog-program-") as folder:
+            path = Path(folder, "program.py")
+            path.write_text(as_scenario(program))
+            return self.play(str(path), program, repetition)
+
+    def play(self, path: str, program: Program, repetition: int) -> str | None:
+        """Play the file."""
+        seed = program.seed * 31 + repetition
+        options = RunOptions(
+            scenario=path,
+            defect=self.defect,
+            seed=seed,
+            workers=len(program.roles),
+            epochs=self.epochs,
+            name=f"program-{os.getpid()}",
+        )
+        play = ScenarioPlay(find_scenario(path), options)
+        world = World.boot(setting_of(options, play))
+        try:
+            play.begin(world)
+            session = Session(
+                workers=options.workers,
+                seed=seed,
+                arena=world.arena,
+                noise=play.noise,
+                scenario=options.what,
+                linger_s=LINGER_S,
+                grace_s=GRACE_S,
+            )
+            with session:
+                result = session.run_roles(
+                    [*play.roles(world), *world.services()],
+                    epochs=self.epochs,
+                    audit=play.audit(world, self.epochs),
+                    time_limit_s=LIMIT_S,
+                )
+        finally:
+            world.close()
+        if result.findings:
+            return str(result.findings[0].verdict)
+        well = all(isinstance(outcome, Passed) for outcome in result.outcomes if not outcome.service)
+        return None if well and result.ended_by == "done" else "no_end"

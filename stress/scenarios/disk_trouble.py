@@ -1,0 +1,92 @@
+"""A store that refuses, puts off and fails writes, and finishes them out of order, while memory is short.
+
+The window: a write has failed, and the only copy of the page is in memory; whoever takes the write for
+done drops it.  Loads never fail here, so whatever is read must be right.
+"""
+
+from functools import partial
+
+from stress.acts import PAGE, back_on_stage, pages_of
+from stress.ops import Actor, Process, allocate, be_born, clean, fork, leave, read, write
+from stress.ops_map import if_there_is_room
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 20
+COMMON, COMMON_PAGES = 0x30000, 6  # shared with children
+
+scenario = Scenario(
+    "disk-trouble",
+    "page-outs that are refused, fail, are put off and finish out of order",
+    pages=72,
+    places=6,
+    disk_ms=0.2,
+    faults={
+        "put_fail": 0.05, "put_error": 0.1, "put_again": 0.05, "disk_error": 0.15, "overtaken": 0.1,
+        "late": 0.02,
+    },
+)  # fmt: skip
+
+
+@scenario.role("user", count=2)
+def store_and_load(actor: Actor, stage: Stage) -> None:
+    """Somebody whose memory goes to the disk and comes back, as far as the disk likes."""
+    person = stage.take(actor) or newborn(actor)
+    for _ in range(8):
+        touch(actor, person, actor.rng.random() < 0.5)
+    if actor.rng.random() < 0.1:
+        leave(actor, person)
+    else:
+        back_on_stage(actor, stage, person)
+
+
+@scenario.role("parent")
+def fork_and_bury(actor: Actor, stage: Stage) -> None:
+    """A child that stores a little and leaves: what failed to be written must survive the collapse."""
+    parent = stage.take(actor) or newborn(actor)
+    children: list[Process] = []
+    if if_there_is_room(actor, lambda: children.append(fork(actor, parent))):
+        for _ in range(4):
+            touch(actor, children[0], True)
+            touch(actor, parent, True)
+        leave(actor, children[0])
+    back_on_stage(actor, stage, parent)
+
+
+@scenario.role("syncer")
+def clean_a_piece(actor: Actor, stage: Stage) -> None:
+    """Sync anonymous memory, waiting or not; it may fail, and nothing else may."""
+    person = stage.take(actor) or newborn(actor)
+    first = actor.rng.randrange(HEAP_PAGES - 4)
+    start = COMMON if actor.rng.random() < 0.3 else HEAP + first * PAGE
+    if_there_is_room(actor, partial(clean, actor, person, start, start + 4 * PAGE, actor.rng.random() < 0.6))
+    touch(actor, person, False)
+    back_on_stage(actor, stage, person)
+
+
+@scenario.check
+def nothing_is_lost(actor: Actor, stage: Stage) -> None:
+    """Every page of everybody; a load may be refused for want of a frame, but not lie."""
+    people = []
+    while (person := stage.take(actor)) is not None:
+        people.append(person)
+        for piece in person.picture.touchable(False):
+            for va in range(piece.start, piece.end, PAGE):
+                if_there_is_room(actor, partial(read, actor, person, va))
+    for person in people:
+        back_on_stage(actor, stage, person)
+
+
+def newborn(actor: Actor) -> Process:
+    """A heap, and memory that children will share; nothing of it is there yet."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    allocate(actor, person, pages_of(COMMON, COMMON_PAGES, shared=True))
+    return person
+
+
+def touch(actor: Actor, person: Process, store: bool) -> None:
+    """One load or store somewhere."""
+    page = actor.rng.randrange(HEAP_PAGES + COMMON_PAGES)
+    va = HEAP + page * PAGE if page < HEAP_PAGES else COMMON + (page - HEAP_PAGES) * PAGE
+    if_there_is_room(actor, partial(write if store else read, actor, person, va))

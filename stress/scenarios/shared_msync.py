@@ -1,0 +1,80 @@
+"""Files mapped shared by everybody, written through the maps, and synced in every way at once.
+
+The window: msync waits for paging on an object that others fault on all the time, writes pages that
+are being dirtied again, and an asynchronous write finishes when its page has other plans.
+"""
+
+from stress.acts import (
+    PAGE,
+    back_on_stage,
+    everybody_reads_everything,
+    file_pages,
+    leave_or_stay,
+    live_a_little,
+    pages_of,
+    write_all,
+)
+from stress.ops import Actor, Process, allocate, be_born, fork, map_file, write
+from stress.ops_files import sync
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+FILES, FILE_PAGES = 2, 5
+BOOK, NOTES, HEAP = 0x10000, 0x20000, 0x30000
+HEAP_PAGES = 6
+
+scenario = Scenario(
+    "shared-msync",
+    "shared file mappings written, synced and invalidated by everybody at the same time",
+    pages=72,
+    files=(FILE_PAGES,) * FILES,
+    places=10,
+    disk_ms=0.4,
+)
+
+
+@scenario.setup
+def two_readers(actor: Actor, stage: Stage) -> None:
+    """Two processes with both files."""
+    for _ in range(2):
+        back_on_stage(actor, stage, reader(actor))
+
+
+@scenario.role("writer", count=2)
+def write_into_the_files(actor: Actor, stage: Stage) -> None:
+    """Stores and loads through shared mappings; children share them."""
+    person = stage.take(actor) or reader(actor)
+    live_a_little(actor, person, 6, 8)
+    if actor.rng.random() < 0.3 and person.generation < 5:
+        child = fork(actor, person)
+        write(actor, child, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
+        back_on_stage(actor, stage, child)
+    leave_or_stay(actor, stage, person, 0.25)
+
+
+@scenario.role("syncer", count=2)
+def sync_a_file(actor: Actor, stage: Stage) -> None:
+    """Sync a part or all, with and without waiting, sometimes throwing the pages away."""
+    rng = actor.rng
+    person = stage.take(actor) or reader(actor)
+    base = rng.choice((BOOK, NOTES, HEAP))
+    pages = HEAP_PAGES if base == HEAP else FILE_PAGES
+    first = rng.randrange(pages)
+    last = rng.randrange(first, pages) + 1
+    waits = rng.random() < 0.6
+    sync(actor, person, base + first * PAGE, base + last * PAGE, waits, waits and rng.random() < 0.3)
+    live_a_little(actor, person)
+    back_on_stage(actor, stage, person)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def reader(actor: Actor) -> Process:
+    """Both files shared, and a heap of his own, which msync may clean too."""
+    person = be_born(actor)
+    map_file(actor, person, file_pages(BOOK, FILE_PAGES, 0, shared=True))
+    map_file(actor, person, file_pages(NOTES, FILE_PAGES, 1, shared=True))
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person

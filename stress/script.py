@@ -1,0 +1,138 @@
+"""Script: the numbered steps of a mistake, followed by real workers.
+
+A *scene* is built, every *role* is a worker, and the *cues* say who passes which named point after
+whom; what is not in the cues runs freely.  Points::
+
+    start            the role's own, before its function
+    end              after it
+    enter STEP       a contract function of vmcore is called: ``enter deallocate.candidate``
+    exit STEP        it has returned
+    point NAME       ``vm.point(NAME)``
+    io KIND          a transfer begins: swap_read, swap_write, file_read...
+
+and any of them but the first two may end in the name of a record that it must concern:
+``enter deallocate.candidate(B)``.  The defect and R play the same script; on R an interleaving may
+be impossible, and the script leaves the track: that is what R is for.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import BadInput
+from harness.locks import contract
+from stress.script_gates import Cue, Gates
+from stress.script_scene import Scene
+from vmcore.fault_state import FaultState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.shm.arena import Arena
+    from vmcore.vm import Vm
+
+Act = Callable[[Scene], Any]
+_POINT = re.compile(r"^(start|end|(?:enter|exit|point|io) [^()]+?)(?:\((\w+)\))?$")
+WHOLE = "vmcore."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """``roles`` by name; ``cues`` as (role, point); ``check`` looks at the scene when all are done."""
+
+    scene: Act
+    roles: Mapping[str, Act]
+    cues: Sequence[tuple[str, str]]
+    check: Act | None = None
+    pages: int = 64  # frames of the VM
+    files: tuple[int, ...] = ()  # pages of each file
+    tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
+    disks: int = 1
+
+    @property
+    def parsed(self) -> tuple[Cue, ...]:
+        """The cues.  BadInput for what is none."""
+        return tuple(self._cue(role, text) for role, text in self.cues)
+
+    def _cue(self, role: str, text: str) -> Cue:
+        match = _POINT.match(text)
+        if match is None:
+            raise BadInput(f"cue {role}: {text!r} is no point of a script")
+        if role not in self.roles and role not in ("pageout", "disk"):
+            raise BadInput(f"cue {role}: {text!r}: the roles are {', '.join(self.roles)}, pageout, disk")
+        point, about = match[1], match[2] or ""
+        kind, _, step = point.partition(" ")
+        if kind in ("enter", "exit"):
+            point = f"{kind} {step if step.startswith(WHOLE) else WHOLE + step}"
+            contract.original(point.split(" ", 1)[1])  # BadInput with the nearest name
+        return Cue(role, point, about)
+
+    @property
+    def steps(self) -> set[str]:
+        """The contract functions that have gates."""
+        points = [cue.point.split(" ", 1) for cue in self.parsed]
+        return {words[1] for words in points if words[0] in ("enter", "exit")}
+
+
+class Gated:
+    """A function with a gate before and behind it; keeps its name and its contract."""
+
+    def __init__(self, function: Callable[..., Any], name: str, gates: Gates) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._gates = function, gates
+        self._before, self._behind = f"enter {name}", f"exit {name}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        records = list(records_of((*args, *kwargs.values())))
+        self._gates.reach(self._before, records)
+        result = self._function(*args, **kwargs)
+        self._gates.reach(self._behind, records)
+        return result
+
+
+def records_of(values: Sequence[Any]) -> Iterator[int]:
+    """Addresses of the records among some arguments; of a fault, the objects that it is about."""
+    for value in values:
+        address = getattr(value, "address", None)
+        if isinstance(address, int):
+            yield address
+        elif isinstance(value, FaultState):
+            yield from records_of([getattr(value, name, None) for name in ("first", "object", "page")])
+
+
+def gated(script: Script, gates: Gates, replacements: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """What to bind: the replaced steps, and every step that has a gate."""
+    bound = dict(replacements)
+    for name in script.steps:
+        bound[name] = Gated(bound.get(name) or contract.original(name), name, gates)
+    return bound
+
+
+def rig(
+    arena: Arena, script: Script | None, replacements: Mapping[str, Callable[..., Any]]
+) -> tuple[Gates | None, dict[str, Any]]:
+    """The gates of a script, if there is one, and what to bind."""
+    if script is None:
+        return None, dict(replacements)
+    gates = Gates(arena, script.parsed, tuple(script.roles))
+    return gates, gated(script, gates, replacements)
+
+
+def install(gates: Gates, vm: Vm) -> None:
+    """Gates at the points that are no calls: named ones and transfers."""
+    record, hook = vm.point, vm.io.hook
+    tables = (vm.objects.views, vm.pages.views)
+
+    def point(name: str, argument: int = 0) -> None:
+        record(name, argument)
+        gates.reach(f"point {name}", [table[argument].address for table in tables if argument < len(table)])
+
+    def transfer(kind: str, what: int, length: int) -> bool | None:
+        gates.reach(f"io {kind}")
+        return None if hook is None else hook(kind, what, length)
+
+    vm.point, vm.io.hook = point, transfer

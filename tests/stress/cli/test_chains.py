@@ -1,0 +1,133 @@
+"""Shadow chains at the terminal: ``run --watch-chains`` while it goes on, ``dump`` from outside."""
+
+import json
+import re
+import time
+
+from harness import outcome
+from stress import render
+from stress.cli.display import block, line
+from stress.cli.dump import look, look_at
+from stress.options import Progress, RunOptions
+from stress.play import ScenarioPlay
+from stress.progress import LINKS, WATCHED, Looker
+from stress.scenario import find_scenario
+from tests.vmcore.builders_objects import fork, space_of, write
+
+SMALL = ("--workers", "2", "--disks", "1", "--seed", "3")
+LINK = re.compile(r"O\d+\(ref\d+,\d+p\*?(,[\w@]+\*?)*\)")
+LIMIT_S = 30
+
+
+def chains(text):
+    """The lines that draw a chain."""
+    return [words for row in text.splitlines() if "→" in (words := row.strip()) and LINK.match(words)]
+
+
+def test_the_longest_chains_are_drawn_while_the_run_goes_on(hangdog):
+    said = hangdog("run", "--scenario", "fork-storm", *SMALL, "--seconds", "6", "--watch-chains")
+
+    assert said.code == 0, said
+    drawn = chains(said.out)
+    assert len(drawn) >= 2
+    for chain in drawn:
+        links = chain.split("→")
+        assert 2 <= len(links) <= LINKS + 1
+        assert all(LINK.fullmatch(link) or link in ("…", "stale") for link in links), chain
+    assert "space     " in said.out
+
+
+def test_without_the_option_nothing_is_drawn(hangdog):
+    said = hangdog("run", "--scenario", "fork-storm", *SMALL, "--seconds", "1")
+
+    assert said.code == 0, said
+    assert chains(said.out) == []
+
+
+def test_with_json_it_is_refused_before_anything_runs(hangdog):
+    began = time.monotonic()
+
+    said = hangdog("run", "--scenario", "fork-storm", *SMALL, "--seconds", "50", "--watch-chains", "--json")
+
+    assert said.code == 2
+    assert said.out == ""
+    fact, remedy = said.two_lines()
+    assert "--watch-chains" in fact
+    assert "--json" in fact
+    assert remedy == "hangdog run --watch-chains"
+    assert time.monotonic() - began < LIMIT_S
+
+
+def test_the_report_has_the_numbers_of_the_space_oracle(hangdog):
+    said = hangdog("run", "--scenario", "fork-storm", *SMALL, "--epochs", "1", "--json")
+
+    report = json.loads(said.out)
+    assert said.code == 0, said
+    assert set(report["space"]) >= {"used", "minimum", "hidden", "hidden_max", "chain_max"}
+    assert report["space"]["used"] == report["space"]["minimum"] + report["space"]["hidden"]
+
+
+def test_a_dump_of_a_running_vm_draws_its_chains_and_takes_no_seat(start, hangdog):
+    started = start("run", "--scenario", "fork-storm", *SMALL, "--seconds", "40")
+    end = time.monotonic() + LIMIT_S
+
+    def outside():
+        said = hangdog("dump", str(started.pid), "--json")
+        return json.loads(said.out) if said.code in (0, 1) and said.out else None
+
+    while not ((dump := outside()) and chains("\n".join(dump["sections"].get("vmcore", [])))):
+        assert time.monotonic() < end, dump
+    section = dump["sections"]["vmcore"]
+    again = outside()
+
+    assert section[0].startswith("free ")
+    assert any(row.startswith("longest chains (") for row in section)
+    assert any(row.startswith("spaces (") for row in section)
+    ours = {seat["pid"] for seat in again["threads"]}
+    assert ours <= {process.pid for process in started.family()} | {started.pid}
+    assert "vmcore:" in hangdog("dump", str(started.pid)).out
+
+
+def test_the_section_is_there_for_one_dump_only(world):
+    found = look(world.arena, "here", stacks=False)
+
+    assert found.sections["vmcore"][0].startswith("free 256 (target ")
+    # The world of a run has its own; what the command registered for itself is gone.
+    assert "vmcore" not in look_at(world.arena, "here", stacks=False).sections
+
+
+def test_records_of_another_shape_leave_the_threads_to_be_shown(world):
+    render.unregister()  # the world's own
+    entry = world.arena.entry("vm_globals")
+    shape, entry.fingerprint = entry.fingerprint, 1
+    world.arena.tables.clear()
+
+    found = look(world.arena, "here", stacks=False)
+
+    entry.fingerprint = shape
+    assert found.verdict == "live"
+    assert "vmcore" not in found.sections
+
+
+def test_a_look_has_chains_only_if_asked(world):
+    looks: list[Progress] = []
+
+    play = ScenarioPlay(find_scenario("fork-storm"), RunOptions())
+    seen = outcome.Progress(elapsed_s=1.0, steps=10, epoch=0, state="running", workers=2, findings=0)
+    vm = world.vm
+    spaces = [space_of(vm, 2)]
+    write(vm, spaces[0], 1, 7)  # somebody always sees this one, so nobody below is hidden
+    for value in range(3):
+        write(vm, spaces[-1], 0, value)
+        spaces.append(fork(vm, spaces[-1]))
+    write(vm, spaces[-1], 0, 9)
+
+    for asked in (False, True):
+        Looker(world, play, looks.append, chains=asked)(seen)
+
+    assert looks[0].chains == ()
+    assert 1 <= len(looks[1].chains) <= WATCHED
+    assert all("→" in chain for chain in looks[1].chains)
+    assert line(looks[1])
+    assert block(looks[1]).row_count == 4
+    assert RunOptions(watch_chains=True).command() == RunOptions().command()

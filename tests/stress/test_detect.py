@@ -1,0 +1,214 @@
+"""Detection: trials of defects and of R, what is counted, and the page and the answers made of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from harness.errors import BadInput
+from stress.cli.main import outcome
+from stress.defect import all_defects, find_defect
+from stress.detect import Detection, DetectOptions, Trial, detect, pairs_of, result_of
+from stress.detect_report import page
+
+QUICK = ("H1", "H2", "H3", "H6a", "H6b", "H6c", "H7b", "H7c", "L3", "L42")
+BUDGET_S = 60.0
+
+
+def trial(seed, **parts):
+    return Trial(**{"seed": seed, "verdict": "deadlock", "right": True, "seconds": 1.0, **parts})
+
+
+def detection(*trials, **parts):
+    kept = {
+        "id": "H2",
+        "name": "n",
+        "origin": "documented",
+        "scenario": "fork-storm",
+        "expected": ("deadlock",),
+    }
+    return Detection(**{**kept, **parts}, trials=trials)
+
+
+@pytest.mark.parametrize("id", QUICK)
+def test_chance_finds_the_quick_ones_and_nothing_without_them(id):
+    seen = []
+
+    (found,) = detect([find_defect(id)], DetectOptions(budget_s=BUDGET_S), lambda *told: seen.append(told))
+
+    assert found.ok, found.trials
+    assert found.trials[0].verdict in find_defect(id).verdicts
+    assert 0 < (found.median_s or 0) <= BUDGET_S
+    assert found.trials[0].excerpt[0].startswith(found.trials[0].verdict)
+    assert f"--defect {id} " in found.trials[0].reproduce
+    assert seen == [(found, found.trials[0])]
+
+
+def test_a_script_is_one_trial_per_seed_and_needs_no_scenario():
+    (found,) = detect([find_defect("H6b")], DetectOptions(scripts=True, seeds=2))
+
+    assert found.ok, found.trials
+    assert [one.seed for one in found.trials] == [1, 2]
+    assert found.scenario == "script:H6b"
+
+
+def test_a_defect_that_changes_nothing_is_not_found():
+    harmless = replace(find_defect("H6a"), replacements={})
+
+    (found,) = detect_as("H6a", harmless)
+
+    assert (found.detected, found.right, found.clean, found.ok) == (0, 0, 1, False)
+    assert found.median_s is None
+    assert found.epoch is None
+
+
+def detect_as(id, defect):
+    """Detection of a defect that the catalogue does not have."""
+    import stress.defects.h6a_no_wakeup as module
+
+    kept = module.defect
+    module.defect = defect
+    try:
+        return detect([find_defect(id)], DetectOptions(scripts=True))
+    finally:
+        module.defect = kept
+
+
+def test_a_wrong_verdict_is_a_detection_that_does_not_count_as_right():
+    (found,) = detect_as("H6a", replace(find_defect("H6a"), verdicts=("livelock",)))
+
+    assert (found.detected, found.right, found.ok) == (1, 0, False)
+    assert found.trials[0].verdict == "lost_wakeup"
+
+
+# --- what is counted
+
+
+def test_times_are_those_of_right_findings():
+    found = detection(
+        trial(1, seconds=2.0, steps=20, epoch=3),
+        trial(2, seconds=8.0, steps=10, epoch=0),
+        trial(3, seconds=5.0, steps=30, epoch=1),
+        trial(4, seconds=0.5, right=False, verdict="panic"),
+        trial(5, seconds=60.0, right=False, verdict=""),
+    )
+
+    assert (found.detected, found.right) == (4, 3)
+    assert (found.median_s, found.worst_s) == (5.0, 8.0)
+    assert (found.steps, found.epoch) == (20, 1)
+    assert not found.ok
+
+
+def test_a_finding_without_the_defect_spoils_it():
+    loud = trial(2, clean_without=False, found_without=("leak",))
+
+    assert detection(trial(1)).ok
+    assert not detection(trial(1), loud).ok
+    assert result_of(detection(trial(1), loud))["clean"] == 1
+
+
+def test_the_page_depends_on_nothing_but_what_was_found():
+    defects = [find_defect("H2"), find_defect("L7")]
+    found = [
+        detection(
+            trial(1, seconds=1.25, steps=1234, excerpt=("deadlock  fork-storm",), reproduce="hangdog run x")
+        ),
+        detection(trial(1, right=False, verdict=""), id="L7", name="m"),
+    ]
+
+    text = page(defects, found, DetectOptions())
+
+    assert text == page(defects, found, DetectOptions())
+    assert "| H2 | n | documented | fork-storm | 1/1 | 1/1 | 1/1 | 1.25 s | 1.25 s | 1,234 | 1 |" in text
+    assert "| L7 | m | documented | fork-storm | 0/1 | 0/1 | 1/1 | - | - | - | - |" in text
+    assert "1 of 2 defects were found with every seed and a right verdict. Not with every seed: L7." in text
+    assert "```text\ndeadlock  fork-storm\n```" in text
+    assert "Not found with a right verdict." in text
+
+
+# --- pairs
+
+
+def test_pairs_replace_different_steps_and_share_a_scenario():
+    pairs = pairs_of(list(all_defects().values()))
+
+    assert len(pairs) > 10
+    used = [part for pair in pairs for part in pair.id.split("+")]
+    assert len(used) == len(set(used)) == 2 * len(pairs)
+    for pair in pairs:
+        one, two = map(find_defect, pair.id.split("+"))
+        assert one.scenario == two.scenario == pair.scenario
+        assert set(pair.steps) == set(one.steps) | set(two.steps)
+        assert len(pair.steps) == len(one.steps) + len(two.steps)
+
+
+def test_two_defects_at_once_are_found_as_either():
+    (found,) = detect([find_defect("H7b+H6a")], DetectOptions(budget_s=BUDGET_S))
+
+    assert found.ok, found.trials
+
+
+def test_two_that_replace_the_same_step_are_refused():
+    with pytest.raises(BadInput, match=r"H2 and L1 replace the same step, vmcore\.deallocate\.candidate"):
+        find_defect("H2+L1")
+
+
+# --- the command
+
+
+def test_json_has_an_element_per_defect_in_the_order_of_the_ids(capsys):
+    assert outcome(["defects", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    assert [row["id"] for row in rows] == list(all_defects())
+    assert {tuple(row) for row in rows} == {("id", "name", "origin", "verdicts", "scenario")}
+    ids = [row["id"] for row in rows]
+    assert ids.index("H6a") < ids.index("H16") < ids.index("L1")
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        (["--origin", "documented"], lambda one: one.origin == "documented"),
+        (["--verdict", "livelock"], lambda one: "livelock" in one.verdicts),
+        (["--scenario", "snapshots"], lambda one: one.scenario == "snapshots"),
+        (["H2", "L7,L6"], lambda one: one.id in ("H2", "L6", "L7")),
+    ],
+)
+def test_filters_leave_those_that_fit(words, fits, capsys):
+    assert outcome(["defects", *words, "--json"]) == 0
+
+    shown = {row["id"] for row in json.loads(capsys.readouterr().out)}
+    assert shown == {one.id for one in all_defects().values() if fits(one)}
+    assert shown
+
+
+def test_detection_from_the_command_line_writes_its_page_and_says_what_it_found(tmp_path, capsys):
+    target = tmp_path / "page.md"
+
+    code = outcome(["defects", "H7b", "--detect", "--script", "--json", "--write", str(target)])
+
+    said = capsys.readouterr()
+    (row,) = json.loads(said.out)
+    assert (code, row["id"], row["ok"], row["right"]) == (0, "H7b", True, 1)
+    assert "self_deadlock; clean without" in said.err
+    assert target.read_text().startswith("# The defects, and how soon they are found\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--budget", "soon"], "is no time"),
+        (["--budget", "0s"], "is no time"),
+        (["--seeds", "0"], "seeds"),
+        (["--script", "--pairs"], "a script is that of one defect"),
+        (["--verdict", "nonsense"], "no defect left to run"),
+        (["H99"], "no defect is named"),
+    ],
+)
+def test_what_cannot_be_detected_is_refused_in_two_lines(words, said, capsys):
+    assert outcome(["defects", "--detect", *words]) == 2
+
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2
+    assert said in lines[0]

@@ -1,0 +1,178 @@
+"""Scripts: every one of the catalogue shows its defect and is clean without it; and how gates behave."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BadInput
+from harness.watch import dump
+from stress.defect import all_defects
+from stress.options import COMPLETED, RunOptions
+from stress.runner import run, run_play
+from stress.script import Script
+from stress.script_play import ScriptPlay
+
+SCRIPTED = [defect for defect in all_defects().values() if defect.script]
+IDS = [defect.id for defect in SCRIPTED]
+MODES = ("process", "thread")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("defect", SCRIPTED, ids=IDS)
+def test_the_script_of_a_defect_shows_it_with_a_right_verdict(defect, mode, tmp_path):
+    report = run(RunOptions(script=defect.id, defect=defect.id, mode=mode, dump_dir=str(tmp_path)))
+
+    verdicts = [found.verdict for found in report.findings]
+    assert set(verdicts) & set(defect.verdicts), f"{report.script}, found {verdicts}"
+    assert report.exit_code == 1
+    assert dump.read(Path(report.findings[0].dump)).sections["vmcore"][0].startswith("free ")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("defect", SCRIPTED, ids=IDS)
+def test_without_the_defect_its_script_is_clean(defect, mode, tmp_path):
+    report = run(RunOptions(script=defect.id, mode=mode, dump_dir=str(tmp_path)))
+
+    assert report.findings == []
+    assert report.ended_by == "done"
+    assert report.checks["audits"] == 1
+    # On R the interleaving may be impossible; then it says at which cue.
+    assert report.script == COMPLETED or report.script.startswith("script went off the track at cue")
+
+
+def test_full_entries_have_a_script():
+    assert [d.id for d in all_defects().values() if d.entry == "full" and not d.script] == []
+
+
+# --- gates
+
+
+def nothing(_scene):
+    """A role without an act."""
+
+
+def played(mode="process", **parts):
+    """The report of a script without a defect."""
+    script = Script(**{"scene": nothing, **parts})
+    return run_play(RunOptions(script="test", mode=mode, workers=len(script.roles)), ScriptPlay(script))
+
+
+def one_page(scene):
+    scene.map("P", "O")
+    scene.put("O", 0, 7)
+    scene.map("LAST")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", ["ABC", "CAB", "BCA"])
+def test_roles_pass_their_points_in_the_order_of_the_cues(mode, order):
+    def append(name):
+        def act(scene):
+            number = 0
+            while scene.read("LAST", number):
+                number += 1
+            scene.write("LAST", number, ord(name))
+
+        return act
+
+    def check(scene):
+        for number, name in enumerate(order):
+            scene.expect("LAST", number, ord(name))
+
+    cues = [(name, point) for name in order for point in ("start", "end")]
+
+    report = played(
+        mode, scene=one_page, roles={name: append(name) for name in "ABC"}, cues=cues, check=check
+    )
+
+    assert report.findings == []
+    assert report.script == COMPLETED
+
+
+def test_a_cue_names_the_record_that_it_is_about():
+    def two(scene):
+        one_page(scene)
+        scene.map("Q", "U")
+
+    def fault_on_both(scene):
+        scene.read("Q", 1)
+        scene.read("P", 1)
+
+    def check(scene):
+        scene.expect("LAST", 0, 1)
+
+    report = played(
+        scene=two,
+        roles={"F": fault_on_both, "W": lambda scene: scene.write("LAST", 0, 1)},
+        # Were the first fault, on U, taken for the one on O, W's end would come too late for it.
+        cues=[("F", "exit page.vm_page_alloc(U)"), ("W", "end"), ("F", "exit page.vm_page_alloc(O)")],
+        check=check,
+    )
+
+    assert report.findings == []
+    assert report.script == COMPLETED
+
+
+def test_a_point_that_a_role_never_reaches_ends_the_script_in_good_order():
+    report = played(
+        scene=one_page,
+        roles={"A": lambda scene: scene.expect("P", 0, 7), "B": nothing},
+        cues=[("A", "start"), ("B", "enter deallocate.candidate(O)"), ("A", "end")],
+    )
+
+    assert report.findings == []
+    assert report.script == (
+        "script went off the track at cue 2 of 3: role B never reached "
+        "enter vmcore.deallocate.candidate(O): it ended before it"
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_role_that_waits_for_one_at_a_gate_ends_the_script_and_not_the_run(mode):
+    def locked(scene):
+        scene.object("O").lock.acquire()
+        scene.object("O").lock.release()
+
+    started = time.monotonic()
+    report = played(
+        mode,
+        scene=one_page,
+        # A holds O at its gate, so B cannot come to its end.
+        roles={"A": lambda scene: scene.read("P", 1), "B": locked},
+        cues=[
+            ("A", "enter page.vm_page_alloc(O)"),
+            ("B", "start"),
+            ("B", "end"),
+            ("A", "exit page.vm_page_alloc(O)"),
+        ],
+    )
+
+    assert report.findings == []
+    assert "at cue 3 of 4: role B never reached end: it is stuck" in report.script
+    assert time.monotonic() - started < 10  # noticed, not waited out
+
+
+@pytest.mark.parametrize(
+    ("role", "point", "said"),
+    [
+        ("A", "enter nowhere.at_all", "no step is named"),
+        ("A", "somewhere", "is no point of a script"),
+        ("Z", "start", "the roles are A"),
+    ],
+)
+def test_a_cue_that_can_never_come_is_refused(role, point, said):
+    with pytest.raises(BadInput, match=said):
+        played(roles={"A": nothing}, cues=[(role, point)])
+
+
+def test_a_run_has_one_thing_to_play():
+    with pytest.raises(BadInput, match="a run has one of them"):
+        RunOptions(script="H2", scenario="fork-storm")
+
+
+def test_a_defect_without_a_script_says_so():
+    bare = next(d.id for d in all_defects().values() if d.script is None)
+
+    with pytest.raises(BadInput, match=f"defect {bare} has no script"):
+        run(RunOptions(script=bare, defect=bare))
