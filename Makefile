@@ -60,6 +60,7 @@ native: ## the C core under ASan+UBSan, then TSan; needs no Python
 	ci/native.sh asan tsan
 
 ##@ Longer
+slow: TEST_LIMIT := 14400
 slow: $(STAMP) ## the tests marked slow
 	$(PYTEST) -n $(JOBS) --dist worksteal -m slow $(PYTEST_ARGS) </dev/null
 

@@ -78,16 +78,26 @@ FAULT = [
     ("4.3", "step 6: enter", "fault.enter_page", ("test_fault.py",)),
     ("4.3", "unlock_things", "fault_state.unlock_things", ("test_fault.py",)),
     ("4.3", "unlock_and_deallocate", "fault_state.unlock_and_deallocate", ("test_fault.py",)),
-    ("4.3", "fault_wire", "fault_wire.vm_fault_wire", ()),
-    ("4.3", "fault_unwire", "fault_unwire.vm_fault_unwire", ()),
-    ("4.3", "fault_copy_entry", "fault_copy_entry.vm_fault_copy_entry", ()),
+    (
+        "4.3",
+        "fault_wire",
+        "fault_wire.vm_fault_wire",
+        ("test_wired_pages_are_there_at_once_and_no_shortage_takes_them",),
+    ),
+    ("4.3", "fault_unwire", "fault_unwire.vm_fault_unwire", ("test_unwired_pages_can_leave_again",)),
+    (
+        "4.3",
+        "fault_copy_entry",
+        "fault_copy_entry.vm_fault_copy_entry",
+        ("test_a_fork_copies_wired_pages_at_once_and_the_child_has_nothing_wired",),
+    ),
 ]
 
 PAGEOUT = [
     ("4.4", "loop", "pageout.vm_pageout_loop", ("test_pageout_processes.py",)),
     ("4.4", "scan", "pageout.vm_pageout_scan", ()),
     ("4.4", "pageout_page", "pageout_page.pageout_page", ("test_pageout.py",)),
-    ("4.4", "clustering", "pageout_cluster.gather", ("test_cluster_out.py",)),
+    ("4.4", "clustering", "pageout_cluster.gather_cluster", ("test_cluster_out.py",)),
     ("4.4", "out of swap, VM_WAIT", "vm_wait.VM_WAIT", ("test_exhaustion.py",)),
 ]
 
@@ -113,7 +123,7 @@ PAGERS = [
     ("4.6", "setsize", "vnode_size.vnode_pager_setsize", ()),
     ("4.6", "uncache", "vnode_size.vnode_pager_uncache", ()),
     ("4.6", "pager_cache", "deallocate.pager_cache", ()),
-    ("4.7", "alloc", "pager_device.device_pager_alloc", ()),
+    ("4.7", "alloc", "device.device_pager_alloc", ()),
     ("4.7", "getpage", "pager_device.device_pager_getpage", ("test_device.py",)),
 ]
 
