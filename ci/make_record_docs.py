@@ -11,6 +11,7 @@ import ast
 import ctypes
 import importlib
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +31,8 @@ Made by `ci/make_record_docs.py` from `vmcore/ranks.py` and the source; a test f
 A lower rank is taken first.  Locks of one rank never nest in each other, except where it says so.
 While a lock is held that may not sleep, its holder does not wait for anything but the next lock.
 
-| rank | lock | kind of holder | nests in its own class | taken by functions whose contract names it |
-|---|---|---|---|---|
+| rank | lock | its holder | nests in its own class | taken by so many functions | remark |
+|---|---|---|---|---|---|
 """
 TRY_HEAD = """
 ## Tried, never waited for
@@ -91,6 +92,13 @@ def records_page() -> str:
     return "\n".join(parts)
 
 
+def rank_remarks() -> dict[str, str]:
+    """Lock name -> the comment behind its row in ranks.py."""
+    source = (ROOT / "vmcore" / "ranks.py").read_text(encoding="utf-8")
+    rows = re.findall(r'^[A-Z_]+ = LockClass\("([^"]+)".*\)  # (.+)$', source, re.MULTILINE)
+    return dict(rows)
+
+
 def takers(name: str) -> int:
     """How many functions say that they may take a lock of this class."""
     from harness.locks.contract import SEAMS
@@ -120,7 +128,7 @@ def order_page() -> str:
 
     for module in pkgutil.iter_modules(vmcore.__path__):
         importlib.import_module(f"vmcore.{module.name}")  # registers its functions with their contracts
-    lines = []
+    lines, remarks = [], rank_remarks()
     for lock in sorted(ranks.ALL, key=lambda lock: lock.rank):
         nests = "no"
         if lock.chain:
@@ -128,7 +136,8 @@ def order_page() -> str:
         elif lock.nest:
             nests = "yes"
         holder = "may sleep" if lock.may_sleep else "must not sleep"
-        lines.append(f"| {lock.rank} | {lock.name} | {holder} | {nests} | {takers(lock.name)} |")
+        remark = remarks.get(lock.name, "")
+        lines.append(f"| {lock.rank} | {lock.name} | {holder} | {nests} | {takers(lock.name)} | {remark} |")
     tried = [f"| {where} | {what} |" for where, what in tries()]
     return ORDER_HEAD + "\n".join(lines) + "\n" + TRY_HEAD + "\n".join(tried) + "\n"
 

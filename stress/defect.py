@@ -55,7 +55,11 @@ class Defect:
         """What to type to see it by chance."""
         words = f"hangdog run --scenario {self.scenario} --defect {self.id}"
         for name, value in self.options.items():
-            words += f" --{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+            option = name.replace("_", "-")
+            if isinstance(value, bool):
+                words += f" --{option}" if value else f" --no-{option}"
+            else:
+                words += f" --{option} {value:g}"
         return words
 
     @property

@@ -73,6 +73,7 @@ def wrong_data(vm: Vm, space: Vmspace, va: int, what: str) -> WrongData:
     return WrongData([f"vmspace {space.slot} read {va:#x}: {what}; {chain_at(vm, space, va)}"])
 
 
+@unguarded()
 def chain_at(vm: Vm, space: Vmspace, va: int) -> str:
     """The entry at an address with its shadow chain, read without a lock: a hint for people."""
     slot, views = vm.maps(space.map).first, vm.entries.views

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.errors import BadInput
+from harness.errors import BadInput, HarnessError
 from harness.outcome import Finding, Passed, RunResult
 from harness.run.session import Session
 from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
+from stress.opening import broken_opening
 from stress.options import COMPLETED, DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
 from stress.play import Play, ReplayPlay, ScenarioPlay
 from stress.progress import Looker
@@ -45,7 +46,10 @@ def run_play(options: RunOptions, play: Play, on_progress: OnProgress | None = N
     """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
     world = World.boot(setting_of(options, play))
     try:
-        play.begin(world)
+        try:
+            play.begin(world)
+        except HarnessError as error:
+            return report_of(options, world, broken_opening(options, world, error))
         result = act(options, play, world, on_progress)
         return report_of(options, world, result)
     finally:

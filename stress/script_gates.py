@@ -161,7 +161,7 @@ class Gates:
             if cursor != seen:
                 deadline, seen = time.monotonic() + LONGEST_S, cursor
             self._futex_wait(cursor)
-            now = self._stuck()
+            now = self.stuck()
             looks = looks + 1 if now is not None and now == before and row.cursor == cursor else 0
             before = now
             if looks >= SAME_LOOKS and row.cursor == cursor:
@@ -190,8 +190,8 @@ class Gates:
 
     # --- looking
 
-    def _stuck(self) -> object:
-        """A mark of everybody's waits if nobody but those at gates can move; None: somebody may."""
+    def stuck(self) -> object:
+        """A mark of everybody's waits if nobody can move whose turn it is not; None: somebody may."""
         if self._reader is None or self._reader[0] != os.getpid():
             self._reader = (os.getpid(), Reader(self.arena))
         now = take(self._reader[1])
@@ -200,7 +200,7 @@ class Gates:
             for seat in now.seats
             if seat.role.split("#")[0] in self.roles | SERVICES
             and not seat.dead
-            and self.row.seats[seat.number] != AT_GATE
+            and (self.row.seats[seat.number] != AT_GATE or self._is_next(seat))
         ]
         if any(self._may_move(seat, now) for seat in others):
             return None
@@ -218,6 +218,11 @@ class Gates:
         if row.cursor < len(self.cues):
             return f"the run ended at cue {row.cursor + 1} of {len(self.cues)} ({self.cues[row.cursor]})"
         return ""
+
+    def _is_next(self, seat: SeatFacts) -> bool:
+        """Is it this one's turn?  At its gate it has been woken then, and only has to run."""
+        cursor = self.row.cursor
+        return bool(cursor < len(self.cues) and self.cues[cursor].role == seat.role.split("#")[0])
 
     def _may_move(self, seat: SeatFacts, now: Snapshot) -> bool:
         """Could this thread do something without one of those at gates?"""

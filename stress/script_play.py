@@ -47,10 +47,11 @@ class ScriptPlay:
 
     def begin(self, world: World) -> None:
         """Build the scene.  No daemon runs yet: who waited for memory now would wait for ever."""
-        world.vm.g.daemon_stop = 1
-        self.scene = Scene(world.vm)
-        self.script.scene(self.scene)
-        world.restart_services()
+        with unguarded():  # links are laid by hand, and nobody else is here
+            world.vm.g.daemon_stop = 1
+            self.scene = Scene(world.vm)
+            self.script.scene(self.scene)
+            world.restart_services()
 
     def roles(self, world: World) -> list[RoleSpec]:
         """One worker each."""

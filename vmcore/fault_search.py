@@ -154,11 +154,8 @@ def page_in(vm: Vm, state: FaultState, page: VmPage) -> int:
         if came is None:
             unlock_and_deallocate(vm, state)  # truncated away: it is not ours any more
             return RETRY
-        page = came
-        clear_flags_o(vm, page, PG_FAKE)
-        set_flags_o(vm, page, PG_CLEAN)
-        pmap_clear_modify(vm, page)
-        state.page = page
+        page_was_read(vm, came)
+        state.page = came
         return FOUND
     if result == VM_PAGER_FAIL:
         if object is not state.first:
@@ -167,6 +164,20 @@ def page_in(vm: Vm, state: FaultState, page: VmPage) -> int:
     FREE_PAGE(vm, page)
     unlock_and_deallocate(vm, state)
     return int(KERN_PROTECTION_FAILURE)
+
+
+@contract
+def page_was_read(vm: Vm, page: VmPage) -> None:
+    """The page has contents, the same as the pager's: to drop it would cost nothing.
+
+    Enter:  anything (the page's object is locked, the page is ours).
+    Exit:   same.
+    Takes:  pv, pmap.
+    Sleeps: never.
+    """
+    clear_flags_o(vm, page, PG_FAKE)
+    set_flags_o(vm, page, PG_CLEAN)
+    pmap_clear_modify(vm, page)
 
 
 def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPage | None:

@@ -197,11 +197,13 @@ class RuleMaker:
         )
 
     def pager(self) -> Rules:
-        """K: its own lock.  U: the lock of its vnode."""
+        """K: its own lock.  U: the lock of its vnode.  J: the lock of its object."""
         handle, vnodes = getter(Pager.pg_handle), self.vnodes
+        owner, objects = getter(Pager.pg_object), self.objects
         return self.rules(
             K=both(lambda view: view.lock.held()),
             U=both(lambda view: vnodes[handle(view) & SLOT].lock.held()),
+            J=both(lambda view: objects[owner(view) & SLOT].lock.held()),
         )
 
     def swap_block(self) -> Rules:

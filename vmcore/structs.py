@@ -11,6 +11,7 @@ Guards (which lock protects the field):
     K  the pager's own lock        I  I/O list lock
     W  swap-map lock               N  pages-needed lock
     U  the vnode lock              S  the object lock of the object that is shadowed
+    J  the lock of the object that the pager is installed in
     D  the handle lock of the named swap pagers
     E  the handle lock of the devices
     =  written once, before anybody else can find the record
@@ -48,8 +49,8 @@ class VmObject(Structure):
         ("O", "resident_page_count", c_uint32,      "length of memq"),
         ("O", "size",                c_uint64,      "bytes"),
         ("O", "copy",                Ref,           "who must get a page before we change it"),
-        ("O/OpC", "pager",               Ref,           "backing store"),
-        ("O/Op", "paging_offset",       c_uint64,      "our offset 0 inside the pager"),
+        ("O/OpC", "pager",               Ref,           "backing store; stays while anybody pages"),
+        ("O/Op", "paging_offset",       c_uint64,      "our offset 0 in the pager; stays as that does"),
         ("O", "shadow",              Ref,           "where missing pages come from; counted"),
         ("O", "shadow_offset",       c_uint64,      "our offset 0 inside the shadow"),
         ("O", "memq_first",          Slot,          "resident pages, insertion order"),
@@ -72,7 +73,7 @@ class VmPage(Structure):
 
     _fields_, GUARDS, NOTES = guarded(
         ("=", "chan_",      ChannelRecord, "waiters for PG_BUSY"),
-        ("O/OPb", "flags_o",    c_uint32,      "PG_CLEAN, BUSY (B), WANTED, TABLED, COPYONWRITE, FAKE..."),
+        ("O/OPb", "flags_o",    c_uint32,      "PG_CLEAN (P: a hint), BUSY (B), TABLED, FAKE..."),
         ("P", "flags_p",    c_uint32,      "PG_ACTIVE, INACTIVE, LAUNDRY; PG_FREE under F"),
         ("OP/OPHb", "object",     Ref,           "identity"),
         ("OP/OPHb", "offset",     c_uint64,      "identity, bytes"),
@@ -96,9 +97,9 @@ class Mapping(Structure):
         ("TV", "va",         c_uint64, "page aligned"),
         ("TV", "pmap",       Slot,     "slot of the pmap"),
         ("TV", "frame",      Slot,     "slot of the page"),
-        ("T/TV", "prot",       c_uint32, "VM_PROT_*"),
+        ("T/TV", "prot",       c_uint32, "VM_PROT_*; V keeps the mapping, not its rights"),
         ("T", "wired",      c_uint32, ""),
-        ("T/TV", "bits",       c_uint32, "PV_REFERENCED | PV_MODIFIED, set by the access"),
+        ("T/TV", "bits",       c_uint32, "PV_*, set by the access; under V alone as of a moment"),
         ("T", "hash_next",  Slot,     "chain of the pmap's bucket"),
         ("T", "pmap_next",  Slot,     "list of all mappings of the pmap"),
         ("T", "pmap_prev",  Slot,     ""),
@@ -162,7 +163,7 @@ class VmMap(Structure):
         ("=", "pmap",        Ref,          "0 for a sharing map"),
         ("=", "is_main_map", c_uint32,     ""),
         ("R", "ref_count",   c_int32,      "references to the map (sharing maps: entries)"),
-        ("Y/?", "hint",        Slot,         "last entry found; checked before use"),
+        ("Y/?", "hint",        Slot,         "last entry found; moved away, under M, before that goes"),
         ("M", "timestamp",   c_uint64,     "moves at every write lock"),
         ("R", "wirings",     c_uint32,     "sharing map: wirers whose pages are not all wired yet"),
     )
@@ -177,7 +178,7 @@ class Vmspace(Structure):
         ("=", "lock_",      MutexRecord, "guards vm_refcnt"),
         ("=", "map",        Ref,         ""),
         ("=", "pmap",       Ref,         ""),
-        ("R/?", "vm_refcnt",  c_int32,     "processes in this space"),
+        ("R/?", "vm_refcnt",  c_int32,     "processes in this space; one is one until he lets others in"),
     )
 
 
@@ -195,7 +196,7 @@ class Pager(Structure):
         ("=", "sw_osize",    c_uint64,      "bytes backed"),
         ("=", "sw_bsize",    c_uint32,      "pages per block"),
         ("K", "sw_poip",     c_uint32,      "asynchronous page-outs in flight"),
-        ("K/?", "sw_cnt",      c_uint32,      "valid pages"),
+        ("K/KJ", "sw_cnt",      c_uint32,      "valid pages; J: nobody pages then, so nobody changes it"),
         ("K", "sw_first",    Slot,          "SwapBlocks that exist (sparse, unsorted)"),
         ("U", "vnp_size",    c_uint64,      "file size the VM believes"),
         ("U", "vnp_resizing", c_uint32,     "a size change is under way"),
@@ -213,9 +214,9 @@ class SwapBlock(Structure):
         (".", "next_free",  Slot,     "pool"),
         ("K", "next",       Slot,     "list of the pager's blocks"),
         ("K", "pager",      Ref,      "owner"),
-        ("K/?", "index",      c_uint32, "block number in the pager: offset / (bsize pages)"),
+        ("K/?", "index",      c_uint32, "number in the pager; never changes, nor goes during a write"),
         ("K", "swb_mask",   c_uint32, "one valid bit per page"),
-        ("K/?", "swb_block",  c_uint32, "first page in the swap file, never 0"),
+        ("K/?", "swb_block",  c_uint32, "first page in the swap file, never 0; as index"),
         ("K", "writes",     c_uint32, "writes into this block in flight"),
     )
 
@@ -229,7 +230,7 @@ class PendingClean(Structure):
     _fields_, GUARDS, NOTES = guarded(
         ("I", "state",  c_uint32, "SPC_FREE, BUSY, WRITING, DONE, ERROR, REAPING"),
         ("I", "next",   Slot,     "free list or in-use list"),
-        ("I/?", "object", Ref,      "whose paging count we hold"),
+        ("I/?", "object", Ref,      "whose paging count we hold; as all ? here: its one owner reads"),
         ("I/?", "page",   Slot,     "the first page, BUSY until reaped"),
         ("I/?", "count",  c_uint32, "pages of the run, the first included"),
         ("I/?", "pager",  Ref,      ""),
@@ -265,7 +266,7 @@ class Vnode(Structure):
         ("=", "chan_",       ChannelRecord, "waiters for a dying pager or a resize"),
         ("=", "number",      c_uint32,      "which file of the world (index of vm.files)"),
         ("U", "v_vmdata",    Ref,           "its pager"),
-        ("U/?", "v_size",      c_uint64,      "bytes"),
+        ("U/?", "v_size",      c_uint64,      "bytes; whoever needs more than a hint has U"),
         ("U", "v_usecount",  c_uint32,      "references"),
     )
 
@@ -296,16 +297,16 @@ class VmGlobals(Structure):
         ("=", "daemon_chan_",       ChannelRecord, "the page-out daemon sleeps here"),
         ("=", "free_chan_",         ChannelRecord, "memory waiters sleep here"),
         ("=", "disk_chan_",         ChannelRecord, "disk workers sleep here"),
-        ("F/?", "v_free_count",       c_uint32,      "frames on the free list"),
+        ("F/?", "v_free_count",       c_uint32,      "on the free list; who is short asks again"),
         ("F", "free_first",         Slot,          ""),
         ("F", "free_last",          Slot,          ""),
-        ("P/?", "v_active_count",     c_uint32,      ""),
+        ("P/?", "v_active_count",     c_uint32,      "of no use but to guess: see v_free_count"),
         ("P", "active_first",       Slot,          ""),
         ("P", "active_last",        Slot,          ""),
-        ("P/?", "v_inactive_count",   c_uint32,      ""),
+        ("P/?", "v_inactive_count",   c_uint32,      "the same"),
         ("P", "inactive_first",     Slot,          ""),
         ("P", "inactive_last",      Slot,          ""),
-        ("P/?", "v_wire_count",       c_uint32,      "pages with wire_count > 0"),
+        ("P/?", "v_wire_count",       c_uint32,      "pages with wire_count > 0; others see a hint"),
         ("L/?", "vm_object_count",    c_uint32,      "objects alive"),
         ("L", "object_list_first",  Slot,          ""),
         ("C/?", "vm_object_cached",   c_uint32,      "length of the cached list"),
@@ -319,13 +320,13 @@ class VmGlobals(Structure):
         ("I/?", "writes_in_flight",   c_uint32,      "records BUSY or WRITING (not DONE)"),
         ("I", "daemons",            c_uint32,      "threads in the page-out loop; may still queue writes"),
         ("W/?", "swap_used",          c_uint32,      "swap pages allocated"),
-        ("W/?", "swap_total",         c_uint32,      ""),
+        ("W/?", "swap_total",         c_uint32,      "never changes"),
         ("N/?", "pages_needed",       c_uint32,      "a poke: the daemon must look again"),
-        ("N/?", "memory_waiters",     c_uint32,      "threads in VM_WAIT"),
+        ("N", "memory_waiters",     c_uint32,      "threads in VM_WAIT"),
         ("N", "memory_epoch",       c_uint32,      "moves when waiters are woken: they may retry"),
         ("N", "no_memory",          c_uint32,      "last epoch was woken with 'no memory'"),
         ("N", "fruitless",          c_uint32,      "consecutive fruitless scans"),
-        ("N/?", "daemon_stop",        c_uint32,      "1: services leave their loops"),
+        ("N/?", "daemon_stop",        c_uint32,      "1: services leave their loops; they look again"),
         ("=", "v_free_min",         c_uint32,      ""),
         ("=", "v_free_target",      c_uint32,      ""),
         (".", "v_inactive_target",  c_uint32,      "daemon writes"),

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock, get_ident
+from types import FrameType
 from typing import Any
 
 from harness import _native
@@ -99,8 +100,7 @@ class Place:
         """Raise and report, unless this thread has said that it looks without locks."""
         if get_ident() in _outside or self.is_private(view):
             return
-        frame = sys._getframe(2)
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
+        where = site(sys._getframe(2))
         error = UnguardedAccess(self.table, view.slot, field, write, needs, self.held(), where)
         self.arena.native.report(_REPORT, str(error))
         raise error
@@ -112,12 +112,16 @@ class Place:
 
     def stale_error(self, slot: int, held: int, now: int, what: str, depth: int) -> StaleReference:
         """The error, reported; ``depth`` is how far up the stack the access is."""
-        frame = sys._getframe(depth)
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
         error = StaleReference(self.table, slot, held, now)
-        said = f"{error}; field {what}, {where}; held: {self.held() or 'nothing'}"
+        said = f"{error}; field {what}, {site(sys._getframe(depth))}; held: {self.held() or 'nothing'}"
         self.arena.native.report(_REPORT, said)
         return error
+
+
+def site(frame: FrameType) -> str:
+    """``folder/file:line function``: a report in the arena has room for a sentence, not for long paths."""
+    path = "/".join(frame.f_code.co_filename.split("/")[-2:])
+    return f"{path}:{frame.f_lineno} {frame.f_code.co_name}"
 
 
 class CheckedField(property):

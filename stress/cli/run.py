@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from harness.errors import BadInput, HarnessError
 from harness.probe import PROFILES
@@ -45,7 +46,11 @@ def table_options(command: Command) -> Command:
 @click.option("--workers", type=int, default=4, show_default=True, help="Processes (or threads) that play.")
 @click.option("--mode", type=click.Choice(["process", "thread"]), default="process", show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
-@click.option("--defect", metavar="ID", help="Switch on a historical defect: see `hangdog defects`.")
+@click.option(
+    "--defect",
+    metavar="ID",
+    help="Switch on a historical defect, by itself where it shows best: see `hangdog defects`.",
+)
 @click.option(
     "--script",
     is_flag=False,
@@ -108,7 +113,7 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
     if given["script"]:
         given |= cast(given["script"], given["defect"])
     elif given["defect"] and not given["scenario"] and not given["trace"]:
-        given["scenario"] = best_scenario(given["defect"])
+        given |= where_it_shows(given["defect"])
     options = RunOptions(**given, tables=chosen, dump_dir=str(dump_dir))
     require_folder(dump_dir)
     require_descriptors(options.workers + options.disks)
@@ -123,11 +128,13 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
     return report.exit_code
 
 
-def best_scenario(defect: str) -> str:
-    """Where a defect shows soonest.  BadInput for an unknown one."""
+def where_it_shows(defect: str) -> dict[str, Any]:
+    """The scenario that shows a defect soonest, with its options but those given.  BadInput: unknown."""
     from stress.defect import find_defect
 
-    return find_defect(defect).scenario
+    found, typed = find_defect(defect), click.get_current_context().get_parameter_source
+    untyped = {name: value for name, value in found.options.items() if typed(name) == ParameterSource.DEFAULT}
+    return {"scenario": found.scenario, **untyped}
 
 
 def cast(script: str, defect: str | None) -> dict[str, Any]:

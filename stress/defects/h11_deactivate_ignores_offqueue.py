@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_ACTIVE
 from vmcore.structs import VmPage
 
@@ -25,6 +27,21 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
         original("vmcore.page_queues.vm_page_deactivate")(vm, page)
 
 
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B, which has the only page."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "T")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.write("P", 0, 2)},
+    cues=(("F", "exit fault_copy.leave_source(B)"),),
+    check=lambda scene: scene.expect("Q", 0, 1),
+)
+
 defect = Defect(
     id="H11",
     name="deactivate-ignores-offqueue",
@@ -39,4 +56,5 @@ defect = Defect(
     verdicts=("invariant_violation",),
     scenario="fork-storm",
     replacements={"vmcore.page_queues.vm_page_deactivate": vm_page_deactivate},
+    script=script,
 )

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import PG_ACTIVE
 from vmcore.object_paging import vm_object_paging_end
+from vmcore.page import object_pages
 from vmcore.page_queues import vm_page_activate, vm_page_deactivate
 from vmcore.page_wait import page_wakeup
+from vmcore.pageout import scan_page
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:
@@ -36,6 +41,41 @@ def leave_source(vm: Vm, object: VmObject, page: VmPage) -> None:
     vm.page_queue_lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B, whose resident page is clean."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.put("B", 1, 2)  # not hidden by any copy: nobody can do without B
+    scene.swap_out("B")
+    scene.shadow("P", "T")
+    scene.branch("Q", "S", over="B")
+    scene.expect("Q", 0, 1)
+
+
+def look(scene: Scene) -> None:
+    """What the daemon does with B's page, at two visits: age it, then judge it."""
+    vm, found = scene.vm, scene.object("B")
+    found.lock.acquire()
+    page = object_pages(vm, found)[0]
+    found.lock.release()
+    vm.page_queue_lock.acquire()
+    if page.flags_p & PG_ACTIVE:
+        vm_page_deactivate(vm, page)
+    scan_page(vm, page)
+    vm.page_queue_lock.release()
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.write("P", 0, 2), "D": look},
+    cues=(
+        ("F", "exit object_paging.vm_object_paging_end(B)"),  # B is unlocked next
+        ("D", "start"),
+        ("D", "end"),
+        ("F", "point active, soon inactive"),
+    ),
+)
+
 defect = Defect(
     id="H12",
     name="activate-then-deactivate hack",
@@ -51,4 +91,5 @@ defect = Defect(
     verdicts=("invariant_violation", "panic", "crash", "unguarded_access", "wrong_data"),
     scenario="fork-storm",
     replacements={"vmcore.fault_copy.leave_source": leave_source},
+    script=script,
 )

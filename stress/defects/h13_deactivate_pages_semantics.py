@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
 from vmcore.constants import PG_CLEAN, PG_INACTIVE, PG_LAUNDRY
+from vmcore.map_device import vm_map_device
 from vmcore.page import object_pages
 from vmcore.page_queues import page_dequeue
 from vmcore.page_queues import vm_page_deactivate as put_on_inactive
 from vmcore.pmap import pmap_clear_reference, pmap_is_modified
 from vmcore.structs import VmObject, VmPage
+from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -54,6 +59,24 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
     page.flags_p = page.flags_p & ~PG_LAUNDRY | PG_INACTIVE | laundry
 
 
+def scene(scene: Scene) -> None:
+    """P has a device beside its memory, and has looked at it."""
+    vm = scene.vm
+    scene.map("P")
+    at, space = BASE << 1, scene.space("P")
+    vm_map_device(vm, space_map(vm, space), vm.devices.views[1], 2 * vm.page_size, 0, at)
+    vm_read(vm, space, at)
+    scene.map("Q", "B")  # somebody with a page on a queue
+    scene.put("B", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"E": lambda scene: scene.exit("P")},
+    cues=(("E", "exit object_pages.vm_object_deactivate_pages"),),
+    check=lambda scene: scene.expect("Q", 0, 1),
+)
+
 defect = Defect(
     id="H13",
     name="deactivate_pages-semantics",
@@ -71,4 +94,5 @@ defect = Defect(
         "vmcore.object_pages.vm_object_deactivate_pages": vm_object_deactivate_pages,
         "vmcore.page_queues.vm_page_deactivate": vm_page_deactivate,
     },
+    script=script,
 )

@@ -66,7 +66,7 @@ defect = Defect(
     ),
     symptom="a page with two owners, or freed under its transfer",
     verdicts=("panic", "invariant_violation", "crash", "wrong_data"),
-    scenario="shared-msync",
+    scenario="disk-trouble",
     entry="short",
     replacements={
         "vmcore.object_pages.own_for_write": own_for_write,

@@ -32,7 +32,7 @@ defect = Defect(
     id="H21",
     name="sleep-with-locks",
     origin="documented",
-    quote="unlock the object and the page queues before the sleep in the path of a page-out that must be retried",
+    quote="unlock the object and the page queues before the sleep of a page-out that must be retried",
     interleaving=(
         "D: page-out of a page of O: the pager is short of something: AGAIN   [O, queue]",
         "D: sleeps until it may be better   [O, queue]",

@@ -49,8 +49,8 @@ defect = Defect(
         "only D reaps: D waits for D, and everybody who needs memory for D",
     ),
     symptom="the whole system hangs at the next shortage of memory",
-    verdicts=("deadlock", "lost_wakeup", "frozen", "stall"),
-    scenario="long-lived-parent",
+    verdicts=("self_deadlock", "deadlock", "lost_wakeup", "frozen", "stall"),
+    scenario="clip-and-fork",
     entry="short",
     replacements={"vmcore.pageout_page.put": put},
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from vmcore.pageout import FAILED, WRITTEN
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm_wait import wake_memory_waiters
 
@@ -28,6 +29,18 @@ def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
     return result
 
 
+def scan_page(vm: Vm, page: VmPage) -> int:
+    """As the repaired step, but a page-out that was tried is one that was made.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   vm.page_queue_lock locked, dropped in between.
+    Takes:  any.
+    Sleeps: yes (a file's write).
+    """
+    fate: int = original("vmcore.pageout.scan_page")(vm, page)
+    return WRITTEN if fate == FAILED else fate
+
+
 defect = Defect(
     id="H26",
     name="pre-wakeup-livelock",
@@ -43,5 +56,5 @@ defect = Defect(
     verdicts=("livelock", "deadlock", "invariant_violation", "stall", "frozen"),
     scenario="exhaustion",
     entry="short",
-    replacements={"vmcore.pageout_page.put": put},
+    replacements={"vmcore.pageout_page.put": put, "vmcore.pageout.scan_page": scan_page},
 )

@@ -34,7 +34,7 @@ defect = Defect(
         "everybody waits for memory that D could make, had it one frame; here D says in the end: no memory",
     ),
     symptom="a hang, or 'no memory', while the swap has room",
-    verdicts=("deadlock", "invariant_violation", "livelock", "stall", "frozen", "lost_wakeup"),
+    verdicts=("panic", "invariant_violation", "deadlock", "livelock", "stall", "frozen", "lost_wakeup"),
     scenario="long-lived-parent",
     entry="short",
     replacements={"vmcore.page.reserve_for": reserve_for},

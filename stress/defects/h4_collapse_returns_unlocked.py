@@ -74,6 +74,7 @@ defect = Defect(
     symptom="an unlock by somebody who does not hold the lock, and two processes at work on one object",
     verdicts=("contract_violation", "invariant_violation", "panic", "crash", "unguarded_access", "deadlock"),
     scenario="fork-storm",
+    options={"pages": 56, "workers": 8},
     replacements={"vmcore.overlay.abandon": abandon},
     entry="full",
     script=script,

@@ -64,12 +64,10 @@ def scene(scene: Scene) -> None:
 
 script = Script(
     scene=scene,
-    roles={"A": lambda scene: scene.exit("Q"), "F": lambda scene: scene.expect("P", 1, 2)},
+    roles={"A": lambda scene: scene.exit("Q")},
     cues=(
         ("A", "enter overlay.page_in_one(O)"),
-        ("A", "enter pager.vm_pager_get_pages"),
-        ("F", "start"),
-        ("A", "io swap_read"),
+        ("A", "exit page.vm_page_alloc(B)"),  # next B is unlocked, and its pager asked
     ),
     check=lambda scene: scene.expect("P", 0, 1),
 )

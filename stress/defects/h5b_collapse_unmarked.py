@@ -73,11 +73,11 @@ script = Script(
     scene=scene,
     roles={"A": lambda scene: scene.exit("Q"), "C": lambda scene: scene.write("P", 2, 4)},
     cues=(
-        ("A", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("A", "enter overlay.page_in_one(O)"),
         ("C", "start"),
         ("C", "enter collapse.vm_object_collapse(O)"),
         ("C", "exit collapse.vm_object_collapse(O)"),
-        ("A", "io swap_read"),
+        ("A", "enter pager.vm_pager_get_pages"),  # to read B's page; until now nothing was locked
     ),
     check=lambda scene: scene.expect("P", 0, 1),
 )

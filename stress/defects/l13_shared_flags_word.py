@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.page import object_pages
+from vmcore.page_queues import vm_page_deactivate
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:
@@ -63,6 +67,40 @@ def clear_flags_p(vm: Vm, page: VmPage, bits: int) -> None:
     change(vm, page, (0, 0), (0, bits))
 
 
+def scene(scene: Scene) -> None:
+    """O has two pages, both active."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.put("O", 1, 2)
+
+
+def fork_and_bury(scene: Scene) -> None:
+    """A fork marks O's pages; the child leaves at once."""
+    scene.fork("P", "C")
+    scene.exit("C")
+
+
+def age(scene: Scene) -> None:
+    """What the daemon does with O's first page when the inactive queue is short."""
+    vm = scene.vm
+    page = object_pages(vm, scene.object("O"))[0]  # a hint is enough: nobody takes it away
+    vm.page_queue_lock.acquire()
+    vm_page_deactivate(vm, page)
+    vm.page_queue_lock.release()
+
+
+script = Script(
+    scene=scene,
+    roles={"A": fork_and_bury, "D": age},
+    cues=(
+        ("A", "enter page_flags.set_flags_o"),
+        ("D", "start"),
+        ("D", "end"),
+        ("A", "point page_flags.rmw"),  # it has read, and will write
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L13",
     name="shared-flags-word",
@@ -76,11 +114,12 @@ defect = Defect(
     ),
     symptom="queues whose lists and flags disagree; a WANTED that is lost lets somebody sleep for ever",
     verdicts=("invariant_violation", "lost_wakeup", "panic", "crash", "wrong_data", "unguarded_access"),
-    scenario="fork-storm",
+    scenario="long-lived-parent",
     replacements={
         "vmcore.page_flags.set_flags_o": set_flags_o,
         "vmcore.page_flags.clear_flags_o": clear_flags_o,
         "vmcore.page_flags.set_flags_p": set_flags_p,
         "vmcore.page_flags.clear_flags_p": clear_flags_p,
     },
+    script=script,
 )

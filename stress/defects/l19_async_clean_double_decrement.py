@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, VM_PAGER_PEND
 from vmcore.object_pages import take_back
 from vmcore.object_paging import PIP_OFFSET, vm_object_paging_begin, vm_object_paging_end
@@ -50,6 +52,19 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     return result
 
 
+def scene(scene: Scene) -> None:
+    """O has a dirty page."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.clean("O", sync=False)},
+    cues=(("A", "exit object_pages.write_page(O)"), ("disk", "io swap_write")),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L19",
     name="async-clean-double-decrement",
@@ -64,4 +79,5 @@ defect = Defect(
     verdicts=("panic", "invariant_violation", "crash", "wrong_data", "lost_wakeup"),
     scenario="shared-msync",
     replacements={"vmcore.object_pages.write_page": write_page},
+    script=script,
 )

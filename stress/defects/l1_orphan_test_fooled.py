@@ -92,7 +92,7 @@ defect = Defect(
         "wrong_data",
     ),
     scenario="fork-storm",
-    options={"checked": True, "workers": 8, "disk_ms": 4.0},
+    options={"disk_ms": 3.0, "workers": 8, "pages": 64},
     replacements={
         "vmcore.deallocate.candidate": candidate,
         "vmcore.deallocate.after_collapse": after_collapse,

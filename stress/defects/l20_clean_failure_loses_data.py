@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from vmcore.constants import PG_CLEAN, VM_PAGER_PEND
-from vmcore.object_pages import own_for_write, take_back
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import PG_CLEAN, VM_PAGER_ERROR, VM_PAGER_PEND
+from vmcore.object_pages import own_for_write, take_back, vm_object_page_clean
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page import object_pages
 from vmcore.page_flags import set_flags_o
+from vmcore.page_queues import vm_page_deactivate
+from vmcore.pageout import scan_page
 from vmcore.pager import vm_pager_put_pages
 from vmcore.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
@@ -40,6 +45,46 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     return result
 
 
+def scene(scene: Scene) -> None:
+    """B has a dirty page."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+
+
+def refused(kind: str, what: int, offset: int) -> int | None:  # noqa: ARG001
+    """A disk that cannot write."""
+    return VM_PAGER_ERROR if kind == "put" else None
+
+
+def clean(scene: Scene) -> None:
+    """An msync that fails."""
+    vm, found = scene.vm, scene.object("B")
+    vm.io.result_hook = refused
+    found.lock.acquire()
+    vm_object_page_clean(vm, found, 0, 0, True, False)
+    found.lock.release()
+    vm.io.result_hook = None
+
+
+def look(scene: Scene) -> None:
+    """What the daemon does with B's page, at two visits: age it, then judge it."""
+    vm, found = scene.vm, scene.object("B")
+    found.lock.acquire()
+    page = object_pages(vm, found)[0]
+    found.lock.release()
+    vm.page_queue_lock.acquire()
+    vm_page_deactivate(vm, page)
+    scan_page(vm, page)
+    vm.page_queue_lock.release()
+
+
+script = Script(
+    scene=scene,
+    roles={"A": clean, "D": look},
+    cues=(("A", "end"), ("D", "start")),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L20",
     name="clean-failure-loses-data",
@@ -55,4 +100,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="disk-trouble",
     replacements={"vmcore.object_pages.write_page": write_page},
+    script=script,
 )

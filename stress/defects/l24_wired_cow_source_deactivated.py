@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.constants import VM_PROT_READ
+from vmcore.map_protect import vm_map_protect
+from vmcore.map_wire import vm_map_pageable
 from vmcore.structs import VmPage
+from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -26,6 +32,24 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
     page.wire_count = wirings
 
 
+def scene(scene: Scene) -> None:
+    """P and its child C share B copy-on-write; P's entry is read-only and wired."""
+    vm = scene.vm
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.fork("P", "C")
+    of_parent, end = space_map(vm, scene.space("P")), BASE + vm.page_size
+    vm_map_protect(vm, of_parent, BASE, end, VM_PROT_READ)
+    vm_map_pageable(vm, of_parent, BASE, end, True)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.write("C", 0, 2)},
+    cues=(("F", "exit fault_copy.leave_source(B)"),),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L24",
     name="wired-cow-source-deactivated",
@@ -41,4 +65,5 @@ defect = Defect(
     verdicts=("invariant_violation", "panic", "crash", "wrong_data"),
     scenario="wire-storm",
     replacements={"vmcore.page_queues.vm_page_deactivate": vm_page_deactivate},
+    script=script,
 )

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
 from vmcore.object_page_remove import remove_page
 from vmcore.page import object_pages
 from vmcore.structs import VmObject
+from vmcore.vm_error import VmFault
+from vmcore.vnode_size import vnode_pager_setsize
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -28,6 +33,37 @@ def vm_object_page_remove(vm: Vm, object: VmObject, start: int, end: int, spare_
     return left
 
 
+def scene(scene: Scene) -> None:
+    """P shows a file, of which nothing is in memory."""
+    scene.map_file("P", 0, "O", shared=True)
+
+
+def look(scene: Scene) -> None:
+    """Load a page; the file may have become too short for that."""
+    try:
+        vm_read(scene.vm, scene.space("P"), BASE + 2 * scene.vm.page_size)
+    except VmFault:
+        return
+
+
+def cut(scene: Scene) -> None:
+    """Leave the file one page."""
+    vm = scene.vm
+    vnode_pager_setsize(vm, vm.vnodes.views[1], vm.page_size)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": look, "T": cut},
+    cues=(
+        ("F", "enter fault_search.page_in(O)"),
+        ("T", "start"),
+        ("T", "enter object_page_remove.remove_page"),
+        ("F", "enter pagein_cluster.get_run"),
+    ),
+    files=(4,),
+)
+
 defect = Defect(
     id="L25",
     name="page-remove-ignores-busy",
@@ -40,7 +76,15 @@ defect = Defect(
         "F: the read completes into X's page; F looks m up again, or gives up what is not its own",
     ),
     symptom="somebody's memory shows a piece of a file, or a fault owns a page that is gone",
-    verdicts=("panic", "crash", "invariant_violation", "wrong_data", "unguarded_access"),
+    verdicts=(
+        "contract_violation",
+        "panic",
+        "crash",
+        "invariant_violation",
+        "wrong_data",
+        "unguarded_access",
+    ),
     scenario="cut-files",
     replacements={"vmcore.object_page_remove.vm_object_page_remove": vm_object_page_remove},
+    script=script,
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_CLEAN, PG_LAUNDRY, VM_PROT_NONE
-from vmcore.page import vm_page_free
+from vmcore.page import object_pages, vm_page_free
 from vmcore.page_flags import clear_flags_o, set_flags_p
-from vmcore.pageout import FREED, MOVED
+from vmcore.page_queues import vm_page_deactivate
+from vmcore.pageout import FREED, MOVED, scan_page
 from vmcore.pmap import pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmPage
 
@@ -35,6 +38,39 @@ def free_clean_page(vm: Vm, page: VmPage) -> int:
     return FREED
 
 
+def scene(scene: Scene) -> None:
+    """B's page is clean, inactive, and still mapped."""
+    vm = scene.vm
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.swap_out("B")
+    scene.expect("P", 0, 1)
+    vm.page_queue_lock.acquire()
+    vm_page_deactivate(vm, object_pages(vm, scene.object("B"))[0])
+    vm.page_queue_lock.release()
+
+
+def judge(scene: Scene) -> None:
+    """The scan comes to that page."""
+    vm = scene.vm
+    page = object_pages(vm, scene.object("B"))[0]  # nobody else takes it away
+    vm.page_queue_lock.acquire()
+    scan_page(vm, page)
+    vm.page_queue_lock.release()
+
+
+script = Script(
+    scene=scene,
+    roles={"D": judge, "S": lambda scene: scene.write("P", 0, 2)},
+    cues=(
+        ("D", "exit pmap.pmap_is_modified"),
+        ("S", "start"),
+        ("S", "end"),
+        ("D", "point tested, still mapped"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 2),
+)
+
 defect = Defect(
     id="L26",
     name="check-then-unmap",
@@ -47,6 +83,7 @@ defect = Defect(
     ),
     symptom="a store that has succeeded is gone: the page comes back from the pager as it was before",
     verdicts=("wrong_data",),
-    scenario="long-lived-parent",
+    scenario="hot-pages",
     replacements={"vmcore.pageout.free_clean_page": free_clean_page},
+    script=script,
 )

@@ -20,10 +20,10 @@ scenario = Scenario(
     "page-outs that are refused, fail, are put off and finish out of order",
     pages=72,
     places=6,
-    disk_ms=0.2,
+    disk_ms=1.0,
     faults={
         "put_fail": 0.05, "put_error": 0.1, "put_again": 0.05, "disk_error": 0.15, "overtaken": 0.1,
-        "late": 0.02,
+        "late": 0.05,
     },
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Checked runs: mistakes planted by hand are caught within seconds and named for what they are."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from harness.locks.contract import original
 from stress.defect import find_defect
 from stress.options import RunOptions
 from stress.runner import run
-from vmcore.constants import OBJ_WAITING
+from vmcore.constants import OBJ_WAITING, PG_CLEAN
 
 FOUND_S = 45.0
 
@@ -64,13 +65,19 @@ def use_after_free(vm, object):
     return shadow
 
 
+def copy_nothing(vm, source, target):
+    """A copy-on-write fault that forgets the write: no lock is wrong, only the bytes are."""
+    target.flags_o &= ~PG_CLEAN
+
+
 PLANTED: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a count read after the unlock": (
         {"vmcore.deallocate.survive": read_after_unlock}, "fork-storm", "unguarded_access",
         "ref_count is read",
     ),
     "a page on no queue": (
-        {"vmcore.page_wait.RELEASE_PAGE": release_to_no_queue}, "fork-storm", "invariant_violation", "Q4",
+        {"vmcore.page_wait.RELEASE_PAGE": release_to_no_queue}, "fork-storm", "invariant_violation",
+        "is left on no queue",
     ),
     "a swap block freed twice": (
         {"vmcore.pager_swap.free_block": free_block_twice}, "long-lived-parent", "unguarded_access",
@@ -87,6 +94,9 @@ PLANTED: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a stale link used after free": (
         {"vmcore.terminate.vm_object_terminate": use_after_free}, "fork-storm", "unguarded_access",
         "stale link to vm_objects",
+    ),
+    "a copy of nothing": (
+        {"vmcore.page.vm_page_copy": copy_nothing}, "fork-storm", "wrong_data", "read 0x",
     ),
 }  # fmt: skip
 
@@ -105,6 +115,7 @@ def test_a_planted_mistake_is_caught_and_named(name, monkeypatch, tmp_path):
     assert found, [(finding.verdict, finding.summary) for finding in report.findings]
     assert any(said in summary for summary in found), found
     assert report.findings[0].reproduce.endswith("--checked")
+    assert Path(report.findings[0].dump).is_file()
 
 
 @pytest.mark.parametrize("mode", ["process", "thread"])

@@ -212,3 +212,16 @@ def test_what_cannot_be_detected_is_refused_in_two_lines(words, said, capsys):
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 2
     assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "reproduce"),
+    [
+        ([], "--scenario fork-storm --defect L5 --workers 4 --seed 1 --seconds 4 --checked"),
+        (["--scenario", "fork-trees"], "--scenario fork-trees --defect L5 --workers 4 --seed 1 --seconds 4"),
+    ],
+)
+def test_a_defect_runs_where_it_shows_best_unless_a_scenario_is_named(words, reproduce, tmp_path, capsys):
+    outcome(["run", "--defect", "L5", *words, "--seconds", "4", "--json", "--dump-dir", str(tmp_path)])
+
+    assert json.loads(capsys.readouterr().out)["reproduce"] == f"hangdog run {reproduce}"

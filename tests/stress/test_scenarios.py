@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from harness.errors import BadInput
@@ -35,11 +37,14 @@ def test_a_scenario_without_roles_cannot_be_cast():
         Scenario("empty").cast(1)
 
 
-def test_the_catalogue_holds_the_seven_ids():
-    assert list(all_defects()) == ["H1", "H2", "H3", "H6a", "H6b", "H6c"]
+def test_ids_of_the_catalogue_are_those_of_the_reference_and_faces_have_letters():
+    ids = list(all_defects())
+
+    assert {"H1", "H2", "H3", "H6a", "H6b", "H6c", "L6", "L11", "L40"} <= set(ids)
+    assert all(re.fullmatch(r"[HL][1-9][0-9]?[a-d]?", name) for name in ids)
     assert find_defect("H6").id == "H6a"
-    with pytest.raises(BadInput, match="no defect is named 'H9'"):
-        find_defect("H9")
+    with pytest.raises(BadInput, match="no defect is named 'H99'"):
+        find_defect("H99")
 
 
 @pytest.mark.parametrize("defect", all_defects().values(), ids=lambda defect: defect.id)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from harness import _native
 from harness.errors import BadInput
 from harness.watch import dump
 from stress.defect import all_defects
 from stress.options import COMPLETED, RunOptions
 from stress.runner import run, run_play
 from stress.script import Script
+from stress.script_gates import AT_GATE, Cue, Gates
 from stress.script_play import ScriptPlay
 
 SCRIPTED = [defect for defect in all_defects().values() if defect.script]
@@ -164,6 +166,16 @@ def test_a_role_that_waits_for_one_at_a_gate_ends_the_script_and_not_the_run(mod
 def test_a_cue_that_can_never_come_is_refused(role, point, said):
     with pytest.raises(BadInput, match=said):
         played(roles={"A": nothing}, cues=[(role, point)])
+
+
+@pytest.mark.parametrize(("next_role", "stuck"), [("A", False), ("B", True)])
+def test_who_stands_at_an_open_gate_is_about_to_move(world, next_role, stuck):
+    native = world.arena.native
+    gates = Gates(world.arena, (Cue(next_role, "start"),), ("A", "B"))
+    gates.row.seats[native.sit("A#0")] = AT_GATE
+    native.set_activity(_native.CONSTANTS["IO"])
+
+    assert (gates.stuck() is not None) == stuck
 
 
 def test_a_run_has_one_thing_to_play():

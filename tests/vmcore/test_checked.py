@@ -1,21 +1,19 @@
-"""Checked mode: every access verifies its guard and its generation, every release its invariants."""
+"""Checked mode: every access to a record of the VM verifies its guard and its generation."""
 
 import pytest
 
 from harness.errors import DoubleFree, StaleReference, UnguardedAccess
+from harness.shm import Pool
 from harness.shm.checked import unguarded
-from tests.vmcore.builders import allow_reports, locked, new_object, new_page, reports
+from harness.shm.table import Table
+from tests.vmcore.builders import allow_reports, locked, new_object, reports
 from tests.vmcore.builders_objects import contents, fill, fork, page_at, space_of, top, write
 from tests.vmcore.test_fault import in_thread
 from vmcore.audit import all_gone, audit
-from vmcore.constants import OBJ_COLLAPSING, OBJ_WAITING, PG_ACTIVE, PG_BUSY, PG_WANTED
+from vmcore.constants import OBJ_WAITING, PG_BUSY, PG_FREE, PG_WANTED
 from vmcore.deallocate import vm_object_deallocate
-from vmcore.instant_objects import resident_facts
-from vmcore.instant_pages import queue_facts
-from vmcore.instant_records import InstantViolation, Records
-from vmcore.instant_store import pager_facts
 from vmcore.object import vm_object_reference
-from vmcore.pager_swap import swap_pager_alloc
+from vmcore.page import frame_alloc, frame_free
 from vmcore.show import show_chain
 from vmcore.vmspace import space_map, vmspace_exit
 
@@ -136,6 +134,28 @@ def test_a_weaker_read_rule_is_the_row_s_own(broken):
     vmspace_exit(vm, space)
 
 
+def test_a_free_page_belongs_to_the_free_list(broken):
+    vm = broken
+    page = vm.pages.views[vm.config.pages]
+    with vm.free_lock:
+        assert page.flags_p & PG_FREE
+
+    with pytest.raises(UnguardedAccess, match="flags_o"):
+        assert page.flags_o == 0
+    taken = frame_alloc(vm, 0)
+    assert taken is not None
+    assert taken.flags_o == 0, "whoever took it off the list has it alone"
+    frame_free(vm, taken)
+
+
+def test_every_table_of_the_vm_is_checked(broken):
+    vm = broken
+    with pytest.raises(UnguardedAccess, match=r"vm_devices\[1\].pager is read without its guard 'E'"):
+        assert vm.devices[1].pager
+    plain = {name for name, value in vars(vm).items() if isinstance(value, (Pool, Table))}
+    assert plain == {"stats"}
+
+
 def test_a_map_entry_belongs_to_the_map_that_it_is_linked_in(broken):
     vm = broken
     one, two = space_of(vm, 1), space_of(vm, 1)
@@ -195,79 +215,3 @@ def test_pictures_and_audits_look_without_locks(vm):
     with unguarded():
         assert obj.ref_count == 1
     vmspace_exit(vm, space)
-
-
-# --- what is looked at when a lock is let go
-
-
-def test_a_lock_is_not_let_go_over_a_broken_object(broken):
-    vm = broken
-    obj = published(vm)
-    obj.lock.acquire()
-    obj.flags |= OBJ_COLLAPSING
-
-    with pytest.raises(InstantViolation, match="A10"):
-        obj.lock.release()
-
-    assert obj.lock.held(), "the dump must show who did it"
-    obj.flags &= ~OBJ_COLLAPSING
-    obj.lock.release()
-    vm_object_deallocate(vm, obj)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "invariant"),
-    [("ref_count", -1, "A1"), ("flags", OBJ_WAITING, "A5"), ("copy", 1 << 32 | 3, "A7")],
-)
-def test_each_object_invariant_has_its_name(broken, field, value, invariant):
-    vm = broken
-    obj = published(vm)
-    obj.lock.acquire()
-    before = getattr(obj, field)
-    setattr(obj, field, value)
-
-    with pytest.raises(InstantViolation, match=invariant):
-        obj.lock.release()
-
-    setattr(obj, field, before)
-    obj.lock.release()
-    vm_object_deallocate(vm, obj)
-
-
-def test_the_cached_list_is_looked_at_when_the_cache_lock_is_let_go(broken):
-    vm = broken
-    vm.cache_lock.acquire()
-    vm.g.vm_object_cached += 1
-
-    with pytest.raises(InstantViolation, match="A8: 0 objects are cached, vm_object_cached is 1"):
-        vm.cache_lock.release()
-
-    vm.g.vm_object_cached -= 1
-    vm.cache_lock.release()
-
-
-def test_the_walks_find_what_a_release_does_not(vm_of):
-    vm = vm_of()  # plain: the walks are called as they are
-    records = Records(vm)
-    obj = new_object(vm, 2)
-    page = new_page(vm, obj, 0, 7)
-    assert list(resident_facts(records, obj)) == []
-    count = obj.resident_page_count
-    obj.resident_page_count = 5
-    page.flags_o |= PG_BUSY
-
-    assert [fact[:2] for fact in resident_facts(records, obj)] == ["A2", "A4"]
-
-    obj.resident_page_count, page.flags_o = count, page.flags_o & ~PG_BUSY
-    page.flags_p &= ~PG_ACTIVE
-    g = vm.g
-    assert [fact[:2] for fact in queue_facts(records, g.active_first, g.v_active_count, PG_ACTIVE)] == ["A3"]
-    page.flags_p |= PG_ACTIVE
-    pager = swap_pager_alloc(vm, 2 * vm.page_size)
-    assert pager is not None
-    assert list(pager_facts(records, pager)) == []
-    pager.sw_cnt = 3
-    assert [fact[:3] for fact in pager_facts(records, pager)] == ["A11"]
-    pager.sw_cnt = 0
-    vm.pagers.free(pager)
-    vm_object_deallocate(vm, obj)

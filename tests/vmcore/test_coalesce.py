@@ -302,6 +302,7 @@ def test_a_wired_left_over_page_is_not_given_out_as_new_memory(vm):
 
     refuse(vm, obj)
 
+    assert page.wire_count == 1
     with vm.page_queue_lock:
         vm_page_unwire(vm, page)
     vm_object_deallocate(vm, obj)

@@ -1,0 +1,42 @@
+"""H24: a page that was just read from the disk is taken for dirty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_CLEAN, PG_FAKE
+from vmcore.page_flags import clear_flags_o
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def page_was_read(vm: Vm, page: VmPage) -> None:
+    """As the repaired step, without a word about being clean.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    clear_flags_o(vm, page, PG_FAKE | PG_CLEAN)
+
+
+defect = Defect(
+    id="H24",
+    name="pagein-not-clean",
+    origin="documented",
+    quote="a page is clean after its page-in, and its modify bit must be cleared there",
+    interleaving=(
+        "F: a page-in brings page m back from swap: it is not marked clean",
+        "P: reads m, and nothing else",
+        "D: m becomes inactive: dirty, so it is written to swap, where it is already",
+    ),
+    symptom="every page is written again whenever it was read: twice the traffic, half of it for nothing",
+    verdicts=("invariant_violation",),
+    scenario="second-reading",
+    entry="short",
+    replacements={"vmcore.fault_search.page_was_read": page_was_read},
+)

@@ -1,0 +1,109 @@
+"""L10: what the front hides is dropped from the pager before the writes in flight have ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.collapse import grand_blocks
+from vmcore.overlay import trim_pager
+from vmcore.pager_swap import blocks_of, free_block, range_mask
+from vmcore.structs import Pager, VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObject | None:
+    """As the repaired step, but backing's pager is trimmed first.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (swpgdealloc).
+    """
+    if backing.ref_count == 1 and not grand_blocks(vm, backing):
+        trim_pager(vm, object, backing)
+    busy: VmObject | None = original("vmcore.collapse.pip_rule")(vm, object, backing, mypip)
+    return busy
+
+
+def swap_pager_remove(vm: Vm, pager: Pager, start: int, end: int) -> int:
+    """As the repaired step, but a block without valid pages goes, whoever is writing there.
+
+    Enter:  pager unlocked.
+    Exit:   same.
+    Takes:  pager, pool, swap map.
+    Sleeps: never.
+    """
+    size = pager.sw_bsize
+    low = start >> vm.page_shift
+    high = (min(end, pager.sw_osize) if end else pager.sw_osize) + vm.page_size - 1 >> vm.page_shift
+    gone = 0
+    pager.lock.acquire()
+    for block in blocks_of(vm, pager):
+        first = block.index * size
+        wanted = range_mask(max(low - first, 0), min(high - first, size)) & block.swb_mask
+        block.swb_mask &= ~wanted
+        gone += wanted.bit_count()
+        if wanted and not block.swb_mask:
+            free_block(vm, pager, block)
+    pager.sw_cnt -= gone
+    pager.lock.release()
+    return gone
+
+
+def scene(scene: Scene) -> None:
+    """T hides both pages of B: one is in swap, the other dirty, and both belong into one block."""
+    scene.map("P", "B")
+    scene.put("B", 1, 2)
+    scene.swap_out("B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "T")
+    scene.put("T", 0, 3)
+    scene.put("T", 1, 4)
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "W": lambda scene: scene.clean("B", sync=False),
+        "A": lambda scene: scene.exit("Q"),
+    },
+    cues=(
+        ("W", "end"),  # the write is queued
+        ("A", "start"),
+        ("A", "enter overlay.trim_pager(T)"),
+        ("disk", "io swap_write"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 3),
+)
+
+defect = Defect(
+    id="L10",
+    name="trim-before-drain",
+    origin="reconstructed",
+    quote="overlay trims the backing object's pager to the front's window, and only then waits for paging",
+    interleaving=(
+        "D: page y of B, which O cannot see, is on its way to block k of the swap file",
+        "A: collapse(O): trims B's pager: block k is free   [O, B]",
+        "X: another pager gets block k and writes its page there",
+        "the disk finishes D's write of y last: X's page is overwritten",
+        "or: the pager is empty and goes: A waits for its writes with O and B locked",
+    ),
+    symptom="somebody else's page is overwritten in swap; or a sleep with object locks",
+    verdicts=(
+        "wrong_data", "invariant_violation", "contract_violation", "panic", "crash", "deadlock",
+        "unguarded_access", "lost_wakeup", "order_violation",
+    ),
+    scenario="clip-and-fork",
+    replacements={
+        "vmcore.collapse.pip_rule": pip_rule,
+        "vmcore.pager_swap.swap_pager_remove": swap_pager_remove,
+    },
+    script=script,
+)  # fmt: skip

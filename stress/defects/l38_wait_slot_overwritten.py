@@ -1,0 +1,66 @@
+"""L38: what a process is going to wait for lies in one slot, which says where, but not since when."""
+
+from __future__ import annotations
+
+from threading import local
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.constants import PG_BUSY
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+_process = local()
+
+
+def PAGE_ASSERT_WAIT(vm: Vm, page: VmPage) -> int:  # noqa: N802 - the historic macro's name
+    """As the repaired step, but what is remembered is the channel alone.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    _process.slot = page
+    intent: int = original("vmcore.page_wait.PAGE_ASSERT_WAIT")(vm, page)
+    return intent
+
+
+def thread_block(vm: Vm, page: VmPage, intent: int) -> None:  # noqa: ARG001
+    """As the repaired step, for whatever the slot says; who woke us meanwhile did so in vain.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  channel.
+    Sleeps: yes (until the page's owner wakes us).
+    """
+    wanted: VmPage = _process.slot
+    vm.point("about to block", wanted.slot)
+    guard = vm.page_queue_lock.offset
+    late = wanted.chan.intend()
+    wanted.chan.block_until(late, "thrd_block", until=(wanted, "flags_o", "clear", PG_BUSY), guard=guard)
+
+
+defect = Defect(
+    id="L38",
+    name="wait-slot-overwritten",
+    origin="reconstructed",
+    quote="assert_wait writes an event to the process, and everything that sleeps uses the same field",
+    interleaving=(
+        "F: page m is busy: assert_wait(m); m is WANTED; F lets go of its locks   []",
+        "G: is done with m: clears BUSY and WANTED, wakes: nobody sleeps there yet",
+        "F: whatever it had to wait for in order to let go is over; thread_block: sleeps on m",
+        "nobody will wake F: m is neither busy nor WANTED",
+    ),
+    symptom="a process sleeps for ever in a page fault, on a page that nobody owns",
+    verdicts=("lost_wakeup", "stall", "deadlock"),
+    scenario="fork-storm",
+    entry="short",
+    replacements={
+        "vmcore.page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,
+        "vmcore.page_wait.thread_block": thread_block,
+    },
+)

@@ -1,0 +1,78 @@
+"""L41: page_clean puts a page back where it was, although it was unwired, and queued, meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import Panic
+from stress.defect import Defect
+from vmcore.constants import PG_ACTIVE, PG_INACTIVE
+from vmcore.page_queues import append_active, vm_page_activate, vm_page_deactivate
+from vmcore.page_wait import page_wakeup
+from vmcore.structs import VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_page_unwire(vm: Vm, page: VmPage) -> None:
+    """As the repaired step, without the test whether somebody has the page in hand.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    count = page.wire_count
+    if not count:
+        raise Panic(f"vm_page_unwire: page {page.slot} is not wired")
+    page.wire_count = count - 1
+    if count > 1:
+        return
+    if page.flags_p & (PG_ACTIVE | PG_INACTIVE):
+        raise Panic(f"vm_page_unwire: wired page {page.slot} is on a queue")
+    vm.g.v_wire_count -= 1
+    append_active(vm, page)
+
+
+def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:
+    """As the repaired step, but the page goes to the queue that it was taken off, wired or not.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  page queues, pv, pmap, channel.
+    Sleeps: never.
+    """
+    vm.page_queue_lock.acquire()
+    page_wakeup(vm, page)
+    if not dequeue:
+        if came_from == PG_INACTIVE:
+            vm_page_deactivate(vm, page)
+        else:
+            vm_page_activate(vm, page)
+    vm.page_queue_lock.release()
+
+
+defect = Defect(
+    id="L41",
+    name="clean-requeue",
+    origin="reconstructed",
+    quote="page_clean remembers on which queue the page was, and puts it there after the write",
+    interleaving=(
+        "A: page_clean(O): page m, which is wired, is dirty: BUSY, and its write begins   []",
+        "U: munlock: m's last wiring goes, and with it m goes to the active queue   [queue]",
+        "A: the write is done: activates m, which is active already   [O, queue]",
+    ),
+    symptom="panic: already active; or a page that hangs on a queue twice",
+    verdicts=("panic", "invariant_violation", "crash", "livelock"),
+    scenario="wire-and-sync",
+    entry="short",
+    notes=(
+        "A group: the hole is closed at both ends here.  Nobody wires a page that is BUSY, so unwiring "
+        "is the face that can be seen."
+    ),
+    replacements={
+        "vmcore.page_queues.vm_page_unwire": vm_page_unwire,
+        "vmcore.object_pages.take_back": take_back,
+    },
+)

@@ -1,0 +1,48 @@
+"""Heaps that are written once and read for ever, of which only a part fits into memory.
+
+The window: none; what is looked at is the work.  A page that comes back from the disk and is only read
+need not be written again, so there cannot be more page-outs than there were reasons.
+"""
+
+from stress.acts import back_on_stage, everybody_reads_everything, pages_of, read_all, write_all
+from stress.ops import Actor, Process, allocate, be_born
+from stress.oracles import InvariantViolated
+from stress.scenario import Scenario
+from stress.stage import Stage
+from vmcore.stats import counters
+
+HEAP, HEAP_PAGES = 0x10000, 24
+REASONS = 2  # of one page: it was filled with zeros, it was stored to
+
+scenario = Scenario(
+    "second-reading",
+    "memory that is written once and read again and again, partly in swap",
+    pages=72,
+    places=8,
+)
+
+
+@scenario.role("reader", count=4)
+def read_it_again(actor: Actor, stage: Stage) -> None:
+    """Load every page of somebody's heap."""
+    person = stage.take(actor) or author(actor)
+    read_all(actor, person)
+    back_on_stage(actor, stage, person)
+
+
+@scenario.check
+def nothing_was_written_twice(actor: Actor, stage: Stage) -> None:
+    """Page-outs against reasons for them, over the whole run; and the contents."""
+    counted = counters(actor.vm)
+    written, filled = counted["v_pgpgout"], counted["v_zfod"]
+    if written > REASONS * filled:
+        raise InvariantViolated([f"{written} pages were written out, and only {filled} were ever stored to"])
+    everybody_reads_everything(actor, stage)
+
+
+def author(actor: Actor) -> Process:
+    """A process that has written all of its heap, once."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person

@@ -1,0 +1,66 @@
+"""Shared memory is wired and unwired by some while others sync it.
+
+The window: a page is being written when its last wiring goes, so whoever has it must decide afterwards
+on which queue it belongs, not before.
+"""
+
+from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
+from stress.ops import Actor, allocate, be_born, clean, fork, write
+from stress.ops_wire import unwire, wire
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+COMMON, COMMON_PAGES = 0x10000, 5
+
+scenario = Scenario(
+    "wire-and-sync",
+    "memory in common that is wired and unwired while it is synced",
+    pages=72,
+    places=8,
+    disk_ms=0.5,
+)
+
+
+@scenario.setup
+def a_crowd(actor: Actor, stage: Stage) -> None:
+    """One for each worker, all with the same memory."""
+    first = be_born(actor)
+    allocate(actor, first, pages_of(COMMON, COMMON_PAGES, shared=True))
+    write_all(actor, first, COMMON, COMMON_PAGES)
+    for _ in range(5):
+        back_on_stage(actor, stage, fork(actor, first))
+    back_on_stage(actor, stage, first)
+
+
+@scenario.role("wirer", count=2)
+def wire_and_unwire(actor: Actor, stage: Stage) -> None:
+    """Wire a piece, store to it, give it up."""
+    person = stage.take(actor)
+    if person is None:
+        return
+    start, end = piece_of(actor)
+    if wire(actor, person, start, end):
+        write(actor, person, start)
+        unwire(actor, person, start, end)
+    back_on_stage(actor, stage, person)
+
+
+@scenario.role("syncer", count=2)
+def store_and_sync(actor: Actor, stage: Stage) -> None:
+    """Make a piece dirty and have it written, waiting for it or not."""
+    person = stage.take(actor)
+    if person is None:
+        return
+    start, end = piece_of(actor)
+    write(actor, person, start)
+    clean(actor, person, start, end, actor.rng.random() < 0.5)
+    back_on_stage(actor, stage, person)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def piece_of(actor: Actor) -> tuple[int, int]:
+    """Some pages of what all have in common."""
+    first = actor.rng.randrange(COMMON_PAGES)
+    return COMMON + first * PAGE, COMMON + actor.rng.randrange(first + 1, COMMON_PAGES + 1) * PAGE

@@ -1,0 +1,36 @@
+"""Every scenario reads well in a list, and a short checked run of it finds nothing, in both modes."""
+
+import pytest
+
+from stress.options import RunOptions
+from stress.runner import run
+from stress.scenario import all_scenarios
+
+WORKLOADS = {  # of the reference, section 7.2, in its order
+    "fork-storm", "long-lived-parent", "fork-trees", "exec-storm", "shared-msync", "cut-files", "wire-storm",
+    "clip-and-fork", "heap-growth", "shared-spaces", "exhaustion", "placement", "disk-trouble", "snapshots",
+}  # fmt: skip
+SECONDS = 1.0
+
+
+def test_there_is_a_scenario_for_every_workload():
+    assert set(all_scenarios()) >= WORKLOADS
+
+
+@pytest.mark.parametrize("scenario", all_scenarios().values(), ids=lambda scenario: scenario.name)
+def test_a_scenario_says_in_one_sentence_what_it_does(scenario):
+    assert 20 < len(scenario.about) < 100
+    assert "." not in scenario.about
+    assert scenario.about[0].islower()
+    assert len({role.name for role in scenario.roles}) == len(scenario.roles)
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+@pytest.mark.parametrize("name", list(all_scenarios()))
+def test_a_short_checked_run_is_clean(name, mode, tmp_path):
+    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=SECONDS, dump_dir=str(tmp_path)))
+
+    assert report.findings == []
+    assert report.steps > 50
+    assert report.checks["audits"] >= 1
+    assert list(tmp_path.iterdir()) == []
