@@ -147,8 +147,8 @@ def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial | None
         return Trial(seed=seed, clean_without=False, note=f"{type(error).__name__}: {error}")
     if without.ended_by == "interrupt":
         return None
-    verdicts = tuple(finding.verdict for finding in without.findings)
-    return msgspec.structs.replace(trial, clean_without=not verdicts, found_without=verdicts)
+    told = tuple(f"{finding.verdict}: {finding.summary}" for finding in without.findings)
+    return msgspec.structs.replace(trial, clean_without=not told, found_without=told)
 
 
 def run_options(

@@ -82,7 +82,7 @@ class RunOptions:
         words = ["hangdog run", f"--trace {self.trace}" if self.trace else f"--scenario {self.what}"]
         if self.script:  # chance has no part in it
             words[1:] = [self._of_script(), *([f"--mode {self.mode}"] if self.mode != "process" else [])]
-            return " ".join(words)
+            return " ".join(words) + (" --checked" if self.checked else "")
         for name, value in (
             ("defect", self.defect), ("workers", self.workers), ("mode", self.mode), ("seed", self.seed),
             ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),

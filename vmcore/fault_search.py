@@ -180,11 +180,17 @@ def page_was_read(vm: Vm, page: VmPage) -> None:
     pmap_clear_modify(vm, page)
 
 
+@contract
 def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPage | None:
     """Our busy page after the pager said OK: the one we asked for, or a device's in its place.
 
     A fictitious page is ours: it took the place of one that we owned, busy as that was, so
     nobody else could have come here since.  Any other page is somebody else's.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  page hash.
+    Sleeps: never.
     """
     page = vm_page_lookup(vm, object, offset)
     ours = page is asked or (page is not None and page.flags_o & PG_FICTITIOUS)

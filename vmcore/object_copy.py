@@ -158,8 +158,20 @@ def interpose_copy(vm: Vm, source: VmObject, fresh: VmObject, old: VmObject | No
     vm_object_set_shadow(vm, fresh, source)
     fresh.shadow_offset = 0
     source.copy = vm.objects.ref(fresh)
+    protect_source(vm, source)
+    fresh.lock.release()
+    source.lock.release()
+
+
+@contract
+def protect_source(vm: Vm, source: VmObject) -> None:
+    """Make every page of an object that has a copy read-only, in whatever map.
+
+    Enter:  source locked.
+    Exit:   same.
+    Takes:  page queues, pv, pmap.
+    Sleeps: never.
+    """
     for page in object_pages(vm, source):
         set_flags_o(vm, page, PG_COPYONWRITE)
         pmap_page_protect(vm, page, VM_PROT_READ)
-    fresh.lock.release()
-    source.lock.release()

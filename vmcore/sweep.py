@@ -24,6 +24,7 @@ from vmcore.collapse import vm_object_collapse
 from vmcore.constants import OBJ_CANPERSIST, OBJ_COLLAPSING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.deallocate import drain_release_list
 from vmcore.release import release_later
+from vmcore.stats import counters
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ class Swept:
 def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
     """Collapse everything; ``settle`` returns when the daemon is at rest (None: there is none).
 
-    Enter with nothing locked.  A pass counts as fruitless only if frames were free all the
-    time: a shortage is the daemon's turn, and then ours again.
+    Enter with nothing locked.  A pass counts as fruitless only if the daemon had nothing to do all
+    the time: a shortage is its turn, and what it writes cannot be joined meanwhile; then ours again.
+    Whether it was at work is asked when it has come to rest: only then has it answered every poke.
     """
     joined = passes = disturbed = 0
     while True:
         if settle is not None:
             settle()
-        before = plenty(vm)
+        before, rounds = plenty(vm), daemon_rounds(vm)
         went = one_pass(vm)
         joined, passes = joined + went, passes + 1
         pairs = collapsible(vm)
@@ -70,7 +72,9 @@ def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
             return Swept(passes, joined, [], False)
         if went:
             continue
-        if before and plenty(vm):
+        if settle is not None:
+            settle()
+        if before and plenty(vm) and daemon_rounds(vm) == rounds:
             return Swept(passes, joined, pairs, False)
         disturbed += 1
         if disturbed == MOST_DISTURBED or settle is None:
@@ -80,6 +84,11 @@ def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
 def plenty(vm: Vm) -> bool:
     """Can a page be read in without anybody's help?"""
     return bool(vm.g.v_free_count > vm.g.v_free_reserved)
+
+
+def daemon_rounds(vm: Vm) -> int:
+    """How often the page-out daemon has scanned so far."""
+    return counters(vm)["v_rev"]
 
 
 def one_pass(vm: Vm) -> int:

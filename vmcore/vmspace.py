@@ -157,13 +157,7 @@ def vmspace_free(vm: Vm, space: Vmspace) -> None:
     Takes:  any.
     Sleeps: yes (map lock; terminations).
     """
-    space.lock.acquire()
-    space.vm_refcnt -= 1
-    left = space.vm_refcnt
-    space.lock.release()
-    if left < 0:
-        raise Panic(f"vmspace {space.slot} is left more often than entered")
-    if left:
+    if drop_user(vm, space):
         return
     map = space_map(vm, space)
     remove_all(vm, map)
@@ -171,6 +165,24 @@ def vmspace_free(vm: Vm, space: Vmspace) -> None:
     pmap_destroy(vm, vm.pmaps(space.pmap))
     vm.maps.free(map)
     vm.vmspaces.free(space)
+
+
+@contract
+def drop_user(vm: Vm, space: Vmspace) -> int:  # noqa: ARG001
+    """One user less; how many are left.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vmspace.
+    Sleeps: never.
+    """
+    space.lock.acquire()
+    space.vm_refcnt -= 1
+    left: int = space.vm_refcnt
+    space.lock.release()
+    if left < 0:
+        raise Panic(f"vmspace {space.slot} is left more often than entered")
+    return left
 
 
 @contract

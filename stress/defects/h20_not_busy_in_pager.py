@@ -75,7 +75,7 @@ defect = Defect(
     ),
     symptom="stores that were made while the page was being written are gone once it has been paged out",
     verdicts=("wrong_data", "invariant_violation", "panic", "crash"),
-    scenario="disk-trouble",
+    scenario="hot-pages",
     entry="short",
     replacements={
         "vmcore.swap_io.queue_write": queue_write,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.shm.checked import unguarded
 from stress.defect import Defect
 from stress.script import Script
 from stress.script_scene import Scene
@@ -83,7 +84,8 @@ def fork_and_bury(scene: Scene) -> None:
 def age(scene: Scene) -> None:
     """What the daemon does with O's first page when the inactive queue is short."""
     vm = scene.vm
-    page = object_pages(vm, scene.object("O"))[0]  # a hint is enough: nobody takes it away
+    with unguarded():  # a hint is enough: nobody takes it away
+        page = object_pages(vm, scene.object("O"))[0]
     vm.page_queue_lock.acquire()
     vm_page_deactivate(vm, page)
     vm.page_queue_lock.release()

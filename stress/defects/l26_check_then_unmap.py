@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.shm.checked import unguarded
 from stress.defect import Defect
 from stress.script import Script
 from stress.script_scene import Scene
@@ -45,15 +46,18 @@ def scene(scene: Scene) -> None:
     scene.put("B", 0, 1)
     scene.swap_out("B")
     scene.expect("P", 0, 1)
+    with unguarded():  # we are alone
+        page = object_pages(vm, scene.object("B"))[0]
     vm.page_queue_lock.acquire()
-    vm_page_deactivate(vm, object_pages(vm, scene.object("B"))[0])
+    vm_page_deactivate(vm, page)
     vm.page_queue_lock.release()
 
 
 def judge(scene: Scene) -> None:
     """The scan comes to that page."""
     vm = scene.vm
-    page = object_pages(vm, scene.object("B"))[0]  # nobody else takes it away
+    with unguarded():  # nobody else takes it away
+        page = object_pages(vm, scene.object("B"))[0]
     vm.page_queue_lock.acquire()
     scan_page(vm, page)
     vm.page_queue_lock.release()

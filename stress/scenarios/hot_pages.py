@@ -19,6 +19,7 @@ scenario = Scenario(
     "pages that are used while the daemon judges them",
     pages=44,
     places=6,
+    disk_ms=0.3,
 )
 
 

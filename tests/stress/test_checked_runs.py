@@ -8,7 +8,7 @@ import pytest
 
 import stress.runner
 from harness.locks.contract import original
-from stress.defect import find_defect
+from stress.defect import all_defects, find_defect
 from stress.options import RunOptions
 from stress.runner import run
 from vmcore.constants import OBJ_WAITING, PG_CLEAN
@@ -65,9 +65,9 @@ def use_after_free(vm, object):
     return shadow
 
 
-def copy_nothing(vm, source, target):
-    """A copy-on-write fault that forgets the write: no lock is wrong, only the bytes are."""
-    target.flags_o &= ~PG_CLEAN
+def zero_nothing(vm, page):
+    """Fresh memory with somebody else's bytes: no lock is wrong, only the contents are."""
+    page.flags_o &= ~PG_CLEAN
 
 
 PLANTED: dict[str, tuple[dict[str, Any], str, str, str]] = {
@@ -95,8 +95,8 @@ PLANTED: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"vmcore.terminate.vm_object_terminate": use_after_free}, "fork-storm", "unguarded_access",
         "stale link to vm_objects",
     ),
-    "a copy of nothing": (
-        {"vmcore.page.vm_page_copy": copy_nothing}, "fork-storm", "wrong_data", "read 0x",
+    "fresh memory that is not zero": (
+        {"vmcore.page.vm_page_zero_fill": zero_nothing}, "heap-growth", "wrong_data", "read 0x",
     ),
 }  # fmt: skip
 
@@ -124,3 +124,16 @@ def test_nothing_is_found_where_nothing_is_planted(mode, tmp_path):
 
     assert report.findings == []
     assert report.epochs == 1
+
+
+@pytest.mark.parametrize("id", sorted(id for id, defect in all_defects().items() if defect.script))
+def test_a_script_without_its_defect_breaks_no_rule(id, tmp_path):
+    report = run(RunOptions(script=id, checked=True, dump_dir=str(tmp_path)))
+
+    assert report.findings == []
+
+
+@pytest.mark.parametrize("options", [{"script": "L7", "defect": "L7"}, {"scenario": "fork-storm"}])
+def test_the_command_to_reproduce_is_checked_too(options):
+    assert RunOptions(checked=True, **options).command().endswith(" --checked")
+    assert "--checked" not in RunOptions(**options).command()

@@ -26,7 +26,7 @@ TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
             ["'fork-strom'", "did you mean 'fork-storm'"],
             "hangdog list scenarios",
         ),
-        (["--defect", "H22"], ["'H22'", "did you mean"], "hangdog list defects"),
+        (["--defect", "H33"], ["'H33'", "did you mean"], "hangdog list defects"),
         (["--trace", "confgure"], ["'confgure'", "configure, make, pool"], "hangdog run --trace configure"),
         (
             ["--scenario", "fork-storm", "--trace", "pool"],

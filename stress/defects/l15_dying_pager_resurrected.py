@@ -1,0 +1,63 @@
+"""L15: a file's pager that is about to be freed gets a new object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import OBJ_INTERNAL
+from vmcore.object import vm_object_allocate, vm_object_setpager
+from vmcore.object_cache import vm_object_enter, vm_object_lookup
+from vmcore.structs import Pager, VmObject, Vnode
+from vmcore.vnode import make_object
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
+    """As the repaired step, but a pager without an object is taken as it is.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vnode, cache, object, pager, pool, object list, channel.
+    Sleeps: yes (the vnode lock).
+    """
+    vnode.lock.acquire()
+    reference = vnode.v_vmdata
+    object = vm_object_lookup(vm, vm.pagers(reference)) if reference else make_object(vm, vnode)
+    if object is None and reference:
+        object = new_object(vm, vm.pagers(reference))
+    vnode.lock.release()
+    return object
+
+
+def new_object(vm: Vm, pager: Pager) -> VmObject | None:
+    """Another object for a pager that has lost its own."""
+    object = vm_object_allocate(vm, pager.sw_osize)
+    if object is None:
+        return None
+    object.lock.acquire()
+    object.flags &= ~OBJ_INTERNAL
+    vm_object_setpager(vm, object, pager, 0)
+    object.lock.release()
+    vm_object_enter(vm, object, pager)
+    return object
+
+
+defect = Defect(
+    id="L15",
+    name="dying-pager-resurrected",
+    origin="reconstructed",
+    quote="the vnode still names its pager while the pager's object is being terminated",
+    interleaving=(
+        "E: the last user of file F leaves: F's object is out of the hash, and sleeps in file writes   []",
+        "M: maps F: F names pager P, P has no object: a new object N is entered with P   []",
+        "E: the writes are done: deallocates P, and frees it",
+        "M: faults on N: asks a pager that is gone, or somebody else's",
+    ),
+    symptom="a program that was just replaced crashes at its start, or reads another file",
+    verdicts=("crash", "panic", "unguarded_access", "wrong_data", "invariant_violation", "leak"),
+    scenario="cut-files",
+    replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
+)

@@ -1,0 +1,57 @@
+"""L17: two make the pager of one file, because nobody looks again after the allocation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object_cache import vm_object_lookup
+from vmcore.structs import VmObject, Vnode
+from vmcore.vnode import make_object
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
+    """As the repaired step, but the vnode is unlocked for the allocation.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vnode, cache, object, pager, pool, object list, channel.
+    Sleeps: yes (the vnode lock; a dying pager).
+    """
+    while True:
+        vnode.lock.acquire()
+        reference = vnode.v_vmdata
+        if not reference:
+            break
+        object = vm_object_lookup(vm, vm.pagers(reference))
+        if object is not None:
+            vnode.lock.release()
+            return object
+        vnode.chan.sleep(vnode.lock, "vnpdying", until=(vnode, "v_vmdata", "!=", reference))
+    vnode.lock.release()  # to allocate may take a while
+    vm.point("file without a pager", vnode.slot)
+    vnode.lock.acquire()
+    made = make_object(vm, vnode)
+    vnode.lock.release()
+    return made
+
+
+defect = Defect(
+    id="L17",
+    name="duplicate-named-pager",
+    origin="reconstructed",
+    quote="two map the same file for the first time: both see no pager, both sleep in the allocation",
+    interleaving=(
+        "A: maps file F: it has no pager, allocates   []",
+        "B: maps F: it has no pager, allocates   []",
+        "A: F's pager is P1, of object N1; B: F's pager is P2, of object N2",
+        "A stores to N1, B never sees it: two objects hold the same file",
+    ),
+    symptom="what one process stores to a file another one does not see",
+    verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
+    scenario="exec-storm",
+    replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
+)

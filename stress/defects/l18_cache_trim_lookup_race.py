@@ -1,0 +1,60 @@
+"""L18: the head of the cached list is read, let go, and looked up again by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import Panic
+from stress.defect import Defect
+from vmcore.deallocate import pager_cache
+from vmcore.object_cache import vm_object_lookup
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def cache_trim(vm: Vm, limit: int | None = None) -> int:
+    """As the repaired step, but head, unlock, lookup, and a release with persistence cleared.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (termination writes file pages).
+    """
+    if limit is None:
+        limit = vm.config.cache_max
+    gone, bound = 0, len(vm.objects.views)
+    while gone < bound:
+        vm.cache_lock.acquire()
+        head = vm.g.cached_first if vm.g.vm_object_cached > limit else 0
+        vm.cache_lock.release()
+        if not head:
+            break
+        vm.point("head of the cached list", head)
+        object: VmObject = vm.objects.views[head]
+        found = vm_object_lookup(vm, vm.pagers(object.pager))
+        if found is not object:
+            raise Panic(f"cache_trim: confused, object {head} became {found.slot if found else 'none'}")
+        pager_cache(vm, object, False)
+        gone += 1
+    return gone
+
+
+defect = Defect(
+    id="L18",
+    name="cache-trim-lookup-race",
+    origin="reconstructed",
+    quote="the trimmer reads the head of the list, unlocks, and looks the object up by its pager",
+    interleaving=(
+        "the cache is over its limit, its head is X",
+        "A: reads the head X, unlocks   []",
+        "B: trims too: looks X up, clears persistence, terminates and frees X",
+        "A: reads X.pager of a freed record, or finds another object by it",
+    ),
+    symptom="an exiting process looks for an object that another one has just freed",
+    verdicts=("panic", "crash", "unguarded_access", "invariant_violation", "leak"),
+    scenario="exec-storm",
+    replacements={"vmcore.object_cache.cache_trim": cache_trim},
+    notes="The harmless form, a live object that loses its place in the cache, is not looked for.",
+)

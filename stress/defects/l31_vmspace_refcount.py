@@ -1,0 +1,42 @@
+"""L31: two sharers of an address space leave at once, and each counts by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.structs import Vmspace
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def drop_user(vm: Vm, space: Vmspace) -> int:
+    """As the repaired step, without the lock.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    left: int = space.vm_refcnt - 1
+    vm.point("one user less", space.slot)
+    space.vm_refcnt = left
+    return left
+
+
+defect = Defect(
+    id="L31",
+    name="vmspace-refcount",
+    origin="reconstructed",
+    quote="the count of those who share an address space goes down by a plain decrement",
+    interleaving=(
+        "A and B share a space, vm_refcnt 2, and both exit",
+        "A: reads 2; B: reads 2   []",
+        "A: stores 1 and leaves; B: stores 1 and leaves: nobody tears down",
+    ),
+    symptom="an address space that nobody uses and nobody frees, or one that is torn down twice",
+    verdicts=("leak", "invariant_violation", "unguarded_access", "panic", "crash"),
+    scenario="shared-spaces",
+    replacements={"vmcore.vmspace.drop_user": drop_user},
+)

@@ -1,0 +1,44 @@
+"""L49, first face: a snapshot leaves everybody's writable mappings of the file as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_COPYONWRITE
+from vmcore.page import object_pages
+from vmcore.page_flags import set_flags_o
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def protect_source(vm: Vm, source: VmObject) -> None:
+    """As the repaired step, but only the advisory flag is set.
+
+    Enter:  source locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    for page in object_pages(vm, source):
+        set_flags_o(vm, page, PG_COPYONWRITE)
+
+
+defect = Defect(
+    id="L49a",
+    name="late-write-protect-copy",
+    origin="reconstructed",
+    quote="a copy makes its copy-object, and leaves it to the caller to protect other maps afterwards",
+    interleaving=(
+        "W has a writable mapping of file page m",
+        "P: takes a snapshot: the file's object has a copy-object C   []",
+        "W: stores to m through its mapping, without a fault: nothing is pushed to C",
+        "P: reads m through C, misses, and finds the later store in the file's object",
+    ),
+    symptom="a snapshot shows what was stored after it was taken",
+    verdicts=("wrong_data", "invariant_violation"),
+    scenario="snapshots",
+    replacements={"vmcore.object_copy.protect_source": protect_source},
+)

@@ -1,0 +1,55 @@
+"""L50: a truncation keeps the vnode lock while it waits for busy pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.structs import Pager, VmObject, Vnode
+from vmcore.vnode_size import change_file, remove_beyond, set_object_size, zero_old_tail
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def resize(vm: Vm, vnode: Vnode, pager: Pager, object: VmObject, size: int) -> bool:
+    """As the repaired step, but the vnode is unlocked after the pages have gone, not before.
+
+    Enter:  vnode locked.
+    Exit:   nothing locked.
+    Takes:  any.
+    Sleeps: yes (the file; busy pages).
+    """
+    object.lock.acquire()
+    old = int(object.size)
+    object.lock.release()
+    new = -(-size // vm.page_size) * vm.page_size
+    if new > old:
+        set_object_size(vm, object, new)
+    if size > vnode.v_size:
+        zero_old_tail(vm, vnode, object)
+    done = change_file(vm, vnode, size)
+    pager.vnp_size = vnode.v_size
+    if not done:
+        set_object_size(vm, object, old)
+    elif new < old or size < new:
+        remove_beyond(vm, object, size, max(old, new))
+    vnode.lock.release()
+    return done
+
+
+defect = Defect(
+    id="L50",
+    name="truncate-waits-under-vnode-lock",
+    origin="reconstructed",
+    quote="once a truncation waits for busy pages, it must not have the lock that their owners want",
+    interleaving=(
+        "F: a fault on file page m: m is BUSY, next comes the page-in   []",
+        "T: truncates the file, and waits for m   [vnode]",
+        "F: the page-in wants the vnode, to test the size: F and T wait for each other",
+    ),
+    symptom="a truncation and a page-in of the same file wait for each other",
+    verdicts=("deadlock", "contract_violation", "order_violation"),
+    scenario="cut-files",
+    replacements={"vmcore.vnode_size.resize": resize},
+)
