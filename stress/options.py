@@ -10,6 +10,7 @@ import msgspec
 
 from harness.errors import BadInput
 from harness.outcome import Outcome
+from vmcore.config import Config
 
 SCHEMA = "hangdog.run/1"
 DEFAULT_SCENARIO = "fork-storm"
@@ -165,3 +166,9 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
         """Plain values, as printed."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
+
+
+def tightest(given: Mapping[str, int]) -> str | None:
+    """The table among those given that is the smallest part of its usual size; None when none was given."""
+    usual = Config()
+    return min(given, key=lambda name: given[name] / getattr(usual, name), default=None)

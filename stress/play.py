@@ -16,7 +16,7 @@ from harness.errors import BadInput
 from harness.run.plan import RoleSpec
 from harness.shm.checked import unguarded
 from stress import ops
-from stress.options import RunOptions
+from stress.options import RunOptions, tightest
 from stress.oracles import audit_at_rest, audit_the_end
 from stress.scenario import Role, Scenario, find_scenario
 from stress.stage import Stage
@@ -25,6 +25,7 @@ from stress.trace.ready import ReplayState
 from stress.trace.replay import Replay, file_sizes, fold_files, start
 from stress.trace.touch import TouchModel
 from stress.world import World
+from vmcore.config import OPTIONS
 from vmcore.constants import KERN_RESOURCE_SHORTAGE
 from vmcore.vm_error import VmError
 
@@ -110,10 +111,11 @@ class ScenarioPlay:
             except VmError as error:
                 if error.code != KERN_RESOURCE_SHORTAGE:
                     raise
-                pages = world.setting.config.pages
+                name = tightest(self.options.tables) or "pages"
+                option, size = OPTIONS[name], getattr(world.setting.config, name)
                 raise BadInput(
-                    f"--pages {pages} is too small to set up {self.scenario.name}: {error}",
-                    f"hangdog run --scenario {self.scenario.name} --pages {4 * pages}",
+                    f"{option} {size} is too small to set up {self.scenario.name}: {error}",
+                    f"hangdog run --scenario {self.scenario.name} {option} {4 * size}",
                 ) from None
             world.restart_services()
 

@@ -81,9 +81,11 @@ def vm_map_entry_unwire(vm: Vm, map: VmMap, entry: VmMapEntry, count: int, resid
     if share is not None:
         share.lock.write()
         share.timestamp += 1
-    entry.wired_count -= count
-    if not entry.wired_count and resident:
+    if entry.wired_count == count and resident:
         vm_fault_unwire(vm, map, entry.start, entry.end)
+    # After the mappings: a fault beside a wirer that undoes its work reads the map too, and one
+    # that saw no wiring would enter an ordinary mapping in the place of a wired one.
+    entry.wired_count -= count
     if share is not None:
         for inner in shared_part(vm, share, entry):
             inner.wired_count -= count

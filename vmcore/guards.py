@@ -111,7 +111,10 @@ class RuleMaker:
     def claims(self, address: int) -> bool:
         """Does this thread own what the word at this address stands for?"""
         native = self.vm.native
-        seat: Any = Seat.from_buffer(self.vm.arena.mapping, native.offset_of_seat(native.seat()))
+        number = native.seat()
+        if not number:
+            return False  # who only looks on owns nothing
+        seat: Any = Seat.from_buffer(self.vm.arena.mapping, native.offset_of_seat(number))
         return any(row.address == address and row.count for row in seat.claims)
 
     def own(self, *letters: str) -> Rules:

@@ -42,8 +42,15 @@ def vm_map_protect(vm: Vm, map: VmMap, start: int, end: int, protection: int, se
     return code
 
 
+@contract
 def protect_locked(vm: Vm, map: VmMap, start: int, end: int, protection: int, set_max: bool) -> int:
-    """First look at the whole range, then change it; map write-locked."""
+    """First look at the whole range, then change it.
+
+    Enter:  map write-locked.
+    Exit:   same.
+    Takes:  sharing map, map hint, map ref, object, pool, pv, pmap.
+    Sleeps: yes (the lock of a sharing map).
+    """
     entries = entries_between(vm, map, start, end)
     if not entries:
         return int(KERN_INVALID_ADDRESS)

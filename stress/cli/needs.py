@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import BadInput, CannotRunHere
 from harness.outcome import Failed
-from stress.options import RunReport
+from stress.options import RunReport, tightest
 from vmcore.config import OPTIONS, Config
 from vmcore.constants import KERN_RESOURCE_SHORTAGE
 
@@ -63,11 +63,16 @@ def refuse_shortage(report: RunReport, given: Mapping[str, int]) -> None:
     failed = [outcome for outcome in report.outcomes if isinstance(outcome, Failed)]
     short = [outcome for outcome in failed if is_shortage(outcome)]
     usual = Config()
-    tiny = [name for name, count in given.items() if count * TINY <= getattr(usual, name)]
-    if not tiny or not short or short != failed or any(found.verdict != "panic" for found in report.findings):
+    tiny = {name: count for name, count in given.items() if count * TINY <= getattr(usual, name)}
+    name = tightest(tiny)
+    if (
+        name is None
+        or not short
+        or short != failed
+        or any(found.verdict != "panic" for found in report.findings)
+    ):
         return
     forget(report)
-    name = min(tiny, key=lambda name: given[name] / getattr(usual, name))
     option, count = OPTIONS[name], given[name]
     said = short[0].text
     raise BadInput(

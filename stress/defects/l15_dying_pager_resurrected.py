@@ -1,4 +1,4 @@
-"""L15: a file's pager that is about to be freed gets a new object."""
+"""L15: a file's pager that is about to be freed gets a new found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
-    """As the repaired step, but a pager without an object is taken as it is.
+    """As the repaired step, but a pager without an found is taken as it is.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -25,24 +25,24 @@ def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
     """
     vnode.lock.acquire()
     reference = vnode.v_vmdata
-    object = vm_object_lookup(vm, vm.pagers(reference)) if reference else make_object(vm, vnode)
-    if object is None and reference:
-        object = new_object(vm, vm.pagers(reference))
+    found = vm_object_lookup(vm, vm.pagers(reference)) if reference else make_object(vm, vnode)
+    if found is None and reference:
+        found = new_object(vm, vm.pagers(reference))
     vnode.lock.release()
-    return object
+    return found
 
 
 def new_object(vm: Vm, pager: Pager) -> VmObject | None:
     """Another object for a pager that has lost its own."""
-    object = vm_object_allocate(vm, pager.sw_osize)
-    if object is None:
+    found = vm_object_allocate(vm, pager.sw_osize)
+    if found is None:
         return None
-    object.lock.acquire()
-    object.flags &= ~OBJ_INTERNAL
-    vm_object_setpager(vm, object, pager, 0)
-    object.lock.release()
-    vm_object_enter(vm, object, pager)
-    return object
+    found.lock.acquire()
+    found.flags &= ~OBJ_INTERNAL
+    vm_object_setpager(vm, found, pager, 0)
+    found.lock.release()
+    vm_object_enter(vm, found, pager)
+    return found
 
 
 defect = Defect(
@@ -58,6 +58,6 @@ defect = Defect(
     ),
     symptom="a program that was just replaced crashes at its start, or reads another file",
     verdicts=("crash", "panic", "unguarded_access", "wrong_data", "invariant_violation", "leak"),
-    scenario="cut-files",
+    scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
 )

@@ -26,10 +26,10 @@ def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
         reference = vnode.v_vmdata
         if not reference:
             break
-        object = vm_object_lookup(vm, vm.pagers(reference))
-        if object is not None:
+        found = vm_object_lookup(vm, vm.pagers(reference))
+        if found is not None:
             vnode.lock.release()
-            return object
+            return found
         vnode.chan.sleep(vnode.lock, "vnpdying", until=(vnode, "v_vmdata", "!=", reference))
     vnode.lock.release()  # to allocate may take a while
     vm.point("file without a pager", vnode.slot)
@@ -52,6 +52,6 @@ defect = Defect(
     ),
     symptom="what one process stores to a file another one does not see",
     verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
-    scenario="exec-storm",
+    scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
 )

@@ -32,11 +32,11 @@ def cache_trim(vm: Vm, limit: int | None = None) -> int:
         if not head:
             break
         vm.point("head of the cached list", head)
-        object: VmObject = vm.objects.views[head]
-        found = vm_object_lookup(vm, vm.pagers(object.pager))
-        if found is not object:
+        first: VmObject = vm.objects.views[head]
+        found = vm_object_lookup(vm, vm.pagers(first.pager))
+        if found is not first:
             raise Panic(f"cache_trim: confused, object {head} became {found.slot if found else 'none'}")
-        pager_cache(vm, object, False)
+        pager_cache(vm, first, False)
         gone += 1
     return gone
 

@@ -126,9 +126,9 @@ def test_nothing_is_found_where_nothing_is_planted(mode, tmp_path):
     assert report.epochs == 1
 
 
-@pytest.mark.parametrize("id", sorted(id for id, defect in all_defects().items() if defect.script))
-def test_a_script_without_its_defect_breaks_no_rule(id, tmp_path):
-    report = run(RunOptions(script=id, checked=True, dump_dir=str(tmp_path)))
+@pytest.mark.parametrize("name", sorted(name for name, defect in all_defects().items() if defect.script))
+def test_a_script_without_its_defect_breaks_no_rule(name, tmp_path):
+    report = run(RunOptions(script=name, checked=True, dump_dir=str(tmp_path)))
 
     assert report.findings == []
 

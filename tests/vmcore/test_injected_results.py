@@ -49,6 +49,7 @@ from vmcore.constants import (
     VM_PAGER_PEND,
 )
 from vmcore.object_pager import ensure_pager
+from vmcore.page import frame_alloc
 from vmcore.page_queues import vm_page_deactivate
 from vmcore.pageout_page import pageout_page
 from vmcore.pager import vm_pager_has_page
@@ -201,6 +202,20 @@ def test_cleaning_asks_again_after_again(vm):
     assert clean(vm, space, 0, True)
 
     assert swapped(vm, top(vm, space)) == 2
+
+
+def test_cleaning_that_cannot_queue_a_write_waits_for_it_instead(vm_of):
+    """All memory is taken, for good: who waited for the frame of a queued write would wait for ever."""
+    vm = vm_of(pages=32)
+    space = space_of(vm, 8)
+    fill(vm, space, {0: 10, 1: 11})
+    while frame_alloc(vm, vm.g.v_free_reserved) is not None:
+        pass
+
+    assert clean(vm, space, 0, False)
+
+    assert swapped(vm, top(vm, space)) == 2
+    assert [page_at(vm, top(vm, space), page).flags_o & PG_CLEAN for page in range(2)] == [PG_CLEAN] * 2
 
 
 def test_cleaning_that_fails_says_so_and_keeps_the_page_dirty(vm):

@@ -20,7 +20,7 @@ from tests.vmcore.builders_objects import (
     write,
 )
 from tests.vmcore.test_wiring import protect, unwire, wire
-from vmcore import fault
+from vmcore import fault, fault_unwire
 from vmcore.audit import all_gone, audit
 from vmcore.constants import (
     KERN_PROTECTION_FAILURE,
@@ -36,7 +36,7 @@ from vmcore.fault import vm_fault
 from vmcore.map import vm_map_remove
 from vmcore.map_protect import vm_map_protect
 from vmcore.map_user import vm_map_file
-from vmcore.pmap import pmap_extract
+from vmcore.pmap import pmap_change_wiring, pmap_extract
 from vmcore.vmspace import space_map, vmspace_exit
 
 
@@ -224,5 +224,26 @@ def test_a_fault_before_the_wirer_has_come_enters_an_ordinary_mapping(vm):
     assert (page.wire_count, vm.g.v_wire_count) == (0, 0)
     assert page.flags_p & PG_ACTIVE
     entry.wired_count = 0
+    assert audit(vm) == []
+    vmspace_exit(vm, space)
+
+
+def test_a_wirer_that_gives_up_ends_the_wired_mappings_before_the_entry_says_so(vm_of, monkeypatch):
+    """Faults go on beside him: one that saw no wiring would replace a wired mapping by an ordinary one."""
+    vm = vm_of(files=(4096,))
+    space = space_of(vm, 1)
+    vm_map_file(vm, space_map(vm, space), vm.vnodes.views[1], 4 * vm.page_size, 0, True, va(vm, 1))
+    entry, counts = entry_at(vm, space), []
+
+    def look(vm, pmap, address, wired):
+        counts.append(entry.wired_count)
+        pmap_change_wiring(vm, pmap, address, wired)
+
+    monkeypatch.setattr(fault_unwire, "pmap_change_wiring", look)
+
+    assert wire(vm, space, 0, 5) != KERN_SUCCESS
+
+    assert counts == [1, 1], "the file's one page, then page 0, which was wired before it"
+    assert entry.wired_count == 0
     assert audit(vm) == []
     vmspace_exit(vm, space)

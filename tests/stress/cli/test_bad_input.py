@@ -41,7 +41,11 @@ TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
         (["--seconds", "0"], ["0.0 seconds"], "hangdog run --seconds 20"),
         (["--epochs", "0"], ["0 epochs"], "hangdog run --epochs 1"),
         (["--objects", "8"], ["--objects 8 is too small"], "hangdog run --objects 16"),
-        (["--pagers", "2"], ["--pagers 2 is too small"], "hangdog run --pagers 4"),
+        (
+            ["--pagers", "1"],
+            ["--pagers 1 is too small to set up fork-storm"],
+            "hangdog run --scenario fork-storm --pagers 4",
+        ),
         (["--objects", "0"], ["objects", "at least 1"], "hangdog run --objects 64"),
         (["--pages", "4"], ["4 pages"], "hangdog run --pages 64"),
         (

@@ -1,0 +1,41 @@
+"""H10, first face: the machine is not asked where to map what has no pages yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.object_prefer import ask_pages
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_object_prefer(vm: Vm, object: VmObject | None, offset: int, addr: int) -> int:
+    """As the repaired step, without the question of last resort.
+
+    Enter:  object unlocked.
+    Exit:   same.
+    Takes:  object, pv.
+    Sleeps: never.
+    """
+    answer = ask_pages(vm, object, offset, addr) if object is not None else None
+    return addr if answer is None else answer
+
+
+defect = Defect(
+    id="H10a",
+    name="prefer-pageless",
+    origin="documented",
+    quote="the aligner is asked for objects without pages too, or for no object at all",
+    interleaving=(
+        "A: maps file F, of which nothing is in memory: the address is whatever is free",
+        "C: maps F before anybody has touched it: another address, of another colour",
+        "A and C fault on the same page and may both write: one frame at two colours",
+    ),
+    symptom="on a virtually indexed cache two processes do not see each other's stores",
+    verdicts=("invariant_violation",),
+    scenario="alignment",
+    replacements={"vmcore.object_prefer.vm_object_prefer": vm_object_prefer},
+)

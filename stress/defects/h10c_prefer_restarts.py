@@ -1,0 +1,47 @@
+"""H10, third face: when the preferred place is taken, the search starts again where it started before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.map import range_is_free, vm_map_findspace
+from vmcore.map_place import Preference
+from vmcore.structs import VmMap
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> int | None:
+    """As the repaired step, but it goes on from the address before the preference.
+
+    Enter:  map write-locked.
+    Exit:   same.
+    Takes:  map hint, object, pv.
+    Sleeps: never.
+    """
+    found = vm_map_findspace(vm, map, size)
+    while found is not None and prefer is not None:
+        best = prefer(found)
+        if best == found or range_is_free(vm, map, best, best + size):
+            return best
+        found = vm_map_findspace(vm, map, size, found)
+    return found
+
+
+defect = Defect(
+    id="H10c",
+    name="prefer-restarts",
+    origin="documented",
+    quote="a search that goes on from the unmodified address finds the same hole for ever",
+    interleaving=(
+        "P: wants to map file F: the first hole that is large enough begins at a   [map w]",
+        "the preferred address in it is b > a, and [b, b + size) is taken",
+        "P: searches again from a: finds a, is told b, for ever",
+    ),
+    symptom="mmap never returns, and the map stays locked",
+    verdicts=("livelock", "frozen", "stall"),
+    scenario="placement",
+    replacements={"vmcore.map_place.find_preferred": find_preferred},
+)

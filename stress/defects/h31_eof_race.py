@@ -1,0 +1,77 @@
+"""H31: the size of a file is tested first, and the file is locked afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
+from vmcore.pager_swap import pager_offset
+from vmcore.structs import Pager, VmPage, Vnode
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vnode_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
+    """As the repaired step, but the length is known before the vnode is locked.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vnode.
+    Sleeps: yes (the vnode lock, and the read under it).
+    """
+    offset, frame = pager_offset(vm, page), vm.frames[page.slot]
+    vnode: Vnode = vm.vnodes(pager.pg_handle)
+    length = min(vm.page_size, vnode.v_size - offset)
+    if length <= 0:
+        return VM_PAGER_BAD
+    vm.point("page in, size tested", page.slot)
+    vnode.lock.acquire()
+    came = vm.io.file_read(vnode.number, offset, frame[:length])
+    vnode.lock.release()
+    if came < 0:
+        return VM_PAGER_ERROR
+    frame[came:] = vm.zeros[came:]
+    return VM_PAGER_OK
+
+
+def vnode_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:
+    """As the repaired step, but the length is known before the vnode is locked.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vnode.
+    Sleeps: yes (the vnode lock, and the write under it).
+    """
+    offset, frame = pager_offset(vm, page), vm.frames[page.slot]
+    vnode: Vnode = vm.vnodes(pager.pg_handle)
+    length = min(vm.page_size, vnode.v_size - offset)
+    if length <= 0:
+        return VM_PAGER_BAD
+    vm.point("page out, size tested", page.slot)
+    vnode.lock.acquire()
+    good = vm.io.file_write(vnode.number, offset, frame[:length])
+    vnode.lock.release()
+    return VM_PAGER_OK if good else VM_PAGER_ERROR
+
+
+defect = Defect(
+    id="H31",
+    name="eof-race",
+    origin="documented",
+    quote="the size of the file must be looked at again once everything that can sleep is behind us",
+    interleaving=(
+        "W: a page-out of file page m: m lies before the end; waits for the vnode   []",
+        "T: cuts the file before m   [vnode]",
+        "W: writes m behind the end, and so makes the file longer again   [vnode]",
+        "the file grows for good: m shows what was cut away, not zeros",
+    ),
+    symptom="what was cut off a file is there again when the file grows",
+    verdicts=("wrong_data", "invariant_violation"),
+    scenario="cut-files",
+    replacements={
+        "vmcore.pager_vnode.vnode_pager_getpage": vnode_pager_getpage,
+        "vmcore.pager_vnode.vnode_pager_putpage": vnode_pager_putpage,
+    },
+)

@@ -1,0 +1,156 @@
+"""L16: an anonymous object's end takes a file's object out of the hash, which has just come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL, PG_VNODE
+from vmcore.map_user import vm_map_file
+from vmcore.object import vm_object_allocate, vm_object_setpager
+from vmcore.object_cache import VM_OBJECT_HASH_COUNT, vm_object_enter
+from vmcore.structs import Pager, VmObject, Vnode
+from vmcore.vmspace import space_map
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> None:
+    """As the repaired step, for an object that has no pager yet.
+
+    Enter:  object unlocked.
+    Exit:   same.
+    Takes:  cache, object.
+    Sleeps: never.
+    """
+    if object is None or pager is None:
+        return
+    object.lock.acquire()
+    object.flags |= OBJ_CANPERSIST
+    object.lock.release()
+    bucket = pager.slot % VM_OBJECT_HASH_COUNT
+    vm.cache_lock.acquire()
+    object.hash_next = vm.g.hash_buckets[bucket]
+    vm.g.hash_buckets[bucket] = object.slot
+    object.is_hashed = 1
+    vm.cache_lock.release()
+
+
+def remove(vm: Vm, pager: Pager | None) -> None:
+    """As the repaired step, but "no pager" is looked for like any other, in the bucket of zero.
+
+    Enter:  vm.cache_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if pager is not None:
+        original("vmcore.object_cache.vm_object_remove")(vm, pager)
+        return
+    previous, slot = None, vm.g.hash_buckets[0]
+    while slot:
+        found = vm.objects.views[slot]
+        if not found.pager:
+            if previous is None:
+                vm.g.hash_buckets[0] = found.hash_next
+            else:
+                previous.hash_next = found.hash_next
+            found.hash_next = found.is_hashed = 0
+            return
+        previous, slot = found, found.hash_next
+
+
+def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
+    """As the repaired step, but the object is entered in the hash first, and gets its pager then.
+
+    Enter:  vnode locked.
+    Exit:   same.
+    Takes:  cache, object, pager, pool, object list.
+    Sleeps: never.
+    """
+    pager: Pager | None = vm.pagers.allocate()
+    if pager is None:
+        return None
+    size = -(-vnode.v_size // vm.page_size) * vm.page_size
+    made = vm_object_allocate(vm, size)
+    if made is None:
+        vm.pagers.free(pager)
+        return None
+    pager.pg_type, pager.pg_handle = PG_VNODE, vm.vnodes.ref(vnode)
+    pager.sw_osize, pager.sw_bsize, pager.vnp_size = size, 1, vnode.v_size
+    vnode.v_usecount += 1
+    vm_object_enter(vm, made, pager)
+    vm.point("entered without a pager", pager.slot)
+    made.lock.acquire()
+    made.flags &= ~OBJ_INTERNAL
+    vm_object_setpager(vm, made, pager, 0)
+    made.lock.release()
+    vnode.v_vmdata = vm.pagers.ref(pager)
+    return made
+
+
+FILE = 0x40000
+
+
+def scene(scene: Scene) -> None:
+    """P has some memory, Q's ends soon; the next pager will be in the bucket of none."""
+    scene.map("P")
+    scene.map("Q", "O")
+    scene.put("O", 0, 1)
+    pagers = scene.vm.pagers
+    pager = pagers.allocate()
+    while pager is not None and pager.slot != VM_OBJECT_HASH_COUNT:
+        pager = pagers.allocate()  # these have no owner: "M" frees them
+    assert pager is not None
+    pagers.free(pager)
+
+
+def map_and_leave(scene: Scene) -> None:
+    """Map the file and leave, so that its object is cached; and the pagers of nobody go."""
+    vm = scene.vm
+    amap = space_map(vm, scene.space("P"))
+    vm_map_file(vm, amap, vm.vnodes.views[1], vm.page_size, shared=True, address=FILE)
+    scene.exit("P")
+    for pager in [one for one in vm.pagers.live() if not one.pg_handle]:
+        vm.pagers.free(pager)
+
+
+script = Script(
+    scene=scene,
+    roles={"M": map_and_leave, "E": lambda scene: scene.exit("Q")},
+    cues=(
+        ("M", "exit object_cache.vm_object_enter"),
+        ("E", "start"),
+        ("E", "exit object_cache.vm_object_remove"),
+        ("M", "point entered without a pager"),
+    ),
+    files=(4,),
+    tables={"pagers": 160},
+)
+
+defect = Defect(
+    id="L16",
+    name="remove-none-hits-half-entered",
+    origin="reconstructed",
+    quote="an object is in the hash before it has its pager, and every anonymous end removes the pager none",
+    interleaving=(
+        "M: maps file F for the first time: its object N is in the bucket of pager P, N.pager is none",
+        "E: anonymous memory ends: removes the object of pager none: looks into the bucket of none   [cache]",
+        "if P has the same bucket (one of 157), N is taken out of the hash",
+        "M: installs P in N: nobody will ever find N by P",
+    ),
+    symptom="a file in use cannot be mapped a second time, or is in memory twice",
+    verdicts=("invariant_violation", "frozen", "wrong_data", "panic", "leak", "lost_wakeup"),
+    scenario="many-files",
+    replacements={
+        "vmcore.object_cache.vm_object_enter": enter,
+        "vmcore.object_cache.vm_object_remove": remove,
+        "vmcore.vnode.make_object": make_object,
+    },
+    script=script,
+    notes="By chance it needs a pager in one bucket of 157, and comes once in a minute or two.",
+)

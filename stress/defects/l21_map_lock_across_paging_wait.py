@@ -1,0 +1,92 @@
+"""L21: references are released, and paging is waited for, with the map still locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.collapse import vm_object_collapse
+from vmcore.deallocate import (
+    after_collapse,
+    candidate,
+    drain_release_list,
+    last_reference,
+    survive,
+    take_reference,
+)
+from vmcore.map import vm_map_deallocate
+from vmcore.structs import VmMap, VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_map_unlock_and_release(vm: Vm, map: VmMap, shares: list[VmMap]) -> None:
+    """As the repaired step, but the map is unlocked last.
+
+    Enter:  map locked.
+    Exit:   nothing locked.
+    Takes:  any.
+    Sleeps: yes (terminations).
+    """
+    for share in shares:
+        vm_map_deallocate(vm, share)
+    drain_release_list(vm)
+    map.lock.release()
+
+
+def drain(vm: Vm) -> None:
+    """As the repaired step, whatever is locked.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (terminations, and collapses that wait).
+    """
+    pending = vm.me.release_list
+    while pending:
+        released, via_shadow = pending.pop()
+        if take_reference(vm, released):
+            survive(vm, released, via_shadow)
+        else:
+            last_reference(vm, released)
+
+
+def wait_and_collapse(vm: Vm, object: VmObject, via_shadow: bool) -> None:
+    """As the repaired step, but the collapse waits until nobody pages.
+
+    Enter:  vm.cache_lock, object locked.
+    Exit:   nothing locked.
+    Takes:  any.
+    Sleeps: yes (collapse pages in, and waits for others who do).
+    """
+    vm.cache_lock.release()
+    if not (via_shadow or object.ref_count == 1):
+        object.lock.release()
+        return
+    shadower = candidate(vm, object)
+    if shadower is not None:
+        vm_object_collapse(vm, shadower, True)
+        after_collapse(vm, shadower)
+
+
+defect = Defect(
+    id="L21",
+    name="map-lock-across-paging-wait",
+    origin="reconstructed",
+    quote="an unmap drops its references under the map lock, and the collapse that follows waits for paging",
+    interleaving=(
+        "threads F and U share a map; T shadows X, and a sibling's range shadows X too",
+        "F: a fault on T pages in from X: X is being paged on; the map is unlocked   []",
+        "U: unmaps the sibling's range: T is now alone above X: the collapse waits for X   [map w]",
+        "F: the page is there; F wants the map, to look whether it is still needed: F and U wait",
+    ),
+    symptom="an unmap and a fault of two threads of one program wait for each other",
+    verdicts=("deadlock", "frozen", "contract_violation", "order_violation"),
+    scenario="split-heaps",
+    replacements={
+        "vmcore.map.vm_map_unlock_and_release": vm_map_unlock_and_release,
+        "vmcore.deallocate.drain_release_list": drain,
+        "vmcore.deallocate.survive": wait_and_collapse,
+    },
+)

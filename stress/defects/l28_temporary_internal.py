@@ -1,0 +1,57 @@
+"""L28: a private mapping calls the file's object anonymous for as long as it takes to copy it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.constants import OBJ_INTERNAL
+from vmcore.object_copy import Copy
+from vmcore.structs import VmObject
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_object_copy(
+    vm: Vm, object: VmObject | None, offset: int, size: int, symmetric: bool = False
+) -> Copy | None:
+    """As the repaired step, but what ``symmetric`` asks for is done by a flag of the object.
+
+    Enter:  object unlocked.
+    Exit:   same.
+    Takes:  object, object list, pool, page queues, pv, pmap.
+    Sleeps: never (it backs off for moments while somebody works on the copy-object).
+    """
+    copy = original("vmcore.object_copy.vm_object_copy")
+    if object is None or not symmetric:
+        made: Copy | None = copy(vm, object, offset, size)
+        return made
+    object.lock.acquire()
+    object.flags |= OBJ_INTERNAL
+    object.lock.release()
+    vm.point("anonymous for a moment", object.slot)
+    made = copy(vm, object, offset, size)
+    object.lock.acquire()
+    object.flags &= ~OBJ_INTERNAL
+    object.lock.release()
+    return made
+
+
+defect = Defect(
+    id="L28",
+    name="temporary-INTERNAL",
+    origin="reconstructed",
+    quote="a private mapping of a file sets INTERNAL on the file's object around the copy, unlocked",
+    interleaving=(
+        "M: maps file F privately: F's object O is INTERNAL now   []",
+        "N: maps F privately too: O is INTERNAL, is copied like anonymous memory, and is not any more   []",
+        "M: copies O: a file's object, so it gets a copy-object, and M's mapping is a snapshot",
+        "W: stores to F, and M does not see it; whoever looked at O meanwhile took it for private memory",
+    ),
+    symptom="a private mapping of a file goes on showing what others have overwritten",
+    verdicts=("wrong_data", "invariant_violation", "panic", "leak"),
+    scenario="placement",
+    replacements={"vmcore.object_copy.vm_object_copy": vm_object_copy},
+)

@@ -1,0 +1,46 @@
+"""L32, first face: an error return of protect leaves the map locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import KERN_SUCCESS
+from vmcore.map_protect import protect_locked
+from vmcore.structs import VmMap
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_map_protect(vm: Vm, map: VmMap, start: int, end: int, protection: int, set_max: bool = False) -> int:
+    """As the repaired step, but an error returns at once.
+
+    Enter:  nothing locked.
+    Exit:   anything.
+    Takes:  map, sharing map, map hint, map ref, object, pool, pv, pmap.
+    Sleeps: yes (map lock).
+    """
+    map.lock.write()
+    map.timestamp += 1
+    code = protect_locked(vm, map, start, end, protection, set_max)
+    if code != KERN_SUCCESS:
+        return code
+    map.lock.release()
+    return code
+
+
+defect = Defect(
+    id="L32a",
+    name="protect-leaves-map-locked",
+    origin="reconstructed",
+    quote="one of the error returns of vm_map_protect forgets the unlock",
+    interleaving=(
+        "P: asks for rights that the range may not have: the map is locked, the answer is an error   [map w]",
+        "P: its next call wants the map: it has it already",
+    ),
+    symptom="a program that made a mistake hangs in its next call, waiting for itself",
+    verdicts=("self_deadlock", "contract_violation", "deadlock", "frozen"),
+    scenario="refusals",
+    replacements={"vmcore.map_protect.vm_map_protect": vm_map_protect},
+)

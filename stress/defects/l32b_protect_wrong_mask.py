@@ -1,0 +1,74 @@
+"""L32, second face: the first entry of the range says whether any of them may be written at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import (
+    KERN_INVALID_ADDRESS,
+    KERN_PROTECTION_FAILURE,
+    KERN_RESOURCE_SHORTAGE,
+    KERN_SUCCESS,
+    VM_PROT_WRITE,
+)
+from vmcore.map import map_pmap
+from vmcore.map_clip import entries_between, vm_map_clip_range
+from vmcore.pmap_range import mappings_in
+from vmcore.structs import Pmap, VmMap
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def protect_locked(vm: Vm, map: VmMap, start: int, end: int, protection: int, set_max: bool) -> int:
+    """As the repaired step, but the write mask is that of the first entry.
+
+    Enter:  map write-locked.
+    Exit:   same.
+    Takes:  sharing map, map hint, map ref, object, pool, pv, pmap.
+    Sleeps: yes (the lock of a sharing map).
+    """
+    entries = entries_between(vm, map, start, end)
+    if not entries:
+        return int(KERN_INVALID_ADDRESS)
+    if any(protection & ~entry.max_protection for entry in entries):
+        return int(KERN_PROTECTION_FAILURE)
+    if not vm_map_clip_range(vm, map, start, end):
+        return int(KERN_RESOURCE_SHORTAGE)
+    entries, pmap = entries_between(vm, map, start, end), map_pmap(vm, map)
+    mask = ~VM_PROT_WRITE if entries[0].copy_on_write else ~0
+    for entry in entries:
+        if set_max:
+            entry.max_protection = protection
+        entry.protection = entry.protection & protection if set_max else protection
+        if pmap is not None:
+            set_rights(vm, pmap, entry.start, entry.end, entry.protection & mask)
+    return int(KERN_SUCCESS)
+
+
+def set_rights(vm: Vm, pmap: Pmap, start: int, end: int, prot: int) -> None:
+    """A machine layer that sets the rights it is told, higher ones too."""
+    pmap.lock.acquire()
+    for mapping in mappings_in(vm, pmap, start, end):
+        mapping.prot = prot
+    pmap.lock.release()
+
+
+defect = Defect(
+    id="L32b",
+    name="protect-wrong-mask",
+    origin="reconstructed",
+    quote="the write mask comes from the first entry of the range, not from the current one",
+    interleaving=(
+        "P: has new memory in front of memory that it shares copy-on-write with a child",
+        "P: makes both read-only, then writable: new memory comes first, and may be written at once",
+        "the machine layer makes P's mappings of the child's pages writable too",
+        "P: stores: no fault, no copy; the child reads P's store",
+    ),
+    symptom="a child sees what its parent stores after the fork",
+    verdicts=("wrong_data", "invariant_violation"),
+    scenario="mixed-rights",
+    replacements={"vmcore.map_protect.protect_locked": protect_locked},
+    notes="Needs a machine layer that raises rights, which this VM's own never does; it comes with the step.",
+)

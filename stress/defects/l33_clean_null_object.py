@@ -1,0 +1,57 @@
+"""L33: msync locks the object of an entry that has none yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import VM_PROT_WRITE
+from vmcore.map_clean import Piece
+from vmcore.map_clip import entries_between
+from vmcore.map_entry import entry_share
+from vmcore.object import vm_object_reference
+from vmcore.structs import VmMap
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def collect(vm: Vm, map: VmMap, start: int, end: int, writable: bool) -> list[Piece]:
+    """As the repaired step, for entries that all have an object.
+
+    Enter:  map locked.
+    Exit:   same.
+    Takes:  sharing map, object, map hint.
+    Sleeps: yes (a sharing map's lock).
+    """
+    found: list[Piece] = []
+    for entry in entries_between(vm, map, start, end):
+        low = entry.offset + max(start, entry.start) - entry.start
+        high = entry.offset + min(end, entry.end) - entry.start
+        may_write = writable and bool(entry.protection & VM_PROT_WRITE)
+        if entry.is_a_map:
+            share = entry_share(vm, entry)
+            share.lock.read()
+            found += collect(vm, share, low, high, may_write)
+            share.lock.release()
+            continue
+        target = vm.objects(entry.object)
+        vm_object_reference(vm, target)
+        found.append(Piece(target, low, high, may_write))
+    return found
+
+
+defect = Defect(
+    id="L33",
+    name="clean-null-object",
+    origin="reconstructed",
+    quote="an entry that nobody has touched has no object, and msync locks the object of every entry",
+    interleaving=(
+        "P: maps memory and does not touch it: its entry has no object",
+        "P: msync of the range: locks the object that is not there",
+    ),
+    symptom="msync of fresh memory follows a null pointer",
+    verdicts=("crash", "panic", "unguarded_access"),
+    scenario="refusals",
+    replacements={"vmcore.map_clean.collect": collect},
+)

@@ -1,0 +1,64 @@
+"""L47: the page that was read in is looked up again, and taken for granted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.locks.contract import original
+from stress.defect import Defect
+from vmcore.constants import PG_FAKE
+from vmcore.page import vm_page_lookup, vm_page_remove
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPage | None:  # noqa: ARG001
+    """As the repaired step, but there is no page that is not ours.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  page hash.
+    Sleeps: never.
+    """
+    page = vm_page_lookup(vm, object, offset)
+    vm.point("page came", page.slot)  # type: ignore[union-attr]
+    return page
+
+
+def wait_for_page(vm: Vm, object: VmObject, page: VmPage) -> None:
+    """As the repaired step, but a page on its way in is taken out of the object under its owner.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, page queues, page hash, channel.
+    Sleeps: yes (the page's owner).
+    """
+    if page.flags_o & PG_FAKE and object.pager:
+        vm.page_queue_lock.acquire()
+        vm_page_remove(vm, page)
+        vm.page_queue_lock.release()
+        return
+    original("vmcore.object_page_remove.wait_for_owner")(vm, object, page)
+
+
+defect = Defect(
+    id="L47",
+    name="page-lost-at-relookup",
+    origin="reconstructed",
+    quote="after the page-in the page is looked up again, and nobody asks whether it was found",
+    interleaving=(
+        "F: a fault on file page m sleeps in its page-in   []",
+        "T: truncates the file, and takes m out of it although it is busy   [O]",
+        "F: looks m up: there is none, and goes on with it",
+    ),
+    symptom="a fault follows a null pointer after a truncation",
+    verdicts=("panic", "crash"),
+    scenario="cut-files",
+    replacements={
+        "vmcore.fault_search.page_that_came": page_that_came,
+        "vmcore.object_page_remove.wait_for_owner": wait_for_page,
+    },
+    notes="A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it.",
+)

@@ -1,0 +1,78 @@
+"""Files that somebody has mapped at a colour of his own choice, for as long as others map them anywhere.
+
+The window: none; what is looked at is that everybody follows: a page of each is wired, and tells where.
+One more file is mapped by nobody in particular: there all must come to one answer without seeing each
+other.
+"""
+
+from stress.acts import PAGE, everybody_reads_everything, file_pages, live_a_little
+from stress.contents import FILE_SPACES, space_name
+from stress.ops import Actor, Process, be_born, leave, map_file, read, write
+from stress.ops_map import allocate_anywhere, map_file_anywhere
+from stress.ops_wire import wire
+from stress.oracles import InvariantViolated
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+FILES, FILE_PAGES = 3, 6
+COLOURS = 16  # pages after which addresses are alike to the cache
+FIXED, APART = 0x400000, 0x40000
+CHOSEN = (3, 10)  # the colours that file 0 and file 1 begin at
+UNCHOSEN = 0  # what the machine says where nothing is mapped
+
+scenario = Scenario(
+    "alignment",
+    "files mapped anywhere, while one who has chosen his address keeps them mapped",
+    pages=120,
+    files=(FILE_PAGES,) * FILES,
+    places=2,
+)
+
+
+@scenario.setup
+def the_one_who_chose(actor: Actor, stage: Stage) -> None:
+    """He stays to the end, with the first page of each file wired."""
+    keeper = be_born(actor)
+    for file, colour in enumerate(CHOSEN):
+        start = FIXED + file * APART + colour * PAGE
+        map_file(actor, keeper, file_pages(start, FILE_PAGES, file, shared=True))
+        wire(actor, keeper, start, start + PAGE)
+    stage.put(actor, keeper)
+
+
+@scenario.role("mapper", count=3)
+def follow_him(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody else stays
+    """Some memory in the way, then pieces of the files, which must lie right; use them, go."""
+    rng = actor.rng
+    person = be_born(actor)
+    for _ in range(rng.randrange(1, 4)):
+        allocate_anywhere(actor, person, rng.randrange(1, 4), 3)
+        file, first = rng.randrange(FILES), rng.randrange(FILE_PAGES - 1)
+        like = file_pages(0, rng.randrange(1, FILE_PAGES - first + 1), file, shared=True, first=first)
+        require_colour(person, map_file_anywhere(actor, person, like), file, first)
+    live_a_little(actor, person)
+    leave(actor, person)
+
+
+@scenario.role("keeper")
+def use_what_was_chosen(actor: Actor, stage: Stage) -> None:
+    """He works in his mappings."""
+    keeper = stage.take(actor)
+    if keeper is None:
+        return
+    for _ in range(4):
+        file = actor.rng.randrange(len(CHOSEN))
+        va = FIXED + file * APART + (CHOSEN[file] + actor.rng.randrange(FILE_PAGES)) * PAGE
+        (write if actor.rng.random() < 0.5 else read)(actor, keeper, va)
+    stage.put(actor, keeper)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def require_colour(person: Process, start: int, file: int, first: int) -> None:
+    """Every mapping of a file has one colour.  InvariantViolated."""
+    colour, right = (start // PAGE - first) % COLOURS, (*CHOSEN, UNCHOSEN)[file]
+    if colour != right:
+        what = f"page {first} of {space_name(FILE_SPACES + file)} at {start:#x} of space {person.space.slot}"
+        raise InvariantViolated([f"{what}: so the file begins at colour {colour}, and not at {right}"])

@@ -1,0 +1,78 @@
+"""Ranges of two kinds of memory, new and shared with a child, whose rights change in one call.
+
+The window: rights are set entry by entry, and each entry has its own reason why its pages may not be
+written just yet.
+"""
+
+from stress.acts import (
+    PAGE,
+    READ,
+    READ_WRITE,
+    back_on_stage,
+    everybody_reads_everything,
+    leave_or_stay,
+    pages_of,
+    write_all,
+)
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, protect, read, write
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, PIECES, PIECE_PAGES = 0x10000, 3, 3
+PIECE = PIECE_PAGES * PAGE
+
+scenario = Scenario(
+    "mixed-rights",
+    "mprotect over memory that is partly new and partly shared with children",
+    pages=96,
+    places=8,
+    disk_ms=0.2,
+)
+
+
+@scenario.role("parent", count=3)
+def change_rights_after_a_fork(actor: Actor, stage: Stage) -> None:
+    """A child, a new piece somewhere in the heap, and then everything read-only and writable again."""
+    rng = actor.rng
+    person = stage.take(actor) or newborn(actor)
+    child = fork(actor, person)
+    place = HEAP + rng.randrange(PIECES) * PIECE
+    allocate(actor, person, pages_of(place, PIECE_PAGES))
+    write_all(actor, person, place, PIECE_PAGES)
+    touch(actor, person, False)
+    protect(actor, person, HEAP, HEAP + PIECES * PIECE, READ)
+    touch(actor, person, False)
+    protect(actor, person, HEAP, HEAP + PIECES * PIECE, READ_WRITE)
+    touch(actor, person, True)
+    touch(actor, child, False)
+    leave_or_stay(actor, stage, child, 0.7)
+    if person.generation > 5:
+        leave(actor, person)
+    else:
+        back_on_stage(actor, stage, person)
+
+
+@scenario.role("writer")
+def store_here_and_there(actor: Actor, stage: Stage) -> None:
+    """Somebody who just works in his memory."""
+    person = stage.take(actor) or newborn(actor)
+    touch(actor, person, True)
+    touch(actor, person, False)
+    leave_or_stay(actor, stage, person, 0.1)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def newborn(actor: Actor) -> Process:
+    """A heap, all of it written."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, PIECES * PIECE_PAGES))
+    write_all(actor, person, HEAP, PIECES * PIECE_PAGES)
+    return person
+
+
+def touch(actor: Actor, person: Process, store: bool) -> None:
+    """Some pages of the heap."""
+    for page in actor.rng.sample(range(PIECES * PIECE_PAGES), 4):
+        (write if store else read)(actor, person, HEAP + page * PAGE)

@@ -1,0 +1,55 @@
+"""Programs with several threads that all end at about the same time.
+
+The window: the users of one address space count themselves out at once, and only the last of them may
+take it down, when no other is looking into its map any more.
+"""
+
+from stress.acts import PAGE, back_on_stage, pages_of
+from stress.ops import Actor, Process, allocate, be_born, leave, read, share, write
+from stress.oracles import Leak
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+THREADS = 4
+HEAP, HEAP_PAGES = 0x10000, 4
+
+scenario = Scenario(
+    "short-threads",
+    "programs of several threads that exit together",
+    pages=64,
+    places=12,
+)
+
+
+@scenario.role("thread", count=4)
+def run_one_thread(actor: Actor, stage: Stage) -> None:
+    """Start where somebody waits to run, touch a page, end; when nobody waits, start a program."""
+    thread = stage.take(actor) or program(actor, stage)
+    va = HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE
+    (write if actor.rng.random() < 0.5 else read)(actor, thread, va)
+    leave(actor, thread)
+
+
+@scenario.check
+def every_space_has_a_user(actor: Actor, stage: Stage) -> None:
+    """Spaces that exist are those of the threads that still wait to run."""
+    waiting = []
+    while (thread := stage.take(actor)) is not None:
+        waiting.append(thread)
+    spaces, used = actor.vm.vmspaces.in_use(), {thread.space.slot for thread in waiting}
+    if spaces != len(used):
+        raise Leak([f"there are {spaces} address spaces, and threads of {len(used)}"])
+    for thread in waiting:
+        back_on_stage(actor, stage, thread)
+
+
+def program(actor: Actor, stage: Stage) -> Process:
+    """Its first thread; the others wait on the stage."""
+    first = be_born(actor)
+    allocate(actor, first, pages_of(HEAP, HEAP_PAGES))
+    first.journal.crowd()
+    for _ in range(THREADS - 1):
+        other = share(actor, first)
+        if not stage.put(actor, other):
+            leave(actor, other)
+    return first
