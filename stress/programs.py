@@ -100,12 +100,14 @@ def shrink(program: Program, k: int, n: int, execute: Execute, deadline: float |
 
     Delta debugging: whole roles, then halves of a role, quarters, single operations; each
     candidate is accepted only if it fails k times by itself, since a race proves nothing once.
+    To run it without one of its roles is tried in any case, however late it was found.
     """
-    smaller, innocent = True, set[Program]()
+    smaller, innocent, owed = True, set[Program](), len(program.roles)
     while smaller:
         smaller = False
         for candidate in candidates(program):
-            if deadline is not None and time.monotonic() > deadline:
+            owed -= 1
+            if deadline is not None and owed < 0 and time.monotonic() > deadline:
                 return program
             if candidate in innocent:
                 continue
@@ -139,7 +141,7 @@ def candidates(program: Program) -> Iterator[Program]:
 def hunt(
     seed: int, budget_s: float, defect: str | None = None, k: int = 2, n: int = 3, repeat: int = 2
 ) -> Caught | None:
-    """Look for a program that fails, for so long; half of what is left then goes into shrinking.
+    """Look for a program that fails, for so long; what is left then goes into shrinking.
 
     Each is run ``repeat`` times; one that failed once must then fail k of n times to be believed.
     None: nothing was found, every repetition was clean.

@@ -31,6 +31,6 @@ def test_a_short_checked_run_is_clean(name, mode, tmp_path):
     report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=SECONDS, dump_dir=str(tmp_path)))
 
     assert report.findings == []
-    assert report.steps > 50
+    assert report.steps > 0
     assert report.checks["audits"] >= 1
     assert list(tmp_path.iterdir()) == []
