@@ -17,7 +17,7 @@ export PIP_NO_INPUT := 1
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.hangdog-installed
-NATIVE := $(filter-out harness/locks/native/test_%,$(wildcard harness/locks/native/*.c harness/locks/native/*.h))
+NATIVE := $(filter-out harness/locks/native/test_%,$(wildcard harness/locks/native/*.c harness/locks/native/*.h harness/locks/native/*.inc))
 TYPED := $(wildcard harness vmcore stress bench examples)
 PYTEST := timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(PY) -m pytest
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/bench_*.py))

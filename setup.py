@@ -16,7 +16,7 @@ setup(
         Extension(
             "harness._native",
             sources=sorted(set(glob(f"{NATIVE}/*.c")) - TESTS),
-            depends=sorted(glob(f"{NATIVE}/*.h")),
+            depends=sorted([*glob(f"{NATIVE}/*.h"), *glob(f"{NATIVE}/*.inc")]),
             include_dirs=[NATIVE],
             extra_compile_args=[
                 "-std=c11",

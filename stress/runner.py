@@ -15,6 +15,7 @@ import msgspec
 
 from harness.errors import BadInput, HarnessError
 from harness.outcome import Finding, Passed, RunResult
+from harness.run.faults import Faults
 from harness.run.session import Session
 from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
@@ -26,7 +27,7 @@ from stress.scenario import find_scenario
 from stress.script_play import ScriptPlay
 from stress.space import report as space_report
 from stress.trace import plan_trace, shipped
-from stress.world import Setting, World
+from stress.world import Setting, World, switching
 from vmcore.config import OPTIONS, Config
 from vmcore.stats import counters
 
@@ -86,6 +87,8 @@ def setting_of(options: RunOptions, play: Play) -> Setting:
         replacements=dict(defect.replacements) if defect else {},
         disk_ms=play.disk_ms if options.disk_ms is None else options.disk_ms,
         faults=faults_of(options, play),
+        stretch=options.stretch,
+        switch_ms=options.switch_ms,
         disks=options.disks,
         script=play.script if isinstance(play, ScriptPlay) else None,
         seed=options.seed,
@@ -126,6 +129,7 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         arena=world.arena,
         dump_dir=options.dump_dir or None,
         noise=options.noise or play.noise,
+        faults=Faults(stops=options.stops) if options.stops else None,
         scenario=options.what,
         reproduce=options.command(),
         linger_s=LINGER_S,
@@ -136,7 +140,7 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
     if seconds is None and options.epochs is None and not options.trace:
         seconds = DEFAULT_SECONDS
     epochs = play.epochs(options.epochs)
-    with session:
+    with switching(options.switch_ms), session:
         result = session.run_roles(
             [*play.roles(world), *world.services()],
             epochs=epochs,

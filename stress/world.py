@@ -10,8 +10,10 @@ as its arena and its setting, and is opened again there.
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -37,6 +39,7 @@ from vmcore.vm import Vm, arena_size, attach, boot
 from vmcore.vm_wait import stop_services
 
 SEATS = 128
+PLACE = 8  # swap pages that are slow together; of a file, its number
 EXTRA_ROOM = 256 * 1024
 
 
@@ -50,6 +53,8 @@ class Setting:
     replacements: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     disk_ms: float = 0.0
     faults: DiskFaults | None = None
+    stretch: float = 1.0  # of transfers of one place in four
+    switch_ms: float | None = None
     disks: int = 2
     seed: int = 1
     room: int = 0  # arena bytes for the caller's own tables
@@ -86,6 +91,8 @@ class World:
     def attach(cls, arena: Arena, setting: Setting) -> World:
         """The same world in another process of the run."""
         arena.native.sit("supervisor")
+        if setting.switch_ms is not None:
+            sys.setswitchinterval(setting.switch_ms / 1000)
         gates, steps = rig(arena, setting.script, setting.replacements)
         world = cls(setting, arena, attach(arena, steps), gates)
         arena.native.leave()
@@ -129,6 +136,18 @@ class World:
         self.arena.close()
 
 
+@contextmanager
+def switching(interval_ms: float | None) -> Iterator[None]:
+    """Threads of this process, and of those forked from it, change places so often."""
+    before = sys.getswitchinterval()
+    if interval_ms is not None:
+        sys.setswitchinterval(interval_ms / 1000)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
 def daemon(_context: Any, world: World) -> None:
     """The page-out daemon's life."""
     vm_pageout_loop(world.vm)
@@ -153,14 +172,20 @@ def fill_files(vm: Vm) -> None:
 
 
 def slow_disk(setting: Setting) -> Callable[[str, int, int], bool | None]:
-    """A hook that lets every transfer take a while: exponential, its mean as asked."""
-    dice: dict[int, Random] = {}
+    """A hook that lets every transfer take a while: exponential, its mean as asked.
 
-    def wait(_kind: str, _what: int, _length: int) -> bool | None:
+    Stretched: transfers of one place in four, by the run's seed, take that much longer, so
+    whoever pages on what lies there is caught by everybody else.
+    """
+    dice: dict[int, Random] = {}
+    slow = Random(setting.seed).randrange(4)
+
+    def wait(_kind: str, what: int, _length: int) -> bool | None:
         pid = os.getpid()
         if pid not in dice:  # each process its own: the hook is inherited, its luck must not be
             dice[pid] = Random(setting.seed << 20 ^ pid)
-        time.sleep(min(dice[pid].expovariate(1000 / setting.disk_ms), setting.disk_ms / 50))
+        factor = setting.stretch if what // PLACE % 4 == slow else 1.0
+        time.sleep(min(dice[pid].expovariate(1000 / setting.disk_ms), setting.disk_ms / 50) * factor)
         return None
 
     return wait

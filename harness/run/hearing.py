@@ -38,7 +38,7 @@ class Hearing:
         self.gate = Gate(plan.arena)
         self.crew = Crew(plan, self.gate)
         self.watcher = Watcher(plan, self.crew)
-        self.ledger = Ledger(plan.stop_on, plan.linger_s, plan.reproduce, self.name_of)
+        self.ledger = Ledger(plan.stop_on, plan.linger_s, plan.reproduce, self.name_of, self.picture)
         self.injector = Injector(plan.faults, derive_seed(plan.seed, "faults"))
         self.injecting = False  # between go and the end
         self.listening = True  # findings count until we begin to kill
@@ -214,10 +214,15 @@ class Hearing:
 
     def mourn(self, name: str, seat: int, how: str) -> None:
         """Write down that somebody died by himself."""
-        dump, trouble = evidence.of_death(self.plan, name, seat, f"worker {name} died: {how}")
+        dump = self.picture(name, seat, "crash", f"worker {name} died: {how}")
+        self.ledger.from_death(name, seat, how, self.now(), dump)
+
+    def picture(self, name: str, seat: int, verdict: str, why: str) -> str:
+        """The path of a dump made here and now; empty when there can be none, which is written down."""
+        dump, trouble = evidence.of_worker(self.plan, name, seat, verdict, why)
         if trouble:
             self.ledger.incident(trouble)
-        self.ledger.from_death(name, seat, how, self.now(), dump)
+        return dump
 
     def failed(self, worker: str, seat: int, account: tuple[str, str, str, str, str]) -> None:
         """An exception ended a role or an audit."""

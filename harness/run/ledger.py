@@ -34,7 +34,11 @@ class Candidate:
 
 
 class Ledger:
-    """``name_of(seat)`` is the worker that sits there, or empty."""
+    """``name_of(seat)`` is the worker that sits there, or empty.
+
+    ``picture(worker, seat, verdict, summary)`` makes a dump of an exception of which the watchdog
+    has said nothing, and returns its path, or empty.
+    """
 
     def __init__(
         self,
@@ -42,8 +46,10 @@ class Ledger:
         linger_s: float | None,
         reproduce: str = "",
         name_of: Callable[[int], str] = lambda _: "",
+        picture: Callable[[str, int, str, str], str] = lambda *_: "",
     ) -> None:
         self.stop_on, self.linger_s, self.reproduce, self.name_of = stop_on, linger_s, reproduce, name_of
+        self.picture = picture
         self.findings: list[Finding] = []
         self.incidents: list[str] = []
         self.candidates: list[Candidate] = []
@@ -101,7 +107,15 @@ class Ledger:
         self.candidates = [c for c in self.candidates if c not in ripe]
         found = [
             self._add(
-                Finding(id=0, verdict=c.verdict, summary=c.summary, seats=(c.seat,), workers=(c.worker,)), now
+                Finding(
+                    id=0,
+                    verdict=c.verdict,
+                    summary=c.summary,
+                    seats=(c.seat,),
+                    workers=(c.worker,),
+                    dump=self.picture(c.worker, c.seat, c.verdict, c.summary),
+                ),
+                now,
             )
             for c in ripe
         ]

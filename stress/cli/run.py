@@ -63,8 +63,19 @@ def table_options(command: Command) -> Command:
 )
 @click.option("--epochs", type=int, help="Stop after so many rounds of run, park and audit.")
 @click.option("--noise", type=click.Choice(list(PROFILES)), help="Delays at the places where they pay.")
+@click.option(
+    "--stops", type=float, default=0.0, help="Stop a worker process for a moment, so often a second."
+)
+@click.option("--switch-ms", type=float, help="With --mode thread: how long a thread keeps the interpreter.")
 @click.option("--disks", type=int, default=2, show_default=True, help="Disk workers.")
 @click.option("--disk-ms", type=float, help="Mean extra time of a transfer.")
+@click.option(
+    "--stretch",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Transfers of one place of the store in four take so many times as long.",
+)
 @click.option(
     "--touches", type=float, default=1.0, show_default=True, help="Page touches of a trace, as a factor."
 )

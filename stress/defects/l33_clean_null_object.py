@@ -48,7 +48,8 @@ defect = Defect(
     quote="an entry that nobody has touched has no object, and msync locks the object of every entry",
     interleaving=(
         "P: maps memory and does not touch it: its entry has no object",
-        "P: msync of the range: locks the object that is not there",
+        "P: msync of the range: the pieces are collected, this one with the others   [map r]",
+        "P: locks the object of each piece: of this one there is none",
     ),
     symptom="msync of fresh memory follows a null pointer",
     verdicts=("crash", "panic", "unguarded_access"),

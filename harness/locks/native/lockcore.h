@@ -211,6 +211,10 @@ struct hd_seat {
 	int32_t stack_fd;          // memfd that this process writes its Python stack to; -1
 	struct hd_event ring[HD_RING];
 	uint64_t random;           // noise state; never 0
+	uint32_t noise_left;       // places until this seat draws another speed
+	uint32_t noise_speed;      // 0 never late ... 3 always late
+	uint32_t noise_burst;      // so many places more are certain
+	uint32_t spare;
 };
 
 struct hd_class {
@@ -265,7 +269,9 @@ struct hd_arena { // first bytes of the segment
 	uint32_t noise_chance[8]; // of 65536, by hd_noise_place
 	uint64_t noise_seed;
 	_Atomic uint64_t watcher_beat; // coarse ns of the watcher's last scan
-	uint64_t spare[8];
+	uint32_t noise_turn;  // places between two speeds of a seat, in the mean; 0: all alike
+	uint32_t noise_burst; // places after a contended lock that are certain
+	uint64_t spare[7];
 };
 
 struct hd_entry { // directory: who lies where

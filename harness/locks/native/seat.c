@@ -342,6 +342,22 @@ enum hd_status hd_unclaim(struct hd_seat *s, uint64_t address)
 	return HD_OK;
 }
 
+// How likely a seat is late that has this speed.  Seats of speed 0 overtake all others for a while,
+// as with random priorities that change at random points.
+static uint32_t chance_of(const struct hd_seat *s, uint32_t chance)
+{
+	switch (s->noise_speed) {
+	case 0:
+		return 0;
+	case 1:
+		return chance / 4;
+	case 2:
+		return chance;
+	default:
+		return 65536;
+	}
+}
+
 // xorshift64*: good enough to choose who is late, and one word of state.
 void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place)
 {
@@ -354,6 +370,18 @@ void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place)
 	x ^= x >> 27;
 	s->random = x;
 	uint64_t r = x * 0x2545f4914f6cdd1dull;
+	if (a->noise_turn) {
+		if (!s->noise_left) {
+			s->noise_left = 1 + (uint32_t)(r >> 44) % (2 * a->noise_turn);
+			s->noise_speed = r >> 42 & 3;
+		}
+		s->noise_left--;
+		chance = chance_of(s, chance);
+	}
+	if (s->noise_burst) {
+		s->noise_burst--;
+		chance = 65536;
+	}
 	if ((r >> 16 & 0xffff) >= chance)
 		return;
 	if (!a->noise_sleep_ns || (r >> 40 & 3) == 0) {

@@ -12,6 +12,7 @@ import pytest
 from harness.errors import BadInput, WorkerFailed
 from harness.outcome import Crashed, Failed, Hung, Killed, Passed
 from harness.run import RoleSpec, Session, lifeline
+from harness.watch import dump
 from tests.harness.run.roles import cross, die, spin_until, turn_until_told
 
 ON: Any = {"stop_on": (), "linger_s": None}  # findings are kept and the run goes on
@@ -178,16 +179,18 @@ def test_an_exception_that_the_watchdog_saw_too_is_one_finding(tmp_path):
     assert the(result, "worker#0").verdict == "self_deadlock"
 
 
-def test_without_a_watchdog_an_exception_is_a_finding_all_the_same():
+def test_without_a_watchdog_an_exception_is_a_finding_all_the_same(tmp_path):
     def role(context):
         with context.arena.mutex("twice"), context.arena.mutex("twice"):
             pass
 
-    with Session(workers=1, watch=False) as session:
+    with Session(workers=1, watch=False, dump_dir=tmp_path) as session:
         result = session.run(role)
 
-    assert [f.verdict for f in result.findings] == ["self_deadlock"]
-    assert result.findings[0].workers == ("worker#0",)
+    (finding,) = result.findings
+    assert (finding.verdict, finding.workers) == ("self_deadlock", ("worker#0",))
+    told = dump.read(Path(finding.dump))
+    assert (told.verdict, told.summary) == ("self_deadlock", finding.summary)
 
 
 def test_a_deadlock_ends_the_run_and_names_both():

@@ -209,6 +209,24 @@ def test_an_exception_that_nobody_else_saw_counts_after_a_while():
     assert [f.verdict for f in book.settle(1.0 + CONFIRM_S)] == ["panic"]
 
 
+def test_of_what_the_watchdog_has_not_seen_a_picture_is_made():
+    asked = []
+
+    def picture(*what):
+        asked.append(what)
+        return "mine.json"
+
+    book = ledger(picture=picture)
+    book.from_exception(failure(at=1.0), watched=True)
+    book.from_exception(failure("wrong_data", 5), watched=True)
+    book.from_watchdog(found("wrong_data", 5, dump="d.json"), 1.2)
+
+    book.settle(1.0 + CONFIRM_S)
+
+    assert asked == [("worker#0", 4, "panic", "it failed")]
+    assert [(f.verdict, f.dump) for f in book.findings] == [("wrong_data", "d.json"), ("panic", "mine.json")]
+
+
 def test_a_dump_that_comes_late_is_added():
     book = ledger()
     book.from_exception(failure(), watched=False)

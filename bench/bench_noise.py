@@ -1,0 +1,94 @@
+"""How much sooner races are found under each kind of noise than under none.
+
+Races of the catalogue, each in its own scenario with its own options but for the noise, the same
+seeds under every kind, kinds in turn.  A run that found nothing counts as long as its limit, so a
+ratio is at least what is told where the median under none is the limit itself.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.common import Plan, Row, run
+from stress.defect import find_defect
+from stress.options import RunOptions
+from stress.runner import run as run_it
+
+RACES = ("H1", "H2", "H6a", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L13", "L19", "L23", "L25", "L26")
+SEEDS = 2
+LIMIT_S = 15.0  # of a run
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of noise: what it adds to a run's options."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+KINDS = (
+    Kind("none", {"noise": "none"}),
+    Kind("light", {"noise": "light"}),
+    Kind("placed", {"noise": "placed"}),
+    Kind("turns", {"noise": "turns"}),
+    Kind("bursts", {"noise": "bursts"}),
+    Kind("heavy", {"noise": "heavy"}),
+    Kind("placed, stops", {"noise": "placed", "stops": 3.0}),
+    Kind("placed, stretch", {"noise": "placed", "stretch": 8.0}),
+    Kind("placed, 8 workers", {"noise": "placed", "workers": 8}),
+    Kind("none, threads", {"noise": "none", "mode": "thread"}),
+    Kind("none, switch 0.05 ms", {"noise": "none", "mode": "thread", "switch_ms": 0.05}),
+)
+
+
+def seconds_to_find(race: str, kind: Kind, seed: int) -> float:
+    """Until something right was found, or the limit."""
+    defect = find_defect(race)
+    with tempfile.TemporaryDirectory(prefix="hangdog-bench-") as folder:
+        options: dict[str, Any] = {
+            **defect.options,
+            **kind.options,
+            "defect": race,
+            "scenario": defect.scenario,
+            "seed": seed,
+            "seconds": LIMIT_S,
+            "dump_dir": folder,
+        }
+        report = run_it(RunOptions(**options))
+    times = [found.at_s for found in report.findings if found.verdict in defect.verdicts]
+    return min([LIMIT_S, *times])
+
+
+def measure(plan: Plan) -> list[Row]:
+    """Per kind: the median over races of the median over seeds, how many were found, the ratio to none."""
+    races = RACES[: plan.count(len(RACES), 2)]
+    took: dict[str, dict[str, list[float]]] = {kind.name: {race: [] for race in races} for kind in KINDS}
+    began = time.monotonic()
+    for seed in range(1, plan.count(SEEDS) + 1):
+        for race in races:
+            for kind in KINDS:
+                took[kind.name][race].append(seconds_to_find(race, kind, seed))
+    rows: list[Row] = []
+    none = {race: median(times) for race, times in took["none"].items()}
+    for name, by_race in took.items():
+        times = [median(found) for found in by_race.values()]
+        ratios = [none[race] / max(median(found), 0.001) for race, found in by_race.items()]
+        found = sum(one < LIMIT_S for race in by_race.values() for one in race)
+        rows += [
+            Row(f"{name}: median time to find", median(times), "s"),
+            Row(f"{name}: runs that found it", found / sum(map(len, by_race.values())) * 100, "%"),
+            Row(
+                f"{name}: sooner than none, median over races",
+                median(ratios),
+                "x",
+                ">= 5" if name == "turns" else "",
+            ),
+        ]
+    return [*rows, Row("races", len(races), ""), Row("took", time.monotonic() - began, "s")]
+
+
+if __name__ == "__main__":
+    run("bench_noise", measure, __doc__)
