@@ -1,20 +1,29 @@
-"""Who could be overtaken for ever, and by how much he is: overlays under constant faults.
+"""Who could be overtaken for ever, and by how much he is: overlays under constant faults, writers of a map.
 
 An overlay gives up when anybody pages on its pair, so a chain might never shrink while several threads
-fault on it all the time.
+fault on it all the time.  A fault in flight looks at its map again past every queued writer, so a writer
+might wait for ever.
 """
 
 import threading
+from collections import Counter
 
+from harness import probe
+from harness.shm import native
 from tests.vmcore.builders import Team, services
 from tests.vmcore.builders_objects import chain, fork, read, space_of, write
+from vmcore import fault
 from vmcore.audit import all_gone, audit
+from vmcore.constants import KERN_SUCCESS
+from vmcore.map_lookup import vm_map_lookup_again
 from vmcore.stats import counters
-from vmcore.vmspace import vmspace_exit, vmspace_share
+from vmcore.vmspace import space_map, vmspace_exit, vmspace_share
 
 PAGES, FRAMES = 60, 48
 FORKS = 60
 FAULTERS = 3
+PASSED = 20  # times that a writer was passed, before we believe the bound
+WRITES = 20_000
 LONGEST = 8  # objects in a chain while nobody rests
 
 
@@ -68,5 +77,45 @@ def test_chains_shrink_although_nobody_stops_faulting(vm_of):
     seen = counters(vm)
     assert seen["v_pageins"] > FORKS, "hardly anybody paged; this would prove nothing"
     assert seen["object_collapses"] + seen["object_bypasses"] >= FORKS - LONGEST
+    assert audit(vm) == []
+    assert all_gone(vm) == []
+
+
+def write_among_faults(vm, space):
+    """A process with threads that page all the time, and one who wants to change their map."""
+    lock, turn, passed = space_map(vm, space).lock, 0, Counter()
+    record = native.RwLock.from_buffer(vm.arena.mapping, lock.offset)
+
+    def look_again(vm, map, address, found, wiring):
+        result = vm_map_lookup_again(vm, map, address, found, wiring)
+        if result == KERN_SUCCESS and record.queued_writers:  # who has the map for reading passed one
+            passed[threading.get_ident(), turn] += 1
+        return result
+
+    fault.vm_map_lookup_again = look_again  # in this process only
+    probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what he does under it
+    threads, stop = faulting_threads(vm, space, FAULTERS)
+    while len(passed) < PASSED and turn < WRITES:
+        lock.write()
+        turn += 1
+        lock.release()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    vmspace_exit(vm, space)
+    assert len(passed) >= PASSED, f"nobody met anybody in {turn} writes"
+    assert set(passed.values()) == {1}, f"a fault passed the same writer twice: {passed.most_common(1)}"
+
+
+def test_a_writer_of_a_map_is_passed_once_by_each_fault_in_flight(vm_of):
+    """The next fault of the same thread queues behind him: so he waits for one page-in of each, at most."""
+    vm = vm_of(pages=FRAMES, contracts=False)
+    space = space_of(vm, PAGES)
+    with services(vm):
+        family = Team(vm)
+        family.start("family", write_among_faults, space)
+        assert family.wait() == {"family": "fine"}
+
+    assert counters(vm)["v_pageins"] > 0
     assert audit(vm) == []
     assert all_gone(vm) == []
