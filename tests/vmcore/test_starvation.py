@@ -83,7 +83,8 @@ def test_chains_shrink_although_nobody_stops_faulting(vm_of):
 
 def write_among_faults(vm, space):
     """A process with threads that page all the time, and one who wants to change their map."""
-    lock, turn, passed = space_map(vm, space).lock, 0, Counter()
+    lock, turn = space_map(vm, space).lock, 0
+    passed: Counter[tuple[int, int]] = Counter()  # (thread, turn of the writer)
     record = native.RwLock.from_buffer(vm.arena.mapping, lock.offset)
 
     def look_again(vm, map, address, found, wiring):
@@ -92,7 +93,7 @@ def write_among_faults(vm, space):
             passed[threading.get_ident(), turn] += 1
         return result
 
-    fault.vm_map_lookup_again = look_again  # in this process only
+    vars(fault)["vm_map_lookup_again"] = look_again  # in this process only
     probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what he does under it
     threads, stop = faulting_threads(vm, space, FAULTERS)
     while len(passed) < PASSED and turn < WRITES:
