@@ -53,7 +53,7 @@ class Scenario:
     files: tuple[int, ...] = ()  # pages of each file
     places: int = 24  # processes on the stage
     disk_ms: float = 0.0  # mean time of a transfer, beside what it really takes
-    noise: str = "placed"
+    noise: str = "mixed"
     tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
     faults: Mapping[str, float] = field(default_factory=dict)  # of the store: stress.disk_faults.DiskFaults
     roles: list[Role] = field(default_factory=list)

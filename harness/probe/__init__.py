@@ -6,6 +6,8 @@ from harness.probe.current import use as use
 from harness.probe.events import Event as Event
 from harness.probe.events import events as events
 from harness.probe.events import record as record
+from harness.probe.noise import NAMES as NAMES
 from harness.probe.noise import PROFILES as PROFILES
 from harness.probe.noise import Profile as Profile
+from harness.probe.noise import in_epoch as in_epoch
 from harness.probe.noise import noise as noise

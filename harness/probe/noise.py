@@ -46,6 +46,19 @@ PROFILES = {
     "heavy": Profile(49152, 32768, 32768, 16384, 16384, 1_000_000),
 }
 
+ROUNDS = {"mixed": ("none", "placed", "turns")}  # one after the other, epoch by epoch
+NAMES = (*PROFILES, *ROUNDS)
+
+
+def in_epoch(chosen: str | Profile, epoch: int) -> str | Profile:
+    """The profile that holds in an epoch of a run.
+
+    No kind of delay is best for every race, and some hide behind each: what one epoch is blind
+    for, the next may see.
+    """
+    turns = ROUNDS.get(chosen) if isinstance(chosen, str) else None
+    return turns[epoch % len(turns)] if turns else chosen
+
 
 def noise(arena: "Arena", profile: str | Profile = "placed", seed: int = 0) -> Profile:
     """Switch delays on (or off: ``none``) for everybody in the arena, from now on.

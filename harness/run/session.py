@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from harness.errors import BadInput
 from harness.outcome import Progress, RunResult
-from harness.probe import PROFILES
+from harness.probe import NAMES
 from harness.run.faults import Faults
 from harness.run.front import Front
 from harness.run.gate import Gate
@@ -63,8 +63,8 @@ class Session:
             raise BadInput(f"mode={mode!r} is neither 'process' nor 'thread'")
         if unknown := set(stop_on) - STOP_ON - {"order_violation"}:
             raise BadInput(f"stop_on names {min(unknown)!r}, which is no verdict")
-        if isinstance(noise, str) and noise not in PROFILES:
-            raise BadInput(f"no noise profile {noise!r}: there are {', '.join(PROFILES)}")
+        if isinstance(noise, str) and noise not in NAMES:
+            raise BadInput(f"no noise profile {noise!r}: there are {', '.join(NAMES)}")
         self.workers, self.mode, self.time_limit_s = workers, mode, time_limit_s
         self.seed = secrets.randbits(48) if seed is None else seed
         self._own = arena is None

@@ -74,7 +74,7 @@ class Supervisor(Hearing):
         self.gate.clear()
         forget_reports(self.plan.arena)
         self.mode_before = self.plan.arena.native.mode
-        probe.noise(self.plan.arena, self.plan.noise, self.plan.seed)
+        self.delays()
         if self.plan.watch is not False:
             self.plan.arena.native.mode |= _C["RECORD"] | _C["FREEZE"]
             self.watcher.start([self.front.fd])
@@ -121,7 +121,13 @@ class Supervisor(Hearing):
             self.gate.gate.epoch = self.epoch
             if self.plan.epochs is not None and self.epoch >= self.plan.epochs:
                 return
+            self.delays()
             self.resume()
+
+    def delays(self) -> None:
+        """The noise of the epoch that is to begin."""
+        kind = probe.in_epoch(self.plan.noise, self.epoch)
+        probe.noise(self.plan.arena, kind, self.plan.seed + self.epoch)
 
     def resume(self) -> None:
         """Open the gate."""

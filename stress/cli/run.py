@@ -16,7 +16,7 @@ import msgspec
 from click.core import ParameterSource
 
 from harness.errors import BadInput, HarnessError
-from harness.probe import PROFILES
+from harness.probe import NAMES
 from stress.cli.needs import refuse_shortage, require_descriptors, require_folder
 from stress.cli.said import say
 from stress.options import COMPLETED, RunOptions, RunReport
@@ -62,7 +62,7 @@ def table_options(command: Command) -> Command:
     "--seconds", "--time", type=float, help="Stop after so long (a scenario: 20; a trace: at its end)."
 )
 @click.option("--epochs", type=int, help="Stop after so many rounds of run, park and audit.")
-@click.option("--noise", type=click.Choice(list(PROFILES)), help="Delays at the places where they pay.")
+@click.option("--noise", type=click.Choice(NAMES), help="Delays at the places where they pay.")
 @click.option(
     "--stops", type=float, default=0.0, help="Stop a worker process for a moment, so often a second."
 )

@@ -300,3 +300,11 @@ def test_chances_are_kept(used):
 
     # 240 points, half of them delayed, three quarters of those by a sleep: 90 sleeps.
     assert took >= 60 * 100e-6
+
+
+def test_mixed_noise_has_another_profile_in_every_epoch():
+    first = [probe.in_epoch("mixed", epoch) for epoch in range(3)]
+
+    assert first == ["none", "placed", "turns"]
+    assert [probe.in_epoch("mixed", epoch) for epoch in range(3, 6)] == first
+    assert {probe.in_epoch("heavy", epoch) for epoch in range(5)} == {"heavy"}

@@ -293,3 +293,19 @@ def test_an_audit_leaves_no_process_behind():
         result = session.run(lambda _: None, epochs=3, audit=audit)
 
     assert [len(pids) for pids in result.audits] == [2, 2, 2]
+
+
+def test_mixed_noise_changes_from_epoch_to_epoch():
+    def kind(context):
+        header = context.arena.header
+        return (
+            bool(header.noise_chance[0]),
+            bool(header.noise_turn),
+            bool(context.arena.native.mode & _native.CONSTANTS["NOISE"]),
+        )
+
+    with Session(workers=1, noise="mixed", watch=False) as session:
+        result = session.run(lambda _: None, epochs=4, audit=kind)
+
+    none, placed, turns = (False, False, False), (True, False, True), (True, True, True)
+    assert list(result.audits) == [none, placed, turns, none]
