@@ -30,7 +30,7 @@ from vmcore.access import vm_read, vm_write
 from vmcore.constants import KERN_FAILURE, KERN_PROTECTION_FAILURE, KERN_SUCCESS
 from vmcore.map_clean import vm_map_clean
 from vmcore.vm_error import VmFault
-from vmcore.vnode_size import vnode_pager_setsize
+from vmcore.vnode_size import vnode_pager_setsize, vnode_pager_uncache
 
 if TYPE_CHECKING:
     from harness.shm.arena import Arena
@@ -127,6 +127,14 @@ def truncate(actor: Actor, file: int, pages: int) -> None:
         for row in rows:
             row.ended += 1
     actor.native.end()
+
+
+def uncache(actor: Actor, file: int) -> bool:
+    """Do not keep the file's object once nobody uses it; was it unused?"""
+    actor.native.begin("uncache", file)
+    unused: bool = vnode_pager_uncache(actor.vm, actor.vm.vnodes.views[file + 1])
+    actor.native.end()
+    return unused
 
 
 def sync(actor: Actor, process: Process, start: int, end: int, sync: bool, invalidate: bool) -> int:

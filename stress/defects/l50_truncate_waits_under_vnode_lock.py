@@ -51,7 +51,7 @@ defect = Defect(
     symptom="a truncation and a page-in of the same file wait for each other",
     verdicts=("deadlock", "contract_violation", "order_violation"),
     scenario="cut-files",
-    options={"contracts": False},
+    options={"checks": False},
     replacements={"vmcore.vnode_size.resize": resize},
     notes="Contracts would stop it a moment earlier, at the wait under a lock that may be held there.",
 )
