@@ -36,6 +36,6 @@ defect = Defect(
         "walk farther"
     ),
     verdicts=("leak",),
-    scenario="long-lived-parent",
+    scenario="grown-children",
     replacements={"vmcore.bypass.hides": hides},
 )

@@ -1,0 +1,66 @@
+"""Children that stay, and in time write all that they were given, as does the parent.
+
+The window: what the two still shared is in swap when neither sees anything of it any more; and both live
+on for long.
+"""
+
+from stress.acts import (
+    PAGE,
+    everybody_reads_everything,
+    leave_or_stay,
+    pages_of,
+    read_all,
+    write_all,
+)
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, write
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+HEAP, HEAP_PAGES = 0x10000, 5
+
+scenario = Scenario(
+    "grown-children",
+    "children that stay, and rewrite all that they have inherited, while memory is short",
+    pages=44,
+    places=8,
+    disk_ms=0.2,
+)
+
+
+@scenario.role("family", count=3)
+def grow_up(actor: Actor, stage: Stage) -> None:
+    """A child; a while; then parent and child write everything, page by page in turn, and stay."""
+    parent = stage.take(actor) or newborn(actor)
+    child = fork(actor, parent)
+    somebody_else(actor)
+    for page in actor.rng.sample(range(HEAP_PAGES), HEAP_PAGES):
+        for person in (parent, child):
+            write(actor, person, HEAP + page * PAGE)
+    leave_or_stay(actor, stage, child, 0.3)
+    leave_or_stay(actor, stage, parent, 0.3 if parent.generation < 5 else 1.0)
+
+
+@scenario.role("glutton")
+def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+    """Somebody whose every visit drives the others' pages to the disk."""
+    somebody_else(actor)
+
+
+scenario.check(everybody_reads_everything)
+
+
+def newborn(actor: Actor) -> Process:
+    """A heap, all of it written."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person
+
+
+def somebody_else(actor: Actor) -> None:
+    """A short life that needs much memory."""
+    person = be_born(actor)
+    allocate(actor, person, pages_of(HEAP, 3 * HEAP_PAGES))
+    write_all(actor, person, HEAP, 3 * HEAP_PAGES)
+    read_all(actor, person)
+    leave(actor, person)
