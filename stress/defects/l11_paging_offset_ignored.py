@@ -78,6 +78,7 @@ defect = Defect(
     symptom="pages lost, or taken from other slots, after two collapses of clipped regions",
     verdicts=("wrong_data", "invariant_violation", "panic", "crash", "leak"),
     scenario="clip-and-fork",
+    options={"workers": 8, "disk_ms": 3.0},
     replacements={
         "vmcore.object_pager.pager_holds": pager_holds,
         "vmcore.object_pager.next_in_pager": next_in_pager,

@@ -38,6 +38,7 @@ defect = Defect(
     ),
     symptom="memory that can never be paged out, a page at a time",
     verdicts=("invariant_violation", "leak"),
-    scenario="long-lived-parent",
+    scenario="fork-storm",
+    options={"workers": 8, "disk_ms": 3.0, "pages": 56},
     replacements={"vmcore.overlay.leave_behind": leave_behind},
 )

@@ -46,6 +46,6 @@ defect = Defect(
     ),
     symptom="one object is freed twice, or revived while it dies",
     verdicts=("panic", "crash", "invariant_violation", "unguarded_access", "deadlock", "lost_wakeup"),
-    scenario="snapshots",
+    scenario="old-photographs",
     replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
 )

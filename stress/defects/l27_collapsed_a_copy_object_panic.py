@@ -42,6 +42,6 @@ defect = Defect(
     ),
     symptom="a panic in a system that is in order",
     verdicts=("panic", "crash"),
-    scenario="snapshots",
+    scenario="private-readers",
     replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
 )

@@ -47,6 +47,7 @@ defect = Defect(
     ),
     symptom="swap that nobody owns, and pages that have become zeros",
     verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
-    scenario="fork-storm",
+    scenario="synced-heaps",
+    options={"workers": 5},
     replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
 )
