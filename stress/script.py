@@ -7,7 +7,8 @@ whom; what is not in the cues runs freely.  Points::
     end              after it
     enter STEP       a contract function of vmcore is called: ``enter deallocate.candidate``
     exit STEP        it has returned
-    point NAME       ``vm.point(NAME)``
+    at NAME          ``vm.point(NAME)`` is reached
+    point NAME       and passed
     io KIND          a transfer begins: swap_read, swap_write, file_read...
 
 and any of them but the first two may end in the name of a record that it must concern:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 Act = Callable[[Scene], Any]
-_POINT = re.compile(r"^(start|end|(?:enter|exit|point|io) [^()]+?)(?:\((\w+)\))?$")
+_POINT = re.compile(r"^(start|end|(?:enter|exit|at|point|io) [^()]+?)(?:\((\w+)\))?$")
 WHOLE = "vmcore."
 
 
@@ -129,7 +130,9 @@ def install(gates: Gates, vm: Vm) -> None:
 
     def point(name: str, argument: int = 0) -> None:
         record(name, argument)
-        gates.reach(f"point {name}", [table[argument].address for table in tables if argument < len(table)])
+        records = [table[argument].address for table in tables if argument < len(table)]
+        gates.reach(f"at {name}", records)
+        gates.reach(f"point {name}", records)
 
     def transfer(kind: str, what: int, length: int) -> bool | None:
         gates.reach(f"io {kind}")

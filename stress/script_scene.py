@@ -25,7 +25,7 @@ from vmcore.page_flags import clear_flags_o
 from vmcore.page_wait import RELEASE_PAGE
 from vmcore.pmap import pmap_page_protect
 from vmcore.shadow import vm_object_shadow
-from vmcore.structs import VmMapEntry, VmObject, Vmspace
+from vmcore.structs import VmMap, VmMapEntry, VmObject, Vmspace
 from vmcore.vmspace import space_map, vmspace_alloc, vmspace_exit, vmspace_fork
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ class Scene:
 
     def alive(self, name: str) -> bool:
         """Is the object still there?"""
-        ref = self.objects[name]
-        return (
-            self.vm.objects.is_live(ref & 0xFFFFFFFF)
-            and self.vm.objects.ref(self.vm.objects.views[ref & 0xFFFFFFFF]) == ref
-        )
+        return is_there(self.vm.objects, self.objects[name])
 
     def addresses(self) -> dict[str, int]:
         """Names with the address of their record."""
@@ -98,14 +94,25 @@ class Scene:
         if space is None:
             raise Panic("no record left for a scene")
         self.spaces[name] = self.vm.vmspaces.ref(space)
-        vnode, size = self.vm.vnodes.views[file + 1], pages * self.vm.page_size
-        vm_map_file(self.vm, space_map(self.vm, space), vnode, size, shared=shared, address=BASE)
+        self.show_file(name, file, pages, shared=shared)
         if object:
             self.objects[object] = self.vm.objects.ref(self.top(name))
 
+    def show_file(
+        self, name: str, file: int, pages: int = 4, shared: bool = False, copy: bool = False
+    ) -> None:
+        """A space's region is a file from now on: shared, private, or as it is now (``copy``)."""
+        vm, amap = self.vm, self.amap(name)
+        size = pages * vm.page_size
+        vm_map_file(vm, amap, vm.vnodes.views[file + 1], size, shared=shared, address=BASE, copy=copy)
+
+    def amap(self, space: str) -> VmMap:
+        """The map of a space."""
+        return space_map(self.vm, self.space(space))
+
     def entry(self, space: str) -> VmMapEntry:
         """The entry of a space's region."""
-        inside, slot = vm_map_lookup_entry(self.vm, space_map(self.vm, self.space(space)), BASE)
+        inside, slot = vm_map_lookup_entry(self.vm, self.amap(space), BASE)
         if not inside:
             raise Panic(f"space {space} has no region")
         entry: VmMapEntry = self.vm.entries.views[slot]
@@ -120,7 +127,7 @@ class Scene:
 
     def shadow(self, space: str, *names: str, pages: int = 4, offset: int = 0) -> None:
         """Put new objects in front of a space's region, one after the other: the last one is on top."""
-        amap = space_map(self.vm, self.space(space))
+        amap = self.amap(space)
         amap.lock.write()
         entry = self.entry(space)
         for name in names:
@@ -136,7 +143,7 @@ class Scene:
         under = self.object(over)
         vm_object_reference(self.vm, under)
         self.map(space, pages=pages)
-        amap = space_map(self.vm, self.space(space))
+        amap = self.amap(space)
         amap.lock.write()
         entry = self.entry(space)
         front = vm_object_shadow(self.vm, under, 0, pages * self.vm.page_size)
@@ -225,7 +232,7 @@ class Scene:
     def exit(self, space: str) -> None:
         """The process of a space leaves."""
         ref = self.spaces[space]
-        if self.vm.vmspaces.is_live(ref & 0xFFFFFFFF):
+        if is_there(self.vm.vmspaces, ref):
             vmspace_exit(self.vm, self.vm.vmspaces(ref))
 
     def clean(self, object: str, sync: bool = True) -> None:
@@ -242,3 +249,9 @@ class Scene:
         """Whoever is left goes home."""
         for name in self.spaces:
             self.exit(name)
+
+
+def is_there(table: Any, ref: int) -> bool:
+    """Is the record live, and the one that the reference names?"""
+    slot = ref & 0xFFFFFFFF
+    return bool(table.is_live(slot) and table.ref(table.views[slot]) == ref)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.object import vm_object_allocate, vm_object_setpager
 from vmcore.object_cache import vm_object_enter, vm_object_lookup
 from vmcore.structs import Pager, VmObject, Vnode
 from vmcore.vnode import make_object
+from vmcore.vnode_size import vnode_pager_uncache
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -45,6 +48,31 @@ def new_object(vm: Vm, pager: Pager) -> VmObject | None:
     return found
 
 
+def scene(scene: Scene) -> None:
+    """P is the only user of a file, which is not to be kept; it has stored to it.  M has nothing yet."""
+    scene.map_file("P", 0, "O", shared=True)
+    scene.write("P", 0, 1)
+    scene.map("M")
+    vnode_pager_uncache(scene.vm, scene.vm.vnodes.views[1])
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "E": lambda scene: scene.exit("P"),
+        "M": lambda scene: scene.show_file("M", 0, shared=True),
+    },
+    cues=(
+        ("E", "enter pager.vm_pager_put_pages"),  # O is dying, and out of the hash; nothing is locked
+        ("M", "start"),
+        ("M", "enter object_cache.vm_object_lookup"),  # the vnode is locked
+        ("M", "end"),
+        ("E", "exit pager.vm_pager_put_pages"),
+    ),
+    check=lambda scene: scene.expect("M", 0, 1),
+    files=(4,),
+)
+
 defect = Defect(
     id="L15",
     name="dying-pager-resurrected",
@@ -60,4 +88,5 @@ defect = Defect(
     verdicts=("crash", "panic", "unguarded_access", "wrong_data", "invariant_violation", "leak"),
     scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
+    script=script,
 )

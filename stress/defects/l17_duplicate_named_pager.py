@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object_cache import vm_object_lookup
 from vmcore.structs import VmObject, Vnode
 from vmcore.vnode import make_object
@@ -39,6 +41,34 @@ def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
     return made
 
 
+def scene(scene: Scene) -> None:
+    """P and Q have nothing yet."""
+    scene.map("P")
+    scene.map("Q")
+
+
+def as_stored(scene: Scene) -> None:
+    """What P stores to the file Q sees."""
+    scene.write("P", 0, 1)
+    scene.expect("Q", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "A": lambda scene: scene.show_file("P", 0, shared=True),
+        "B": lambda scene: scene.show_file("Q", 0, shared=True),
+    },
+    cues=(
+        ("A", "at file without a pager"),
+        ("B", "start"),
+        ("B", "end"),
+        ("A", "point file without a pager"),
+    ),
+    check=as_stored,
+    files=(4,),
+)
+
 defect = Defect(
     id="L17",
     name="duplicate-named-pager",
@@ -54,4 +84,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
     scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
+    script=script,
 )

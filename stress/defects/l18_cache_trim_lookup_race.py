@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.deallocate import pager_cache
-from vmcore.object_cache import vm_object_lookup
+from vmcore.object_cache import cache_clear, vm_object_lookup
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -41,6 +43,29 @@ def cache_trim(vm: Vm, limit: int | None = None) -> int:
     return gone
 
 
+def scene(scene: Scene) -> None:
+    """A file that had a user, and is in the cache."""
+    scene.map_file("P", 0, "X", shared=True)
+    scene.exit("P")
+
+
+def trim(scene: Scene) -> None:
+    """Empty the cache."""
+    cache_clear(scene.vm)
+
+
+script = Script(
+    scene=scene,
+    roles={"A": trim, "B": trim},
+    cues=(
+        ("A", "at head of the cached list(X)"),
+        ("B", "start"),
+        ("B", "end"),
+        ("A", "point head of the cached list(X)"),
+    ),
+    files=(4,),
+)
+
 defect = Defect(
     id="L18",
     name="cache-trim-lookup-race",
@@ -56,5 +81,6 @@ defect = Defect(
     verdicts=("panic", "crash", "unguarded_access", "invariant_violation", "leak"),
     scenario="exec-storm",
     replacements={"vmcore.object_cache.cache_trim": cache_trim},
+    script=script,
     notes="The harmless form, a live object that loses its place in the cache, is not looked for.",
 )

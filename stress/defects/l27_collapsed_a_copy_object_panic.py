@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from harness.errors import Panic
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -27,6 +29,34 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     return done
 
 
+def scene(scene: Scene) -> None:
+    """P's O shadows B, as Q's S does, and B a file; B's and O's pages are in swap.  X has nothing yet."""
+    scene.map_file("P", 0, "B")
+    scene.shadow("P", "O")
+    scene.put("B", 0, 1)
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="B")
+    scene.map("X")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "A": lambda scene: scene.exit("Q"),
+        "X": lambda scene: scene.show_file("X", 0, copy=True),
+    },
+    cues=(
+        ("A", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("X", "start"),
+        ("X", "end"),  # the file has a copy-object
+        ("A", "io swap_read"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+    files=(4,),
+)
+
 defect = Defect(
     id="L27",
     name="collapsed-a-copy-object-panic",
@@ -44,4 +74,5 @@ defect = Defect(
     verdicts=("panic", "crash"),
     scenario="private-readers",
     replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
+    script=script,
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.object_copy import Copy
 from vmcore.structs import VmObject
@@ -39,6 +41,34 @@ def vm_object_copy(
     return made
 
 
+def scene(scene: Scene) -> None:
+    """W has stored 1 to a file; M and N have nothing yet."""
+    scene.map_file("W", 0, "O", shared=True)
+    scene.write("W", 0, 1)
+    scene.map("M")
+    scene.map("N")
+
+
+def as_stored(scene: Scene) -> None:
+    """A private mapping that nobody has stored to shows the file."""
+    scene.write("W", 0, 2)
+    scene.expect("M", 0, 2)
+    scene.expect("N", 0, 2)
+
+
+script = Script(
+    scene=scene,
+    roles={"M": lambda scene: scene.show_file("M", 0), "N": lambda scene: scene.show_file("N", 0)},
+    cues=(
+        ("M", "at anonymous for a moment(O)"),
+        ("N", "start"),
+        ("N", "end"),
+        ("M", "point anonymous for a moment(O)"),
+    ),
+    check=as_stored,
+    files=(4,),
+)
+
 defect = Defect(
     id="L28",
     name="temporary-INTERNAL",
@@ -54,4 +84,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "panic", "leak"),
     scenario="placement",
     replacements={"vmcore.object_copy.vm_object_copy": vm_object_copy},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import (
     KERN_RESOURCE_SHORTAGE,
     KERN_SUCCESS,
@@ -24,6 +26,7 @@ from vmcore.release import release_later
 from vmcore.structs import Pager, VmMap, VmObject, Vnode
 from vmcore.vm_error import VmError
 from vmcore.vnode import vnode_pager_alloc
+from vmcore.vnode_size import vnode_pager_uncache
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -112,6 +115,31 @@ def install(vm: Vm, vnode: Vnode, object: VmObject) -> None:
     vnode.lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """A file's first page is full of the number 1; P and Q are two threads of one program."""
+    scene.map_file("W", 0, "O", shared=True)
+    scene.write("W", 0, 1)
+    vnode_pager_uncache(scene.vm, scene.vm.vnodes.views[1])
+    scene.exit("W")
+    scene.map("P")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "A": lambda scene: scene.show_file("P", 0, shared=True),
+        "B": lambda scene: scene.read("P", 0),
+    },
+    cues=(
+        ("A", "at mapped without a pager"),
+        ("B", "start"),
+        ("B", "end"),
+        ("A", "point mapped without a pager"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+    files=(4,),
+)
+
 defect = Defect(
     id="L29",
     name="mapped-before-pager",
@@ -130,4 +158,5 @@ defect = Defect(
         "vmcore.vnode.make_object": make_object,
         "vmcore.map_user.vm_map_file": vm_map_file,
     },
+    script=script,
 )

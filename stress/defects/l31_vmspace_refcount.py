@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import Vmspace
+from vmcore.vmspace import vmspace_share
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -25,6 +28,25 @@ def drop_user(vm: Vm, space: Vmspace) -> int:
     return left
 
 
+def scene(scene: Scene) -> None:
+    """A space with two users and a page."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    vmspace_share(scene.vm, scene.space("P"))
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("P"), "B": lambda scene: scene.exit("P")},
+    cues=(
+        ("A", "at one user less"),  # it has read 2
+        ("B", "start"),
+        ("B", "end"),
+        ("A", "point one user less"),
+    ),
+    check=lambda scene: scene.spaces.clear(),  # both have left: nobody is to go home any more
+)
+
 defect = Defect(
     id="L31",
     name="vmspace-refcount",
@@ -39,4 +61,5 @@ defect = Defect(
     verdicts=("leak", "invariant_violation", "unguarded_access", "panic", "crash"),
     scenario="short-threads",
     replacements={"vmcore.vmspace.drop_user": drop_user},
+    script=script,
 )

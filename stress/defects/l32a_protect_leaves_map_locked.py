@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from vmcore.constants import KERN_SUCCESS
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.constants import KERN_SUCCESS, VM_PROT_ALL, VM_PROT_READ
 from vmcore.map_protect import protect_locked
+from vmcore.map_protect import vm_map_protect as protect
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:
@@ -30,6 +33,21 @@ def vm_map_protect(vm: Vm, map: VmMap, start: int, end: int, protection: int, se
     return code
 
 
+def scene(scene: Scene) -> None:
+    """P's memory may be read, and no more."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    protect(scene.vm, scene.amap("P"), BASE, BASE + scene.vm.page_size, VM_PROT_READ, True)
+
+
+def ask_and_look(scene: Scene) -> None:
+    """Ask for more than that, in vain, and look at the page."""
+    protect(scene.vm, scene.amap("P"), BASE, BASE + scene.vm.page_size, VM_PROT_ALL)
+    scene.expect("P", 0, 1)
+
+
+script = Script(scene=scene, roles={"P": ask_and_look}, cues=(("P", "start"), ("P", "end")))
+
 defect = Defect(
     id="L32a",
     name="protect-leaves-map-locked",
@@ -44,4 +62,5 @@ defect = Defect(
     verdicts=("self_deadlock", "contract_violation", "deadlock", "frozen"),
     scenario="refusals",
     replacements={"vmcore.map_protect.vm_map_protect": vm_map_protect},
+    script=script,
 )

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
     KERN_PROTECTION_FAILURE,
     KERN_RESOURCE_SHORTAGE,
     KERN_SUCCESS,
+    VM_PROT_ALL,
+    VM_PROT_READ,
     VM_PROT_WRITE,
 )
 from vmcore.map import map_pmap
 from vmcore.map_clip import entries_between, vm_map_clip_range
+from vmcore.map_protect import vm_map_protect
+from vmcore.map_user import vm_allocate
 from vmcore.pmap_range import mappings_in
 from vmcore.structs import Pmap, VmMap
 
@@ -55,6 +61,31 @@ def set_rights(vm: Vm, pmap: Pmap, start: int, end: int, prot: int) -> None:
     pmap.lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """P shares page 2 with its child Q; pages 0 and 1 are new."""
+    vm = scene.vm
+    scene.map("P", "B")
+    scene.put("B", 2, 1)
+    scene.fork("P", "Q")
+    vm_allocate(vm, scene.amap("P"), 2 * vm.page_size, BASE)
+    scene.expect("P", 2, 1)
+
+
+def close_open_and_store(scene: Scene) -> None:
+    """Make everything read-only, and writable again; then store to page 2."""
+    vm = scene.vm
+    for protection in (VM_PROT_READ, VM_PROT_ALL):
+        vm_map_protect(vm, scene.amap("P"), BASE, BASE + 4 * vm.page_size, protection)
+    scene.write("P", 2, 5)
+
+
+script = Script(
+    scene=scene,
+    roles={"P": close_open_and_store},
+    cues=(("P", "start"), ("P", "end")),
+    check=lambda scene: scene.expect("Q", 2, 1),
+)
+
 defect = Defect(
     id="L32b",
     name="protect-wrong-mask",
@@ -70,5 +101,6 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="mixed-rights",
     replacements={"vmcore.map_protect.protect_locked": protect_locked},
+    script=script,
     notes="Needs a machine layer that raises rights, which this VM's own never does; it comes with the step.",
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
 from vmcore.constants import VM_PROT_WRITE
-from vmcore.map_clean import Piece
+from vmcore.map_clean import Piece, vm_map_clean
 from vmcore.map_clip import entries_between
 from vmcore.map_entry import entry_share
 from vmcore.object import vm_object_reference
@@ -41,6 +43,18 @@ def collect(vm: Vm, map: VmMap, start: int, end: int, writable: bool) -> list[Pi
     return found
 
 
+def sync(scene: Scene) -> None:
+    """Msync of the whole region."""
+    vm = scene.vm
+    vm_map_clean(vm, scene.amap("P"), BASE, BASE + 4 * vm.page_size, True, False)
+
+
+script = Script(
+    scene=lambda scene: scene.map("P"),  # nobody has touched it
+    roles={"P": sync},
+    cues=(("P", "start"), ("P", "end")),
+)
+
 defect = Defect(
     id="L33",
     name="clean-null-object",
@@ -55,4 +69,5 @@ defect = Defect(
     verdicts=("crash", "panic", "unguarded_access"),
     scenario="refusals",
     replacements={"vmcore.map_clean.collect": collect},
+    script=script,
 )

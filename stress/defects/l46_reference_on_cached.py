@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -24,6 +26,20 @@ def hold_hashed(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     object.lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """A file that had a user, and is in the cache; M has nothing."""
+    scene.map_file("P", 0, "O", shared=True)
+    scene.exit("P")
+    scene.map("M")
+
+
+script = Script(
+    scene=scene,
+    roles={"M": lambda scene: scene.show_file("M", 0, shared=True)},
+    cues=(("M", "start"), ("M", "end")),
+    files=(4,),
+)
+
 defect = Defect(
     id="L46",
     name="reference-on-cached",
@@ -38,4 +54,5 @@ defect = Defect(
     verdicts=("invariant_violation", "panic", "crash", "leak"),
     scenario="exec-storm",
     replacements={"vmcore.object_cache.hold_hashed": hold_hashed},
+    script=script,
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:
@@ -30,6 +32,24 @@ def frame_free(vm: Vm, page: VmPage) -> None:
     g.v_free_count = count + 1
 
 
+def scene(scene: Scene) -> None:
+    """P has a page, Q will have one."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.map("Q", "C")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.drop("B", 0), "B": lambda scene: scene.write("Q", 0, 2)},
+    cues=(
+        ("A", "at free count read"),
+        ("B", "start"),
+        ("B", "end"),
+        ("A", "point free count read"),
+    ),
+)
+
 defect = Defect(
     id="L48",
     name="stat-counters",
@@ -45,4 +65,5 @@ defect = Defect(
     scenario="fork-storm",
     entry="short",
     replacements={"vmcore.page.frame_free": frame_free},
+    script=script,
 )

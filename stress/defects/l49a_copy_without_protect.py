@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_COPYONWRITE
 from vmcore.page import object_pages
 from vmcore.page_flags import set_flags_o
@@ -26,6 +28,24 @@ def protect_source(vm: Vm, source: VmObject) -> None:
         set_flags_o(vm, page, PG_COPYONWRITE)
 
 
+def scene(scene: Scene) -> None:
+    """W has stored 1 to a file; P has nothing yet."""
+    scene.map_file("W", 0, "O", shared=True)
+    scene.write("W", 0, 1)
+    scene.map("P")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "P": lambda scene: scene.show_file("P", 0, copy=True),
+        "W": lambda scene: scene.write("W", 0, 2),
+    },
+    cues=(("P", "end"), ("W", "start")),
+    check=lambda scene: scene.expect("P", 0, 1),
+    files=(4,),
+)
+
 defect = Defect(
     id="L49a",
     name="late-write-protect-copy",
@@ -41,4 +61,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="snapshots",
     replacements={"vmcore.object_copy.protect_source": protect_source},
+    script=script,
 )

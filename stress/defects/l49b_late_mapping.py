@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
+from harness.shm.checked import unguarded
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.constants import VM_PROT_WRITE
+from vmcore.fault import vm_fault
 from vmcore.fault_state import FaultState
+from vmcore.mmu import access
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -27,6 +33,46 @@ def enter_page(vm: Vm, state: FaultState) -> int:
     return result
 
 
+def scene(scene: Scene) -> None:
+    """W shows a file, of which a page is clean, and so read-only; P has nothing."""
+    scene.map_file("W", 0, "O", shared=True)
+    scene.write("W", 0, 1)
+    scene.clean("O")
+    scene.map("P")
+
+
+def store(scene: Scene) -> None:
+    """Store 2 if the snapshot is there already, else 1."""
+    vm, space = scene.vm, scene.space("W")
+
+    def action(frame: memoryview) -> bool:
+        with unguarded():
+            frame[:] = scene.stamp(2 if scene.object("O").copy else 1)
+        return True
+
+    while access(vm, vm.pmaps(space.pmap), BASE, True, action) is None:
+        vm_fault(vm, scene.amap("W"), BASE, VM_PROT_WRITE)
+
+
+def from_before(scene: Scene) -> None:
+    """The snapshot has nothing that was stored after it."""
+    if scene.read("P", 0) == 2:
+        scene.expect("P", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"P": lambda scene: scene.show_file("P", 0, copy=True), "W": store},
+    cues=(
+        ("W", "enter fault.enter_page(O)"),
+        ("P", "start"),
+        ("P", "end"),
+        ("W", "point about to enter"),
+    ),
+    check=from_before,
+    files=(4,),
+)
+
 defect = Defect(
     id="L49b",
     name="late-write-protect-fault",
@@ -42,4 +88,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="snapshots",
     replacements={"vmcore.fault.enter_page": enter_page},
+    script=script,
 )

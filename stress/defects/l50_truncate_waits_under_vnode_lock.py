@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
 from vmcore.structs import Pager, VmObject, Vnode
-from vmcore.vnode_size import change_file, remove_beyond, set_object_size, zero_old_tail
+from vmcore.vm_error import VmFault
+from vmcore.vnode_size import change_file, remove_beyond, set_object_size, vnode_pager_setsize, zero_old_tail
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -38,6 +42,37 @@ def resize(vm: Vm, vnode: Vnode, pager: Pager, object: VmObject, size: int) -> b
     return done
 
 
+def scene(scene: Scene) -> None:
+    """P shows a file, of which nothing is in memory."""
+    scene.map_file("P", 0, "O", shared=True)
+
+
+def look(scene: Scene) -> None:
+    """Load a page; the file may have become too short for that."""
+    try:
+        vm_read(scene.vm, scene.space("P"), BASE + 2 * scene.vm.page_size)
+    except VmFault:
+        return
+
+
+def cut(scene: Scene) -> None:
+    """Leave the file one page."""
+    vm = scene.vm
+    vnode_pager_setsize(vm, vm.vnodes.views[1], vm.page_size)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": look, "T": cut},
+    cues=(
+        ("F", "enter pagein_cluster.get_run"),  # the page is busy
+        ("T", "start"),
+        ("T", "enter object_page_remove.wait_for_owner(O)"),
+        ("F", "enter pager.vm_pager_get_pages"),  # next comes the vnode
+    ),
+    files=(4,),
+)
+
 defect = Defect(
     id="L50",
     name="truncate-waits-under-vnode-lock",
@@ -53,5 +88,6 @@ defect = Defect(
     scenario="cut-files",
     options={"checks": False},
     replacements={"vmcore.vnode_size.resize": resize},
+    script=script,
     notes="Contracts would stop it a moment earlier, at the wait under a lock that may be held there.",
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_SWAP
 from vmcore.object import adopt_pager
 from vmcore.pager import vm_pager_allocate
@@ -35,6 +37,28 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     return bool(object.pager)
 
 
+def scene(scene: Scene) -> None:
+    """P's O shadows B, whose page 0 is in swap, as Q's S does; O's page 1 is dirty, and O has no pager."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.clean("O"), "B": lambda scene: scene.exit("Q")},
+    cues=(
+        ("A", "at pager allocated(O)"),  # O is unlocked, its new pager is not installed yet
+        ("B", "start"),
+        ("B", "end"),  # O has inherited B's
+        ("A", "point pager allocated(O)"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L8",
     name="pager-handoff-vs-allocation",
@@ -50,4 +74,5 @@ defect = Defect(
     scenario="synced-heaps",
     options={"workers": 5},
     replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+    script=script,
 )

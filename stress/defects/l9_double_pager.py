@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_SWAP
 from vmcore.object import adopt_pager
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page import object_pages
+from vmcore.page_queues import vm_page_deactivate
+from vmcore.pageout import scan_page
 from vmcore.pager import vm_pager_allocate
 from vmcore.structs import VmObject
 
@@ -38,6 +43,36 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     return bool(object.pager)
 
 
+def scene(scene: Scene) -> None:
+    """B has two dirty pages and no pager."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.put("B", 1, 2)
+
+
+def write_page(scene: Scene) -> None:
+    """What the daemon does with B's page 0, at two visits: age it, then write it."""
+    vm, found = scene.vm, scene.object("B")
+    found.lock.acquire()
+    page = object_pages(vm, found)[0]
+    found.lock.release()
+    vm.page_queue_lock.acquire()
+    vm_page_deactivate(vm, page)
+    scan_page(vm, page)
+    vm.page_queue_lock.release()
+
+
+script = Script(
+    scene=scene,
+    roles={"D": write_page, "A": lambda scene: scene.clean("B")},
+    cues=(
+        ("A", "at pager allocated(B)"),  # B is unlocked, and has no pager yet
+        ("D", "start"),
+        ("D", "end"),  # the page is on its way to D's
+        ("A", "point pager allocated(B)"),
+    ),
+)
+
 defect = Defect(
     id="L9",
     name="double-pager",
@@ -53,4 +88,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
     scenario="shared-msync",
     replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+    script=script,
 )
