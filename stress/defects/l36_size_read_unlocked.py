@@ -69,10 +69,10 @@ def scene(scene: Scene) -> None:
 
 def write_out(scene: Scene) -> None:
     """As the daemon does at the first page-out of O; then the whole of O, the new page too."""
-    object = scene.object("O")
-    object.lock.acquire()
-    object_pager.ensure_pager(scene.vm, object)
-    object.lock.release()
+    heap = scene.object("O")
+    heap.lock.acquire()
+    object_pager.ensure_pager(scene.vm, heap)
+    heap.lock.release()
     scene.clean("O")
 
 
