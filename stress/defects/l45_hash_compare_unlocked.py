@@ -107,7 +107,7 @@ defect = Defect(
         "P: maps named memory, object N with pager G, and its child gets a copy on demand",
         "P: stores to it: a shadow S -> N; all other users of N have left",
         "P: collapse(S): S takes over G   [S N]",
-        "M: asks the hash for G: compares N.pager while it changes: nothing, or an object that dies   [cache]",
+        "M: asks the hash for G, and compares N.pager while it changes: finds nothing, or a dying object",
     ),
     symptom="named memory that two users no longer share, or a name that nobody can map any more",
     verdicts=("wrong_data", "invariant_violation", "lost_wakeup", "leak", "panic", "crash", "frozen"),
