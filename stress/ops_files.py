@@ -30,7 +30,7 @@ from vmcore.access import vm_read, vm_write
 from vmcore.constants import KERN_FAILURE, KERN_PROTECTION_FAILURE, KERN_SUCCESS
 from vmcore.map_clean import vm_map_clean
 from vmcore.vm_error import VmFault
-from vmcore.vnode_size import vnode_pager_setsize, vnode_pager_uncache
+from vmcore.vnode_size import vnode_pager_cut_unused, vnode_pager_setsize
 
 if TYPE_CHECKING:
     from harness.shm.arena import Arena
@@ -129,12 +129,26 @@ def truncate(actor: Actor, file: int, pages: int) -> None:
     actor.native.end()
 
 
-def uncache(actor: Actor, file: int) -> bool:
-    """Do not keep the file's object once nobody uses it; was it unused?"""
-    actor.native.begin("uncache", file)
-    unused: bool = vnode_pager_uncache(actor.vm, actor.vm.vnodes.views[file + 1])
+def replace(actor: Actor, file: int) -> bool:
+    """Empty a file that nobody has mapped, and extend it to what it was; False: somebody has."""
+    vm, cuts, lock = actor.vm, cuts_of(actor), actor.witness.turn_lock
+    actor.native.begin("replace", file)
+    vnode, whole = vm.vnodes.views[file + 1], cuts.pages(file)
+    rows = [cuts.row(file, page) for page in range(whole)]
+    with lock:
+        for row in rows:
+            row.begun += 1
+    cut = vnode_pager_cut_unused(vm, vnode, 0) == KERN_SUCCESS
+    if cut:
+        require_done("replace", whole, vnode_pager_setsize(vm, vnode, whole * actor.page))
+    with lock:
+        for row in rows:
+            if cut:
+                row.ended += 1
+            else:
+                row.begun -= 1  # it was none
     actor.native.end()
-    return unused
+    return cut
 
 
 def sync(actor: Actor, process: Process, start: int, end: int, sync: bool, invalidate: bool) -> int:

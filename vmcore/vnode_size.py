@@ -274,6 +274,30 @@ def vnode_pager_uncache(vm: Vm, vnode: Vnode) -> bool:
 
 
 @contract
+def vnode_pager_cut_unused(vm: Vm, vnode: Vnode, size: int) -> int:
+    """Make a file that nobody uses ``size`` bytes long; KERN_FAILURE when somebody does, or on an error.
+
+    For who may not pull a program's text away from under it.  ``vnode_pager_uncache`` has
+    parted with an object that was merely kept; whether anybody has come since is asked
+    under the vnode lock, which a new mapping needs, and the file is changed under it too.
+
+    Source: 4.4BSD vm/vnode_pager.c, vnode_pager_uncache, and its callers.
+    Enter:  nothing locked (no map lock either, no busy page).
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (the vnode lock; termination; the file).
+    """
+    if size < 0:
+        return int(KERN_INVALID_ARGUMENT)
+    if not vnode_pager_uncache(vm, vnode):
+        return int(KERN_FAILURE)
+    vnode.lock.acquire()
+    done = not vnode.v_vmdata and change_file(vm, vnode, size)
+    vnode.lock.release()
+    return int(KERN_SUCCESS if done else KERN_FAILURE)
+
+
+@contract
 def only_ours(vm: Vm, object: VmObject) -> bool:  # noqa: ARG001
     """Is there no reference but the caller's?
 

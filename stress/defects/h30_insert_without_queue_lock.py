@@ -1,40 +1,67 @@
-"""H30: the device pager puts its page into the object while the daemon may be looking at it."""
+"""H30: the device pager puts its page into the object without the queue lock."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
+from vmcore.map_device import vm_map_device
 from vmcore.page import vm_page_insert
 from vmcore.pager_device import dismiss, give_out
 from vmcore.structs import Pager, VmObject, VmPage
+from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
 def exchange(vm: Vm, object: VmObject, offset: int, page: VmPage, pager: Pager, device_page: VmPage) -> None:
-    """As the repaired step, but the queue lock is given back before the insertion."""
+    """As the repaired step, but the queues are unlocked before the new page is inserted.
+
+    Enter:  object locked; vm.page_queue_lock unlocked.
+    Exit:   same.
+    Takes:  page queues, page hash, free list, channel.
+    Sleeps: never.
+    """
     vm.page_queue_lock.acquire()
     dismiss(vm, page)
     give_out(vm, pager, device_page)
     vm.page_queue_lock.release()
-    vm.point("device page before insertion", device_page.slot)
+    vm.point("device page not inserted yet", device_page.slot)
     vm_page_insert(vm, device_page, object, offset)
 
+
+def scene(scene: Scene) -> None:
+    """P shows a page of a device."""
+    scene.map("P", "O")
+    vm = scene.vm
+    space = space_map(vm, scene.space("P"))
+    vm_map_device(vm, space, vm.devices.views[1], vm.page_size, 0, BASE + 0x10000)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: vm_read(scene.vm, scene.space("P"), BASE + 0x10000)},
+    cues=(("F", "enter pager_device.exchange"),),
+)
 
 defect = Defect(
     id="H30",
     name="insert-without-queue-lock",
     origin="documented",
-    quote="device_pager_getpage inserted its page without the lock of the page queues",
+    quote="the page queues must be locked around the insertion of a device's page",
     interleaving=(
-        "P: first touch of a device; the pager exchanges P's fake page for its own   [object, queue]",
-        "P: lets go of the queues, and inserts the device's page   [object]",
-        "D: scans the queues, and reads the page's object and offset while P stores them   [queue]",
+        "D: scans the queues, and knows pages by what the queue lock guards   [queue]",
+        "F: the pager inserts the device's page, and changes what D is reading   [object]",
+        "D: sees a page that is in an object by half   [queue]",
     ),
-    symptom="the daemon acts on a page that is half in an object",
+    symptom="the daemon meets a page whose identity is just changing",
     verdicts=("contract_violation", "unguarded_access", "invariant_violation", "panic", "crash"),
     scenario="device-users",
     replacements={"vmcore.pager_device.exchange": exchange},
+    script=script,
+    notes="R's step checks its locks, so every insertion is a finding, with the daemon near or not.",
 )

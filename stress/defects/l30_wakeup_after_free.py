@@ -1,63 +1,87 @@
-"""L30: the device pager frees the caller's page and wakes those who wait for it afterwards."""
+"""L30: the device pager frees the caller's page first, and wakes its waiters afterwards."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import Panic
 from stress.defect import Defect
-from vmcore.constants import PG_BUSY, PG_FREE, PG_WANTED
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
+from vmcore.constants import PG_BUSY, PG_WANTED
+from vmcore.map_device import vm_map_device
 from vmcore.page import vm_page_free
 from vmcore.page_flags import clear_flags_o
 from vmcore.structs import VmPage
+from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
 def dismiss(vm: Vm, page: VmPage) -> None:
-    """As the repaired step, in the other order."""
-    wanted = page.flags_o & PG_WANTED
-    if wanted:  # the old vm_page_free did not ask
-        clear_flags_o(vm, page, PG_WANTED)
+    """As the repaired step, but in the other order; the wakeup is the macro of the time.
+
+    Enter:  vm.page_queue_lock locked (and the page's object).
+    Exit:   same.
+    Takes:  page hash, free list, channel.
+    Sleeps: never.
+    """
     vm_page_free(vm, page)
-    vm.point("page is free, and its waiters sleep", page.slot)
+    vm.point("page freed, not yet woken", page.slot)
+    wanted = page.flags_o & PG_WANTED
     clear_flags_o(vm, page, PG_BUSY | PG_WANTED)
     if wanted:
         page.chan.wakeup()
 
 
-def frame_free(vm: Vm, page: VmPage) -> None:
-    """As the repaired step, but the frame that was freed last is given away first."""
-    g, lock, slot = vm.g, vm.free_lock, page.slot
-    lock.acquire()
-    if page.flags_p & PG_FREE:
-        lock.release()
-        raise Panic(f"page {slot} is freed twice")
-    page.flags_p = PG_FREE
-    page.pageq_next, page.pageq_prev = g.free_first, 0
-    g.free_first = slot
-    if not g.free_last:
-        g.free_last = slot
-    g.v_free_count += 1
-    lock.release()
+def scene(scene: Scene) -> None:
+    """P and Q show one page of a device, of which nothing is in the object yet."""
+    scene.map("P", "O")
+    scene.fork("P", "Q")
+    vm = scene.vm
+    for name in ("P", "Q"):
+        space = space_map(vm, scene.space(name))
+        vm_map_device(vm, space, vm.devices.views[1], vm.page_size, 0, BASE + 0x10000)
 
+
+def look(name: str, scene: Scene) -> None:
+    """Load the device's page."""
+    vm_read(scene.vm, scene.space(name), BASE + 0x10000)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: look("P", scene), "G": lambda scene: look("Q", scene)},
+    cues=(
+        ("F", "enter fault_search.page_in"),
+        ("G", "start"),
+        ("G", "exit page_wait.PAGE_ASSERT_WAIT"),
+        ("F", "enter pager_device.device_pager_getpage"),
+    ),
+)
 
 defect = Defect(
     id="L30",
     name="wakeup-after-free",
     origin="reconstructed",
-    quote="the device pager frees the page first, and then sends the wakeup, which clears BUSY",
+    quote="the page that the device's page replaces is freed, and then its waiters are woken",
     interleaving=(
-        "P: first touch of a device: its fake page is exchanged, and freed   [object, queue]",
-        "X: memory is short, so the next fault gets this very frame, and sets BUSY   []",
-        "P: sends the wakeup, which takes away X's BUSY   [object, queue]",
-        "Y: finds X's page not busy, and takes it as it is",
+        "F: a fault on a device has planted the fake page m; G waits for m   []",
+        "F: the pager frees m, for which somebody waits   [object, queue]",
+        "X: gets m's frame for a page of its own, BUSY   [its object]",
+        "F: the wakeup of m takes X's BUSY away",
     ),
-    symptom="a page without an owner while it is being filled: two owners, or old contents",
-    verdicts=("panic", "invariant_violation", "wrong_data", "unguarded_access", "lost_wakeup", "crash"),
-    scenario="device-users",
-    replacements={"vmcore.pager_device.dismiss": dismiss, "vmcore.page.frame_free": frame_free},
-    entry="full",
-    notes="R's free list is a queue: nobody gets a frame that has just been freed, so it is a stack here.",
+    symptom="somebody sleeps on a page that is free, or a page that is being filled is nobody's",
+    verdicts=(
+        "panic",
+        "invariant_violation",
+        "lost_wakeup",
+        "contract_violation",
+        "crash",
+        "unguarded_access",
+    ),
+    scenario="device-visits",
+    replacements={"vmcore.pager_device.dismiss": dismiss},
+    script=script,
 )

@@ -1,22 +1,33 @@
-"""L36: a pager is made for the size that an object had a moment ago."""
+"""L36: a pager is made for the size that an object had, while a heap grows into it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore import object_pager
 from vmcore.constants import OBJ_INTERNAL, OBJ_PAGERALLOC, PG_SWAP
+from vmcore.map_user import vm_allocate
 from vmcore.object import vm_object_setpager
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.pager import vm_pager_allocate, vm_pager_deallocate
 from vmcore.structs import VmObject
+from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
 def ensure_pager(vm: Vm, object: VmObject) -> bool:
-    """As the repaired step, without a second look at the size."""
+    """As the repaired step, but nobody asks whether the pager is as large as the object is now.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, pager, swap map, pool, channel.
+    Sleeps: never.
+    """
     if object.pager:
         return True
     if object.flags & OBJ_PAGERALLOC:
@@ -25,8 +36,8 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     vm_object_paging_begin(vm, object)
     size = object.size
     object.lock.release()
-    vm.point("pager for this size", object.slot)
     pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
+    vm.point("pager allocated", object.slot)
     object.lock.acquire()
     if pager is not None and not object.pager:
         vm_object_setpager(vm, object, pager, 0)
@@ -39,29 +50,68 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
 
 
 def may_grow(vm: Vm, object: VmObject) -> bool:  # noqa: ARG001
-    """As the repaired step, whoever pages."""
+    """As the repaired step, but whoever pages on the object is overlooked.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
     linked = object.shadow or object.copy or object.pager
     return bool(object.ref_count == 1 and object.flags & OBJ_INTERNAL and not linked)
 
+
+def scene(scene: Scene) -> None:
+    """P's heap of 4 pages, one of them in memory."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+
+
+def write_out(scene: Scene) -> None:
+    """As the daemon does at the first page-out of O; then the whole of O, the new page too."""
+    heap = scene.object("O")
+    heap.lock.acquire()
+    object_pager.ensure_pager(scene.vm, heap)
+    heap.lock.release()
+    scene.clean("O")
+
+
+def grow(scene: Scene) -> None:
+    """A fifth page, and a store to it."""
+    size = scene.vm.page_size
+    vm_allocate(scene.vm, space_map(scene.vm, scene.space("P")), size, BASE + 4 * size)
+    scene.write("P", 4, 5)
+
+
+script = Script(
+    scene=scene,
+    roles={"D": write_out, "P": grow},
+    cues=(
+        ("D", "enter object_pager.ensure_pager(O)"),
+        ("P", "start"),
+        ("P", "end"),
+        ("D", "enter pager.vm_pager_allocate"),
+    ),
+    check=lambda scene: scene.expect("P", 4, 5),
+)
 
 defect = Defect(
     id="L36",
     name="size-read-unlocked",
     origin="reconstructed",
-    quote="the size of the object is read before the lock is dropped for the pager's allocation",
+    quote="the pager is allocated from a size that was read before the lock was dropped",
     interleaving=(
-        "D: a page of heap O is to go: reads O.size, unlocks O, allocates a pager of that size   []",
-        "P: maps memory behind the heap; O is alone and has no pager yet: coalesce enlarges it   [map, O]",
-        "D: installs the pager, which is too small   [O]",
-        "D: a page behind the pager's end: BAD, so it is activated, for ever",
+        "D: a page-out of O, 2 pages: no pager, unlocks O, allocates one of 2 pages   []",
+        "P: its heap grows by a page: nobody else uses O and it has no pager, so O grows to 3   [O]",
+        "D: installs the pager of 2 pages   [O]",
+        "D: page 2 of O lies beyond the pager: it can never be written",
     ),
-    symptom="pages that can never be paged out; under pressure the daemon is busy with nothing else",
-    verdicts=("invariant_violation", "livelock", "wrong_data", "panic", "leak", "stall"),
-    scenario="young-heaps",
-    options={"workers": 6},
+    symptom="a page that is dirty for ever: its page-out is refused at each attempt",
+    verdicts=("invariant_violation", "livelock", "wrong_data", "stall", "panic", "crash"),
+    scenario="short-heaps",
     replacements={
         "vmcore.object_pager.ensure_pager": ensure_pager,
         "vmcore.object_coalesce.may_grow": may_grow,
     },
-    entry="full",
+    script=script,
 )

@@ -1,43 +1,95 @@
-"""L44: whether a file is in use is asked without its object's lock."""
+"""L44: "nobody uses this file" is believed a moment later, and the file is cut."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from vmcore.structs import VmObject
+from stress.oracles import WrongData
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
+from vmcore.constants import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_SUCCESS
+from vmcore.map_user import vm_map_file
+from vmcore.structs import Vnode
+from vmcore.vm_error import VmFault
+from vmcore.vmspace import space_map
+from vmcore.vnode_size import change_file, vnode_pager_cut_unused, vnode_pager_uncache
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
-def only_ours(vm: Vm, object: VmObject) -> bool:
-    """As the repaired step, unlocked.
+def cut_without_a_look(vm: Vm, vnode: Vnode, size: int) -> int:
+    """As the repaired step, but the answer of before the lock is good enough.
 
-    Enter:  object unlocked.
+    Enter:  nothing locked.
     Exit:   same.
-    Takes:  nothing.
-    Sleeps: never.
+    Takes:  any.
+    Sleeps: yes (the vnode lock; termination; the file).
     """
-    count = int(object.ref_count)
-    vm.point("count of users read", object.slot)
-    return count == 1
+    if size < 0:
+        return int(KERN_INVALID_ARGUMENT)
+    if not vnode_pager_uncache(vm, vnode):
+        return int(KERN_FAILURE)
+    vm.point("nobody uses the file", vnode.slot)
+    vnode.lock.acquire()
+    done = change_file(vm, vnode, size)
+    vnode.lock.release()
+    return int(KERN_SUCCESS if done else KERN_FAILURE)
 
+
+PLACE = BASE + 0x10000
+
+
+def scene(scene: Scene) -> None:
+    """P has some memory; the file is not mapped."""
+    scene.map("P")
+
+
+def cut(scene: Scene) -> None:
+    """Empty the file, if nobody uses it."""
+    vnode_pager_cut_unused(scene.vm, scene.vm.vnodes.views[1], 0)
+
+
+def run_program(scene: Scene) -> None:
+    """Map the file while it is whole, and look at it."""
+    vm, space = scene.vm, scene.space("P")
+    vm_map_file(vm, space_map(vm, space), vm.vnodes.views[1], 2 * vm.page_size, address=PLACE)
+    try:
+        vm_read(vm, space, PLACE + vm.page_size)
+    except VmFault as fault:
+        raise WrongData([f"a file that was mapped while it was whole is cut: {fault}"]) from None
+
+
+script = Script(
+    scene=scene,
+    roles={"T": cut, "M": run_program},
+    cues=(
+        ("T", "enter deallocate.pager_cache"),
+        ("M", "start"),
+        ("M", "exit vnode.vnode_pager_alloc"),
+        ("T", "exit vnode_size.vnode_pager_uncache"),
+        ("T", "end"),
+        ("M", "enter fault.vm_fault"),
+    ),
+    files=(2,),
+)
 
 defect = Defect(
     id="L44",
     name="uncache-stale-answer",
     origin="reconstructed",
-    quote="vnode_pager_uncache tests ref_count <= 1 without a lock",
+    quote="that nobody uses the file was true when it was asked, and the file is cut on the strength of it",
     interleaving=(
-        "C: uncache: looks the object up, reads ref_count 1   []",
-        "M: maps the file: ref_count 2   [vnode, cache]",
-        "C: answers that nobody uses the file; its caller truncates it",
-        "M: reads zeros behind the end of what it has just mapped",
+        "T: asks whether anybody uses file X: nobody does   []",
+        "M: maps X, which is whole   []",
+        "T: cuts X   [vnode]",
+        "M: its program has no text any more",
     ),
-    symptom="a file is cut off under somebody who has just mapped it",
-    verdicts=("unguarded_access", "wrong_data", "invariant_violation"),
-    scenario="last-users",
-    options={"checked": True},
-    replacements={"vmcore.vnode_size.only_ours": only_ours},
+    symptom="a program whose text is cut away under it, by somebody who had asked first",
+    verdicts=("wrong_data", "invariant_violation", "crash"),
+    scenario="busy-texts",
+    replacements={"vmcore.vnode_size.vnode_pager_cut_unused": cut_without_a_look},
+    script=script,
 )

@@ -1,57 +1,120 @@
-"""L45: named memory counts as anonymous, so a collapse takes its pager away under the hash."""
+"""L45: named memory is anonymous, so a collapse may move the pager that its name stands for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.locks.contract import original
 from stress.defect import Defect
-from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING, OBJ_INTERNAL
+from stress.oracles import WrongData, require_done
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read, vm_write
+from vmcore.constants import (
+    OBJ_CANPERSIST,
+    OBJ_COLLAPSING,
+    OBJ_FADING,
+    OBJ_INTERNAL,
+    VM_INHERIT_COPY,
+    VM_INHERIT_SHARE,
+)
+from vmcore.map_named import vm_map_named
+from vmcore.map_protect import vm_map_inherit
+from vmcore.named_list import enter_named
+from vmcore.object import vm_object_allocate, vm_object_setpager
+from vmcore.object_cache import vm_object_enter
+from vmcore.pager_swap import swap_pager_alloc
 from vmcore.structs import VmObject
+from vmcore.vmspace import space_map, vmspace_exit, vmspace_fork
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
 def make_named(vm: Vm, name: int, size: int) -> VmObject | None:
-    """As the repaired step, but the object stays INTERNAL."""
-    made: VmObject | None = original("vmcore.pager_named.make_named")(vm, name, size)
-    if made is not None:
-        made.lock.acquire()
-        made.flags |= OBJ_INTERNAL
-        made.lock.release()
+    """As the repaired step, but the object stays INTERNAL.
+
+    Enter:  vm.handle_lock locked.
+    Exit:   same.
+    Takes:  cache, object, pager, pool, object list.
+    Sleeps: never.
+    """
+    pager = swap_pager_alloc(vm, size)
+    if pager is None:
+        return None
+    made = vm_object_allocate(vm, pager.sw_osize)
+    if made is None:
+        vm.pagers.free(pager)
+        return None
+    pager.pg_handle = name
+    made.lock.acquire()
+    vm_object_setpager(vm, made, pager, 0)
+    made.lock.release()
+    vm_object_enter(vm, made, pager)
+    made.lock.acquire()
+    made.flags &= ~OBJ_CANPERSIST
+    made.lock.release()
+    enter_named(vm, pager)
     return made
 
 
 def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:  # noqa: ARG001
-    """As the repaired step, whoever is found through the hash."""
-    return bool(backing.flags & (OBJ_INTERNAL | OBJ_FADING | OBJ_COLLAPSING) == OBJ_INTERNAL)
+    """As the repaired step, without the test of a name.
 
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    flags = backing.flags & (OBJ_INTERNAL | OBJ_FADING | OBJ_COLLAPSING)
+    return bool(flags == OBJ_INTERNAL)
+
+
+PLACE = BASE + 0x10000
+
+
+def scene(scene: Scene) -> None:
+    """P and Q have mapped one name."""
+    vm = scene.vm
+    for name in ("P", "Q"):
+        scene.map(name)
+        vm_map_named(vm, space_map(vm, scene.space(name)), 1, vm.page_size, 0, PLACE)
+
+
+def copy_and_store(scene: Scene) -> None:
+    """P's child gets a copy of the memory, then P stores to it."""
+    vm, space = scene.vm, scene.space("P")
+    amap, end = space_map(vm, space), PLACE + vm.page_size
+    for inheritance in (VM_INHERIT_COPY, VM_INHERIT_SHARE):
+        require_done("inherit", PLACE, vm_map_inherit(vm, amap, PLACE, end, inheritance))
+        vmspace_exit(vm, vmspace_fork(vm, space))
+    vm_write(vm, space, PLACE, scene.stamp(5))
+
+
+def look(scene: Scene) -> None:
+    """Q loads what P has stored."""
+    if vm_read(scene.vm, scene.space("Q"), PLACE) != scene.stamp(5):
+        raise WrongData(["what one user of a name has stored another one does not see"])
+
+
+script = Script(scene=scene, roles={"P": copy_and_store, "Q": look}, cues=(("P", "end"), ("Q", "start")))
 
 defect = Defect(
     id="L45",
     name="hash-compare-unlocked",
     origin="reconstructed",
-    quote="a lookup compares entry.object.pager under the cache lock only, and a collapse moves pagers",
+    quote="the hash is compared under the cache lock, and a collapse moves pagers under object locks only",
     interleaving=(
-        "P maps named memory N and forks: both have a shadow on N, since N is INTERNAL",
-        "P's child leaves, and P's shadow S is alone above N",
-        "P: collapse(S) absorbs N with its pager, which the hash still leads to N for   [S, N]",
-        "Q: maps the name: finds the pager, and no object that has it, or one that is free   [cache]",
+        "P: maps named memory, object N with pager G, and its child gets a copy on demand",
+        "P: stores to it: a shadow S -> N; all other users of N have left",
+        "P: collapse(S): S takes over G   [S N]",
+        "M: asks the hash for G, and compares N.pager while it changes: finds nothing, or a dying object",
     ),
-    symptom="processes that map one name and do not see each other's stores; use of a freed object",
-    verdicts=(
-        "wrong_data",
-        "invariant_violation",
-        "panic",
-        "unguarded_access",
-        "crash",
-        "lost_wakeup",
-        "leak",
-    ),
+    symptom="named memory that two users no longer share, or a name that nobody can map any more",
+    verdicts=("wrong_data", "invariant_violation", "lost_wakeup", "leak", "panic", "crash", "frozen"),
     scenario="named-memory",
     replacements={
         "vmcore.pager_named.make_named": make_named,
         "vmcore.collapse.may_join": may_join,
     },
+    script=script,
 )

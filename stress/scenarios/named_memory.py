@@ -1,77 +1,101 @@
-"""Memory with a name is mapped by everybody who knows it, and copied for children who are not to see it.
+"""Memory that is mapped by its name, and snapshots of it that children take.
 
-The window: a copy is made of an object that others find through the hash while they store into it; it must
-stay the one that they find, with the pager that it was made with.
+The window: whoever stores to the memory, or folds a chain above it, while somebody else asks the hash for
+the pager that the name stands for.
 """
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_everything, leave_or_stay, pages_of, write_all
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, read, unmap, write
-from stress.ops_named import inherit, map_named
+from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
+from stress.contents import SHARED_SPACES, Region
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
+from stress.oracles import require_done
 from stress.scenario import Scenario
 from stress.stage import Stage
+from vmcore.access import vm_read
+from vmcore.constants import VM_INHERIT_COPY, VM_INHERIT_SHARE
+from vmcore.map_named import vm_map_named
+from vmcore.map_protect import vm_map_inherit
 
-NAMES, PAGES = (7, 8), 4
-BOARD, APART = 0x10000, 0x10000  # where everybody has the names
-END = BOARD + len(NAMES) * APART
-HEAP, HEAP_PAGES = 0x60000, 8
+NAMES, NAME_PAGES = 2, 4
+MEMORY, HEAP, HEAP_PAGES = 0x10000, 0x40000, 10
+END = MEMORY + NAME_PAGES * PAGE
+NAME_SPACES = SHARED_SPACES + 0x3FFD_0000  # names for the content oracle: no region's numbers
 
 scenario = Scenario(
     "named-memory",
-    "named memory that everybody maps, and that some children get a copy of",
-    pages=72,
-    places=6,
+    "memory that is mapped by name, stored to by everybody, and copied by children",
+    pages=40,
+    places=NAMES,
     disk_ms=0.2,
 )
 
 
 @scenario.setup
-def the_one_who_stays(actor: Actor, stage: Stage) -> None:
-    """What has a name lasts as long as somebody maps it."""
-    stage.put(actor, newborn(actor))
+def keep_the_names(actor: Actor, stage: Stage) -> None:
+    """Somebody has each name mapped all the time: with its last user its contents would go."""
+    for name in range(NAMES):
+        person = be_born(actor)
+        map_name(actor, person, name)
+        back_on_stage(actor, stage, person)
 
 
-@scenario.role("parent", count=2)
-def fork_with_a_copy(actor: Actor, stage: Stage) -> None:
-    """A child whose copy of the names nobody looks at; the parent goes on storing to the shared one."""
-    person = stage.take(actor) or newborn(actor)
-    name = actor.rng.randrange(len(NAMES))
-    start = BOARD + name * APART
-    write(actor, person, start + actor.rng.randrange(PAGES) * PAGE)
-    inherit(actor, person, start, start + PAGES * PAGE, False)
+@scenario.role("user", count=3)
+def use_the_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+    """Loads and stores that all who know the name can see; some of them by a child."""
+    person = be_born(actor)
+    map_name(actor, person, actor.rng.randrange(NAMES))
+    touch(actor, person)
+    if actor.rng.random() < 0.3:
+        child = fork(actor, person)
+        touch(actor, child)
+        leave(actor, child)
+    touch(actor, person)
+    leave(actor, person)
+
+
+@scenario.role("archivist")
+def take_a_copy(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+    """A child that gets the memory as it is now, while his parent goes on storing to it."""
+    person = be_born(actor)
+    map_name(actor, person, actor.rng.randrange(NAMES))
+    inherit(actor, person, VM_INHERIT_COPY)
     child = fork(actor, person)
-    inherit(actor, person, start, start + PAGES * PAGE, True)
-    unmap(actor, child, start, start + PAGES * PAGE)
-    touch(actor, person)
-    touch(actor, child, other_than=name)
+    write(actor, person, MEMORY + actor.rng.randrange(NAME_PAGES) * PAGE)
+    for va in range(MEMORY, END, PAGE):
+        vm_read(actor.vm, child.space, va)
+    inherit(actor, person, VM_INHERIT_SHARE)
     leave(actor, child)
-    back_on_stage(actor, stage, person)
-
-
-@scenario.role("reader", count=2)
-def look_at_the_board(actor: Actor, stage: Stage) -> None:
-    """Somebody else who knows the names."""
-    person = newborn(actor)
-    touch(actor, person)
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     touch(actor, person)
-    leave_or_stay(actor, stage, person, 0.8)
+    leave(actor, person)
 
 
 scenario.check(everybody_reads_everything)
 
 
-def newborn(actor: Actor) -> Process:
-    """All names, and a heap."""
-    person = be_born(actor)
-    for place, name in enumerate(NAMES):
-        map_named(actor, person, BOARD + place * APART, PAGES, name)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    return person
-
-
-def touch(actor: Actor, person: Process, other_than: int = -1) -> None:
-    """Loads and stores all over the board."""
+def touch(actor: Actor, person: Process) -> None:
+    """Some pages of the named memory."""
     for _ in range(6):
-        name = actor.rng.choice([place for place in range(len(NAMES)) if place != other_than])
-        va = BOARD + name * APART + actor.rng.randrange(PAGES) * PAGE
-        (write if actor.rng.random() < 0.4 else read)(actor, person, va)
+        va = MEMORY + actor.rng.randrange(NAME_PAGES) * PAGE
+        (write if actor.rng.random() < 0.5 else read)(actor, person, va)
+
+
+def map_name(actor: Actor, person: Process, name: int) -> None:
+    """The memory of a name; for the content oracle it is memory that all its users share."""
+    actor.native.begin("map name", MEMORY)
+    vm = actor.vm
+    vm_map_named(vm, process_map(vm, person), name + 1, NAME_PAGES * PAGE, 0, MEMORY)
+    first = MEMORY // PAGE
+    person.journal.forget(first, first + NAME_PAGES)
+    person.journal.regions.append(Region(first, first + NAME_PAGES, NAME_SPACES + name, 0))
+    person.picture.map(pages_of(MEMORY, NAME_PAGES, shared=True))
+    actor.native.end()
+
+
+def inherit(actor: Actor, person: Process, inheritance: int) -> None:
+    """What the next child gets of the named memory."""
+    actor.native.begin("inherit", MEMORY)
+    vm = actor.vm
+    code = vm_map_inherit(vm, process_map(vm, person), MEMORY, END, inheritance)
+    require_done("inherit", MEMORY, code)
+    actor.native.end()

@@ -8,12 +8,14 @@ import pytest
 from tests.vmcore.builders import services
 from tests.vmcore.builders_files import Gate, held, mapped, on_disk, put, show, store, thread, vnode
 from tests.vmcore.builders_objects import live_objects
+from vmcore import vnode_size
 from vmcore.access import vm_read
 from vmcore.audit import all_gone, audit
+from vmcore.constants import KERN_FAILURE, KERN_SUCCESS
 from vmcore.deallocate import vm_object_deallocate
 from vmcore.object_cache import cache_clear
 from vmcore.vmspace import vmspace_exit, vmspace_fork
-from vmcore.vnode_size import vnode_pager_uncache
+from vmcore.vnode_size import vnode_pager_cut_unused, vnode_pager_uncache
 
 FILES, LIMIT_S = 5, 30.0
 
@@ -47,6 +49,29 @@ def test_a_mapped_object_is_in_use_and_ends_with_its_last_user(vm):
     assert live_objects(vm) == set()
     assert on_disk(vm, 0) == 5
     assert all_gone(vm) == []
+
+
+def test_a_file_is_cut_only_while_nobody_uses_it(vm):
+    space, start = mapped(vm, 2, True)
+    store(vm, space, start + 4096, 5)
+
+    assert vnode_pager_cut_unused(vm, vnode(vm), 4096) == KERN_FAILURE
+    assert (vnode(vm).v_size, show(vm, space, start + 4096)) == (2 * 4096, 5)
+
+    vmspace_exit(vm, space)  # the object is cached now, with a dirty page
+    assert vnode_pager_cut_unused(vm, vnode(vm), 4096) == KERN_SUCCESS
+    assert (vnode(vm).v_size, live_objects(vm)) == (4096, set())
+
+
+def test_a_file_that_is_mapped_after_the_answer_is_not_cut(vm, monkeypatch):
+    def mapped_at_once(vm, vnode):
+        mapped(vm, 2, True)
+        return True  # what was true a moment before
+
+    monkeypatch.setattr(vnode_size, "vnode_pager_uncache", mapped_at_once)
+
+    assert vnode_pager_cut_unused(vm, vnode(vm), 0) == KERN_FAILURE
+    assert vnode(vm).v_size == 2 * 4096
 
 
 def test_the_vnode_lock_is_not_held_while_the_object_ends(vm):

@@ -1,0 +1,71 @@
+"""Programs are started from files that others want to replace, but only while nobody runs them.
+
+The window: a file is not in use when it is asked for, mapped a moment later, and cut then.
+"""
+
+from stress.acts import PAGE, READ, file_pages, pages_of
+from stress.ops import Actor, Process, allocate, be_born, leave, map_file
+from stress.ops_files import lay_down_cuts, read, replace, write
+from stress.oracles import InvariantViolated
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+FILES, FILE_PAGES = 2, 3
+TEXT, HEAP = 0x10000, 0x80000
+LAST = TEXT + (FILE_PAGES - 1) * PAGE
+
+scenario = Scenario(
+    "busy-texts",
+    "files that are cut only while nobody has them mapped, and programs that are started from them",
+    pages=48,
+    files=(FILE_PAGES,) * FILES,
+    disk_ms=0.2,
+    tables={"cache_max": 1},
+)
+
+
+@scenario.setup
+def count_the_cuts(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody is born yet
+    """The books of who cut which page when."""
+    lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
+
+
+@scenario.role("program", count=3)
+def run_a_program(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+    """Whoever has seen the last page of a mapped file will see all of it, until he unmaps it."""
+    person = be_born(actor)
+    map_file(actor, person, file_pages(TEXT, FILE_PAGES, actor.rng.randrange(FILES), prot=READ))
+    if read(actor, person, LAST):
+        allocate(actor, person, pages_of(HEAP, 2))
+        for va in (*range(TEXT, LAST, PAGE), LAST):
+            require(actor, person, va)
+    leave(actor, person)
+
+
+@scenario.role("installer")
+def install(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+    """Replace a file that nobody runs, and write a little into the new one."""
+    file = actor.rng.randrange(FILES)
+    if not replace(actor, file):
+        return
+    person = be_born(actor)
+    map_file(actor, person, file_pages(TEXT, FILE_PAGES, file, shared=True))
+    write(actor, person, TEXT + actor.rng.randrange(FILE_PAGES) * PAGE)
+    leave(actor, person)
+
+
+@scenario.check
+def every_file_is_whole(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - the stage is empty
+    """Nobody cuts now."""
+    for file in range(FILES):
+        person = be_born(actor)
+        map_file(actor, person, file_pages(TEXT, FILE_PAGES, file, prot=READ))
+        for va in (*range(TEXT, LAST, PAGE), LAST):
+            require(actor, person, va)
+        leave(actor, person)
+
+
+def require(actor: Actor, person: Process, va: int) -> None:
+    """A load that may not be refused."""
+    if not read(actor, person, va):
+        raise InvariantViolated([f"the text of a program is cut at {va:#x} while it runs"])
