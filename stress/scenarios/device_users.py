@@ -21,7 +21,6 @@ scenario = Scenario(
     pages=40,
     places=6,
     disk_ms=0.2,
-    tables={"cache_max": 0},  # so that the next one who maps the device starts from nothing
 )
 
 

@@ -6,7 +6,6 @@ vnode names a pager without an object; and two map it for the first time at the 
 
 from stress.acts import PAGE, READ, file_pages, pages_of
 from stress.ops import Actor, Process, allocate, be_born, leave, map_file, read, write
-from stress.ops_files import uncache
 from stress.scenario import Scenario
 from stress.stage import Stage
 
@@ -27,12 +26,7 @@ scenario = Scenario(
 
 @scenario.role("editor", count=2)
 def write_and_leave(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
-    """Store to one or two files and go: who goes last writes the pages back.
-
-    Before that, perhaps, a file is to be replaced, and need not stay in memory without users.
-    """
-    if actor.rng.random() < 0.3:
-        uncache(actor, actor.rng.randrange(FILES))
+    """Store to one or two files and go: who goes last writes the pages back."""
     person = be_born(actor)
     for place, file in enumerate(some_files(actor)):
         start = BOOK + place * APART
