@@ -22,7 +22,9 @@ from vmcore.object import vm_object_reference
 from vmcore.object_pages import vm_object_page_clean
 from vmcore.page import object_pages, vm_page_alloc, vm_page_free, vm_page_lookup
 from vmcore.page_flags import clear_flags_o
+from vmcore.page_queues import vm_page_deactivate
 from vmcore.page_wait import RELEASE_PAGE
+from vmcore.pageout import scan_page
 from vmcore.pmap import pmap_page_protect
 from vmcore.shadow import vm_object_shadow
 from vmcore.structs import VmMap, VmMapEntry, VmObject, Vmspace
@@ -85,7 +87,7 @@ class Scene:
         vm_allocate(self.vm, space_map(self.vm, space), pages * self.vm.page_size, BASE)
         if object:
             self.write(name, 0, 0)  # an object is made by the first fault
-            self.objects[object] = self.vm.objects.ref(self.top(name))
+            self.call(name, object)
             self.drop(object, 0)
 
     def map_file(self, name: str, file: int, object: str = "", pages: int = 4, shared: bool = False) -> None:
@@ -96,7 +98,7 @@ class Scene:
         self.spaces[name] = self.vm.vmspaces.ref(space)
         self.show_file(name, file, pages, shared=shared)
         if object:
-            self.objects[object] = self.vm.objects.ref(self.top(name))
+            self.call(name, object)
 
     def show_file(
         self, name: str, file: int, pages: int = 4, shared: bool = False, copy: bool = False
@@ -110,11 +112,11 @@ class Scene:
         """The map of a space."""
         return space_map(self.vm, self.space(space))
 
-    def entry(self, space: str) -> VmMapEntry:
+    def entry(self, space: str, at: int = BASE) -> VmMapEntry:
         """The entry of a space's region."""
-        inside, slot = vm_map_lookup_entry(self.vm, self.amap(space), BASE)
+        inside, slot = vm_map_lookup_entry(self.vm, self.amap(space), at)
         if not inside:
-            raise Panic(f"space {space} has no region")
+            raise Panic(f"space {space} has no region at {at:#x}")
         entry: VmMapEntry = self.vm.entries.views[slot]
         return entry
 
@@ -124,6 +126,10 @@ class Scene:
         if found is None:
             raise Panic(f"the region of space {space} has no object")
         return found
+
+    def call(self, space: str, object: str) -> None:
+        """Give the object of a space's region a name."""
+        self.objects[object] = self.vm.objects.ref(self.top(space))
 
     def shadow(self, space: str, *names: str, pages: int = 4, offset: int = 0) -> None:
         """Put new objects in front of a space's region, one after the other: the last one is on top."""
@@ -140,12 +146,16 @@ class Scene:
 
     def branch(self, space: str, name: str, over: str, pages: int = 4) -> None:
         """A second space, whose region is a new object ``name`` in front of ``over``."""
+        self.map(space, pages=pages)
+        self.front(space, name, over, pages)
+
+    def front(self, space: str, name: str, over: str, pages: int = 4, at: int = BASE) -> None:
+        """The object of the region at this address is a new one, ``name``, in front of ``over``."""
         under = self.object(over)
         vm_object_reference(self.vm, under)
-        self.map(space, pages=pages)
         amap = self.amap(space)
         amap.lock.write()
-        entry = self.entry(space)
+        entry = self.entry(space, at)
         front = vm_object_shadow(self.vm, under, 0, pages * self.vm.page_size)
         if front is None:
             raise Panic("no record left for a scene")
@@ -244,6 +254,18 @@ class Scene:
         found.lock.release()
         vm_object_deallocate(vm, found)
         require_done("page_clean", BASE, KERN_SUCCESS if done else KERN_RESOURCE_SHORTAGE)
+
+    def visit(self, object: str) -> int:
+        """What the daemon does with an object's first page at two visits: age it, then judge it; its fate."""
+        vm, found = self.vm, self.object(object)
+        found.lock.acquire()
+        page = object_pages(vm, found)[0]
+        found.lock.release()
+        vm.page_queue_lock.acquire()
+        vm_page_deactivate(vm, page)
+        fate: int = scan_page(vm, page)
+        vm.page_queue_lock.release()
+        return fate
 
     def leave(self) -> None:
         """Whoever is left goes home."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.map_user import vm_deallocate
 from vmcore.object_pager import drop_pager
 from vmcore.pager import vm_pager_count, vm_pager_has_page, vm_pager_next, vm_pager_remove
 from vmcore.structs import VmObject
@@ -56,6 +59,38 @@ def remove_from_pager(vm: Vm, object: VmObject, start: int, end: int) -> int:
     return removed
 
 
+def scene(scene: Scene) -> None:
+    """P's T shadows O, which shadows the second half of B; all of B and a page of T are in swap.
+
+    Q's branch is at B, R's is at O.
+    """
+    vm = scene.vm
+    scene.map("P", "B", pages=8)
+    for number in range(8):
+        scene.put("B", number, number + 1)
+    vm_deallocate(vm, scene.amap("P"), BASE + 4 * vm.page_size, 4 * vm.page_size)
+    scene.shadow("P", "O", offset=4)
+    scene.shadow("P", "T")
+    scene.put("T", 3, 9)
+    scene.swap_out("B")
+    scene.swap_out("T")
+    scene.branch("Q", "S", over="B")
+    scene.branch("R", "U", over="O")
+
+
+def leave_twice(scene: Scene) -> None:
+    """Q's exit collapses B into O, which inherits a pager; R's collapses O into T, page by page."""
+    scene.exit("Q")
+    scene.exit("R")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": leave_twice},
+    cues=(("A", "start"), ("A", "end")),
+    check=lambda scene: scene.expect("P", 0, 5),
+)
+
 defect = Defect(
     id="L11",
     name="paging-offset-ignored",
@@ -84,4 +119,5 @@ defect = Defect(
         "vmcore.object_pager.next_in_pager": next_in_pager,
         "vmcore.object_pager.remove_from_pager": remove_from_pager,
     },
+    script=script,
 )

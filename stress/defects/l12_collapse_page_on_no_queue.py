@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.page_wait import page_wakeup
 from vmcore.structs import VmPage
 
@@ -25,6 +27,31 @@ def leave_behind(vm: Vm, page: VmPage) -> None:
     vm.page_queue_lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """P's O shadows B, as Q's S does; B's page 0 and O's page 1 are in swap."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.put("O", 1, 2)
+    scene.swap_out("B")
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.exit("Q"), "F": lambda scene: scene.expect("P", 1, 2)},
+    cues=(
+        ("A", "enter pager.vm_pager_get_pages"),  # the overlay reads B's page, nothing is locked
+        ("F", "start"),
+        ("F", "enter fault_search.page_in(O)"),
+        ("A", "io swap_read"),
+        ("A", "end"),  # disturbed
+        ("F", "enter pager.vm_pager_get_pages"),
+    ),
+    check=lambda scene: scene.expect("P", 1, 2),
+)
+
 defect = Defect(
     id="L12",
     name="collapse-page-on-no-queue",
@@ -41,4 +68,5 @@ defect = Defect(
     scenario="fork-storm",
     options={"workers": 8, "disk_ms": 3.0, "pages": 56},
     replacements={"vmcore.overlay.leave_behind": leave_behind},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object import unlink_shadower
 from vmcore.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
@@ -33,6 +35,34 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
     return shadow
 
 
+def scene(scene: Scene) -> None:
+    """P's C is the snapshot of a file that W stores to; C has a page, which is dirty."""
+    scene.map_file("W", 0, "S", shared=True)
+    scene.map("P")
+    scene.show_file("P", 0, copy=True)
+    scene.call("P", "C")
+    scene.write("W", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "D": lambda scene: scene.clean("C", sync=False),
+        "E": lambda scene: scene.exit("P"),
+        "F": lambda scene: scene.write("W", 1, 2),
+    },
+    cues=(
+        ("D", "end"),  # the write is queued
+        ("E", "start"),
+        ("E", "enter object_paging.vm_object_paging_sleep(C)"),
+        ("F", "start"),
+        ("F", "end"),
+        ("disk", "io swap_write"),
+    ),
+    check=lambda scene: scene.expect("W", 1, 2),
+    files=(4,),
+)
+
 defect = Defect(
     id="L14",
     name="copy-object-double-termination",
@@ -48,4 +78,5 @@ defect = Defect(
     verdicts=("panic", "crash", "invariant_violation", "unguarded_access", "deadlock", "lost_wakeup"),
     scenario="old-photographs",
     replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    script=script,
 )

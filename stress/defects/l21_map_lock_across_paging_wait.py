@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
 from vmcore.collapse import vm_object_collapse
 from vmcore.deallocate import (
     after_collapse,
@@ -15,6 +17,7 @@ from vmcore.deallocate import (
     take_reference,
 )
 from vmcore.map import vm_map_deallocate
+from vmcore.map_user import vm_allocate, vm_deallocate
 from vmcore.structs import VmMap, VmObject
 
 if TYPE_CHECKING:
@@ -70,6 +73,37 @@ def wait_and_collapse(vm: Vm, object: VmObject, via_shadow: bool) -> None:
         after_collapse(vm, shadower)
 
 
+SECOND = 2 * BASE
+
+
+def scene(scene: Scene) -> None:
+    """Two ranges of P show T and S, which shadow X; X's page is in swap."""
+    vm = scene.vm
+    scene.map("P", "X")
+    scene.put("X", 0, 1)
+    scene.shadow("P", "T")
+    scene.swap_out("X")
+    vm_allocate(vm, scene.amap("P"), 4 * vm.page_size, SECOND)
+    scene.front("P", "S", over="X", at=SECOND)
+
+
+def unmap(scene: Scene) -> None:
+    """Unmap the range of S."""
+    vm_deallocate(scene.vm, scene.amap("P"), SECOND, 4 * scene.vm.page_size)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.expect("P", 0, 1), "U": unmap},
+    cues=(
+        ("F", "enter pager.vm_pager_get_pages"),  # X is being paged on, nothing is locked
+        ("U", "start"),
+        ("U", "enter object_paging.vm_object_paging_sleep(X)"),  # the map is locked
+        ("F", "io swap_read"),  # next comes the map
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L21",
     name="map-lock-across-paging-wait",
@@ -89,4 +123,5 @@ defect = Defect(
         "vmcore.deallocate.drain_release_list": drain,
         "vmcore.deallocate.survive": wait_and_collapse,
     },
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import SPC_BUSY, SPC_WRITING
 from vmcore.structs import VmObject
 
@@ -29,6 +31,26 @@ def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObjec
         return object
     return backing if backing.paging_in_progress > written else None
 
+
+def scene(scene: Scene) -> None:
+    """P's O shadows B, as Q's S does; B has a dirty page."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.branch("Q", "S", over="B")
+
+
+script = Script(
+    scene=scene,
+    roles={"W": lambda scene: scene.clean("B", sync=False), "A": lambda scene: scene.exit("Q")},
+    cues=(
+        ("W", "end"),  # the write is queued
+        ("A", "start"),
+        ("A", "end"),
+        ("disk", "io swap_write"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
 
 defect = Defect(
     id="L37",
@@ -55,4 +77,5 @@ defect = Defect(
     ),
     scenario="long-lived-parent",
     replacements={"vmcore.collapse.pip_rule": pip_rule},
+    script=script,
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_BUSY
 from vmcore.structs import VmPage
 
@@ -44,6 +46,26 @@ def thread_block(vm: Vm, page: VmPage, intent: int) -> None:  # noqa: ARG001
     wanted.chan.block_until(late, "thrd_block", until=(wanted, "flags_o", "clear", PG_BUSY), guard=guard)
 
 
+def scene(scene: Scene) -> None:
+    """B's page is in swap."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.swap_out("B")
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.expect("P", 0, 1), "G": lambda scene: scene.expect("P", 0, 1)},
+    cues=(
+        ("G", "enter fault_search.page_in(B)"),  # the page is busy
+        ("F", "start"),
+        ("F", "at about to block"),  # and WANTED; nothing is locked
+        ("G", "enter pager.vm_pager_get_pages"),
+        ("G", "end"),
+        ("F", "point about to block"),
+    ),
+)
+
 defect = Defect(
     id="L38",
     name="wait-slot-overwritten",
@@ -63,4 +85,5 @@ defect = Defect(
         "vmcore.page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,
         "vmcore.page_wait.thread_block": thread_block,
     },
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object import unlink_shadower
 from vmcore.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
@@ -34,6 +36,19 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
     return None
 
 
+def scene(scene: Scene) -> None:
+    """P's O shadows B, which has no other user."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+
+
+script = Script(
+    scene=scene,
+    roles={"E": lambda scene: scene.exit("P")},
+    cues=(("E", "start"), ("E", "end")),
+)
+
 defect = Defect(
     id="L40",
     name="bare-decrement-at-detach",
@@ -48,4 +63,5 @@ defect = Defect(
     verdicts=("invariant_violation", "leak", "panic"),
     scenario="fork-trees",
     replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    script=script,
 )

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
 from vmcore.constants import PG_ACTIVE, PG_INACTIVE
+from vmcore.map_wire import vm_map_pageable
 from vmcore.page_queues import append_active, vm_page_activate, vm_page_deactivate
 from vmcore.page_wait import page_wakeup
 from vmcore.structs import VmPage
@@ -53,6 +56,32 @@ def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:
     vm.page_queue_lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """B has a dirty page, which is wired."""
+    vm = scene.vm
+    scene.map("P", "B")
+    scene.write("P", 0, 1)
+    vm_map_pageable(vm, scene.amap("P"), BASE, BASE + vm.page_size, True)
+
+
+def munlock(scene: Scene) -> None:
+    """Undo the wiring."""
+    vm = scene.vm
+    vm_map_pageable(vm, scene.amap("P"), BASE, BASE + vm.page_size, False)
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.clean("B"), "U": munlock},
+    cues=(
+        ("A", "enter pager.vm_pager_put_pages"),  # the page is A's
+        ("U", "start"),
+        ("U", "end"),
+        ("A", "exit pager.vm_pager_put_pages"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="L41",
     name="clean-requeue",
@@ -67,6 +96,7 @@ defect = Defect(
     verdicts=("panic", "invariant_violation", "crash", "livelock"),
     scenario="wire-and-sync",
     entry="short",
+    script=script,
     notes=(
         "A group: the hole is closed at both ends here.  Nobody wires a page that is BUSY, so unwiring "
         "is the face that can be seen."

@@ -71,6 +71,7 @@ script = Script(
         ("F", "enter pager.vm_pager_get_pages"),  # next comes the vnode
     ),
     files=(4,),
+    tables={"cluster_pages": 1},
 )
 
 defect = Defect(

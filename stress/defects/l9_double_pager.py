@@ -10,9 +10,6 @@ from stress.script_scene import Scene
 from vmcore.constants import PG_SWAP
 from vmcore.object import adopt_pager
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.page import object_pages
-from vmcore.page_queues import vm_page_deactivate
-from vmcore.pageout import scan_page
 from vmcore.pager import vm_pager_allocate
 from vmcore.structs import VmObject
 
@@ -50,21 +47,9 @@ def scene(scene: Scene) -> None:
     scene.put("B", 1, 2)
 
 
-def write_page(scene: Scene) -> None:
-    """What the daemon does with B's page 0, at two visits: age it, then write it."""
-    vm, found = scene.vm, scene.object("B")
-    found.lock.acquire()
-    page = object_pages(vm, found)[0]
-    found.lock.release()
-    vm.page_queue_lock.acquire()
-    vm_page_deactivate(vm, page)
-    scan_page(vm, page)
-    vm.page_queue_lock.release()
-
-
 script = Script(
     scene=scene,
-    roles={"D": write_page, "A": lambda scene: scene.clean("B")},
+    roles={"D": lambda scene: scene.visit("B"), "A": lambda scene: scene.clean("B")},
     cues=(
         ("A", "at pager allocated(B)"),  # B is unlocked, and has no pager yet
         ("D", "start"),

@@ -92,6 +92,36 @@ def test_roles_pass_their_points_in_the_order_of_the_cues(mode, order):
     assert report.script == COMPLETED
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_worker_that_has_come_to_a_named_point_waits_there_with_what_it_knows(mode):
+    def count(scene):
+        known = scene.read("LAST", 0)
+        scene.vm.point("known")
+        scene.write("LAST", 0, known + 1)
+
+    report = played(
+        mode,
+        scene=one_page,
+        roles={"A": count, "B": count},
+        cues=[("A", "at known"), ("B", "start"), ("B", "end"), ("A", "point known")],
+        check=lambda scene: scene.expect("LAST", 0, 1),  # B's is lost
+    )
+
+    assert report.findings == []
+    assert report.script == COMPLETED
+
+
+def test_a_space_that_has_left_does_not_leave_again_when_its_record_is_somebody_elses():
+    def scene(scene):
+        scene.map("P")
+        slot = scene.space("P").slot
+        scene.exit("P")
+        scene.map("Q")
+        assert scene.space("Q").slot == slot
+
+    assert played(scene=scene, roles={"A": nothing}, cues=[("A", "start")]).findings == []
+
+
 @pytest.mark.parametrize(("about", "told"), [("O", COMPLETED), ("U", "never reached")])
 def test_a_cue_is_passed_only_by_the_record_that_it_names(about, told):
     def two(scene):
