@@ -1,0 +1,60 @@
+"""L43: the list of all objects stays locked while each of them is, and pagers go without being forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.defect import Defect
+from vmcore.constants import PG_DEVICE
+from vmcore.object_cache import cache_clear
+from vmcore.pager import vm_pager_deallocate
+from vmcore.shutdown import free_device_pages
+from vmcore.structs import Pager
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+
+def vm_object_shutdown(vm: Vm) -> int:
+    """As the repaired step, but under the lock of the list, and whoever still runs is not asked for.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (the cache's objects write file pages).
+    """
+    cache_clear(vm)
+    pagers: list[Pager] = []
+    vm.object_list_lock.acquire()
+    slot = vm.g.object_list_first
+    while slot:
+        found = vm.objects.views[slot]
+        found.lock.acquire()
+        if found.pager:
+            pagers.append(vm.pagers(found.pager))
+            if pagers[-1].pg_type == PG_DEVICE:
+                free_device_pages(vm, found)
+        found.lock.release()
+        slot = found.object_list_next
+    vm.object_list_lock.release()
+    for pager in pagers:
+        vm_pager_deallocate(vm, pager)
+    return len(pagers)
+
+
+defect = Defect(
+    id="L43",
+    name="shutdown-races",
+    origin="reconstructed",
+    quote="shutdown walks the list of all objects with its lock held, and locks each of them",
+    interleaving=(
+        "S: shutdown: works off the list, wants object O   [list]",
+        "E: O's last user leaves: terminates O, takes it off the list   [O]",
+        "S and E wait for each other; or S frees O's pager, and O names it still",
+        "E: the termination of O gives the same pager back a second time",
+    ),
+    symptom="a machine that hangs or panics while it goes down",
+    verdicts=("order_violation", "contract_violation", "deadlock", "crash", "panic", "unguarded_access"),
+    scenario="power-cuts",
+    replacements={"vmcore.shutdown.vm_object_shutdown": vm_object_shutdown},
+)
