@@ -28,6 +28,7 @@ from stress import render
 from stress.contents import Witness, WriterRow, file_stamp
 from stress.disk_faults import DiskFaults
 from stress.ops import Actor
+from stress.power import serve
 from stress.script import Script, install, rig
 from stress.script_gates import Gates
 from vmcore.config import Config
@@ -150,12 +151,12 @@ def switching(interval_ms: float | None) -> Iterator[None]:
 
 def daemon(_context: Any, world: World) -> None:
     """The page-out daemon's life."""
-    vm_pageout_loop(world.vm)
+    serve(world.vm, vm_pageout_loop)
 
 
 def disk_worker(_context: Any, world: World) -> None:
     """A disk worker's life."""
-    disk_worker_loop(world.vm)
+    serve(world.vm, disk_worker_loop)
 
 
 def stop_all(world: World) -> None:

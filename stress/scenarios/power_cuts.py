@@ -1,0 +1,83 @@
+"""The machine is shut down again and again, with files in the cache and memory in swap.
+
+The window: the list of all objects is worked off, each of them parts with its pager, and whoever still maps
+one lets go of it afterwards.
+"""
+
+from stress.acts import file_pages, leave_or_stay, live_a_little, pages_of, write_all
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, map_file
+from stress.oracles import require_done, table_full
+from stress.power import lay_down_switch, power_cut, power_on
+from stress.scenario import Scenario
+from stress.stage import Stage
+from vmcore.constants import KERN_FAILURE, KERN_SUCCESS
+from vmcore.deallocate import vm_object_deallocate
+from vmcore.object_pages import vm_object_page_clean
+from vmcore.vnode import vnode_pager_alloc
+
+FILES, FILE_PAGES = 3, 4
+FILE, HEAP, HEAP_PAGES, APART = 0x10000, 0x80000, 12, 0x10000
+
+scenario = Scenario(
+    "power-cuts",
+    "a machine that is shut down between epochs, with files cached and memory in swap",
+    pages=40,
+    files=(FILE_PAGES,) * FILES,
+    places=6,
+    disk_ms=0.1,
+)
+
+
+@scenario.setup
+def there_is_a_switch(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody is born yet
+    """Services look at it when they are told to leave."""
+    lay_down_switch(actor.vm.arena)
+
+
+@scenario.role("user", count=4)
+def use_the_machine(actor: Actor, stage: Stage) -> None:
+    """Files and more memory than there is, so that some of it lies in swap."""
+    person = stage.take(actor) or user(actor)
+    live_a_little(actor, person)
+    if actor.rng.random() < 0.2 and person.generation < 3:
+        child = fork(actor, person)
+        live_a_little(actor, child)
+        leave_or_stay(actor, stage, child, 0.7)
+    leave_or_stay(actor, stage, person, 0.3)
+
+
+@scenario.check
+def shut_down(actor: Actor, stage: Stage) -> None:
+    """Files are synced first; then everybody lets go of what has lost its store, without a look at it."""
+    for file in range(FILES):
+        sync_file(actor, file)
+    power_cut(actor.vm)
+    while (person := stage.take(actor)) is not None:
+        leave(actor, person)
+    power_on(actor.vm)
+
+
+def sync_file(actor: Actor, file: int) -> None:
+    """Write a file's pages back, whoever maps it and however."""
+    vm = actor.vm
+    actor.native.begin("sync file", file)
+    found = vnode_pager_alloc(vm, vm.vnodes.views[file + 1])
+    if found is None:
+        raise table_full(vm, "objects")
+    found.lock.acquire()
+    done = vm_object_page_clean(vm, found, 0, 0, True, False)
+    found.lock.release()
+    vm_object_deallocate(vm, found)
+    require_done("sync file", file, KERN_SUCCESS if done else KERN_FAILURE)
+    actor.native.end()
+
+
+def user(actor: Actor) -> Process:
+    """Some files, and a heap."""
+    person = be_born(actor)
+    for file in range(FILES):
+        shared = actor.rng.random() < 0.5
+        map_file(actor, person, file_pages(FILE + file * APART, FILE_PAGES, file, shared=shared))
+    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
+    write_all(actor, person, HEAP, HEAP_PAGES)
+    return person
