@@ -34,10 +34,9 @@ KINDS = (
     Kind("light", {"noise": "light"}),
     Kind("placed", {"noise": "placed"}),
     Kind("turns", {"noise": "turns"}),
-    Kind("bursts", {"noise": "bursts"}),
+    Kind("mixed", {"noise": "mixed"}),
     Kind("heavy", {"noise": "heavy"}),
     Kind("placed, stops", {"noise": "placed", "stops": 3.0}),
-    Kind("placed, stretch", {"noise": "placed", "stretch": 8.0}),
     Kind("placed, 8 workers", {"noise": "placed", "workers": 8}),
     Kind("none, threads", {"noise": "none", "mode": "thread"}),
     Kind("none, switch 0.05 ms", {"noise": "none", "mode": "thread", "switch_ms": 0.05}),
@@ -84,7 +83,7 @@ def measure(plan: Plan) -> list[Row]:
                 f"{name}: sooner than none, median over races",
                 median(ratios),
                 "x",
-                ">= 5" if name == "turns" else "",
+                ">= 5" if name == "mixed" else "",
             ),
         ]
     return [*rows, Row("races", len(races), ""), Row("took", time.monotonic() - began, "s")]

@@ -38,7 +38,6 @@ class RunOptions:
     epochs: int | None = None
     noise: str | None = None  # a name of harness.probe.noise.PROFILES
     stops: float = 0.0  # SIGSTOP, and SIGCONT soon after, so often per second over all workers
-    stretch: float = 1.0  # transfers of one place of the store in four take so many times as long
     switch_ms: float | None = None  # thread mode: how long a thread keeps the interpreter
     checks: bool = True  # contracts (lock state at every vmcore call) on
     checked: bool = False  # every access to a record of the VM verifies its guard; contracts are on
@@ -71,10 +70,10 @@ class RunOptions:
             )
         if self.seconds is not None and self.seconds <= 0:
             raise BadInput(f"a run of {self.seconds} seconds does nothing", "hangdog run --seconds 20")
-        if self.stops < 0 or self.stretch < 1 or (self.switch_ms is not None and self.switch_ms <= 0):
+        if self.stops < 0 or (self.switch_ms is not None and self.switch_ms <= 0):
             raise BadInput(
-                f"{self.stops:g} stops, stretch {self.stretch:g}, switch {self.switch_ms}: less than nothing",
-                "hangdog run --stops 2 --stretch 8 --switch-ms 0.1",
+                f"{self.stops:g} stops a second, {self.switch_ms} ms: less than nothing",
+                "hangdog run --stops 2",
             )
         if self.mode == "thread" and self.stops:
             raise BadInput(
@@ -104,7 +103,7 @@ class RunOptions:
         for name, value in (
             ("defect", self.defect), ("workers", self.workers), ("mode", self.mode), ("seed", self.seed),
             ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),
-            ("stops", self.stops or None), ("stretch", self.stretch if self.stretch != 1.0 else None),
+            ("stops", self.stops or None),
             ("switch-ms", self.switch_ms),
             ("disk-ms", self.disk_ms), ("disks", self.disks if self.disks != 2 else None),
             ("touches", self.touches if self.touches != 1.0 else None), ("tasks", self.tasks),

@@ -87,7 +87,6 @@ def setting_of(options: RunOptions, play: Play) -> Setting:
         replacements=dict(defect.replacements) if defect else {},
         disk_ms=play.disk_ms if options.disk_ms is None else options.disk_ms,
         faults=faults_of(options, play),
-        stretch=options.stretch,
         switch_ms=options.switch_ms,
         disks=options.disks,
         script=play.script if isinstance(play, ScriptPlay) else None,

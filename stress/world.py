@@ -40,7 +40,6 @@ from vmcore.vm import Vm, arena_size, attach, boot
 from vmcore.vm_wait import stop_services
 
 SEATS = 128
-PLACE = 8  # swap pages that are slow together; of a file, its number
 EXTRA_ROOM = 256 * 1024
 
 
@@ -54,7 +53,6 @@ class Setting:
     replacements: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     disk_ms: float = 0.0
     faults: DiskFaults | None = None
-    stretch: float = 1.0  # of transfers of one place in four
     switch_ms: float | None = None
     disks: int = 2
     seed: int = 1
@@ -173,20 +171,14 @@ def fill_files(vm: Vm) -> None:
 
 
 def slow_disk(setting: Setting) -> Callable[[str, int, int], bool | None]:
-    """A hook that lets every transfer take a while: exponential, its mean as asked.
-
-    Stretched: transfers of one place in four, by the run's seed, take that much longer, so
-    whoever pages on what lies there is caught by everybody else.
-    """
+    """A hook that lets every transfer take a while: exponential, its mean as asked."""
     dice: dict[int, Random] = {}
-    slow = Random(setting.seed).randrange(4)
 
-    def wait(_kind: str, what: int, _length: int) -> bool | None:
+    def wait(_kind: str, _what: int, _length: int) -> bool | None:
         pid = os.getpid()
         if pid not in dice:  # each process its own: the hook is inherited, its luck must not be
             dice[pid] = Random(setting.seed << 20 ^ pid)
-        factor = setting.stretch if what // PLACE % 4 == slow else 1.0
-        time.sleep(min(dice[pid].expovariate(1000 / setting.disk_ms), setting.disk_ms / 50) * factor)
+        time.sleep(min(dice[pid].expovariate(1000 / setting.disk_ms), setting.disk_ms / 50))
         return None
 
     return wait

@@ -29,7 +29,6 @@ class Profile:
     point: int = 0  # named points of the program
     sleep_ns: int = 0
     turn: int = 0  # places until a seat draws another speed, in the mean; 0: all are alike
-    burst: int = 0  # places after a lock that had to be waited for, where a delay is certain
 
     @property
     def chances(self) -> tuple[int, ...]:
@@ -42,8 +41,6 @@ PROFILES = {
     "light": Profile(3277, 1638, 1638, 819, 819, 50_000),  # a tenth of "placed"
     "placed": Profile(32768, 16384, 16384, 8192, 8192, 50_000),  # the measured one: p = 0.5, 50 us
     "turns": Profile(32768, 16384, 16384, 8192, 8192, 50_000, turn=500),
-    "bursts": Profile(32768, 16384, 16384, 8192, 8192, 50_000, burst=6),
-    "rare": Profile(650, 1300, 1300, 650, 1300, 3_000_000),
     "heavy": Profile(49152, 32768, 32768, 16384, 16384, 1_000_000),
 }
 
@@ -70,9 +67,7 @@ def noise(arena: "Arena", profile: str | Profile = "placed", seed: int = 0) -> P
     chosen = profile if isinstance(profile, Profile) else PROFILES.get(profile)
     if chosen is None:
         raise BadInput(f"no noise profile {profile!r}: there are {', '.join(PROFILES)}", "hangdog run --help")
-    arena.native.set_noise(
-        chosen.chances, chosen.sleep_ns, seed & 0xFFFFFFFFFFFFFFFF, chosen.turn, chosen.burst
-    )
+    arena.native.set_noise(chosen.chances, chosen.sleep_ns, seed & 0xFFFFFFFFFFFFFFFF, chosen.turn)
     off = arena.native.mode & ~_C["NOISE"]
     arena.native.mode = off | (_C["NOISE"] if any(chosen.chances) else 0)
     return chosen

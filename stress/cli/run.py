@@ -70,13 +70,6 @@ def table_options(command: Command) -> Command:
 @click.option("--disks", type=int, default=2, show_default=True, help="Disk workers.")
 @click.option("--disk-ms", type=float, help="Mean extra time of a transfer.")
 @click.option(
-    "--stretch",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Transfers of one place of the store in four take so many times as long.",
-)
-@click.option(
     "--touches", type=float, default=1.0, show_default=True, help="Page touches of a trace, as a factor."
 )
 @click.option("--tasks", type=int, help="Only the first so many processes of a trace.")

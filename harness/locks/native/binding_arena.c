@@ -187,10 +187,9 @@ static PyObject *arena_depth(ArenaObject *self, PyObject *unused)
 
 static PyObject *arena_set_noise(ArenaObject *self, PyObject *args)
 {
-	unsigned int c[HD_NOISE_PLACES], sleep_ns, turn = 0, burst = 0;
+	unsigned int c[HD_NOISE_PLACES], sleep_ns, turn = 0;
 	unsigned long long seed;
-	if (!PyArg_ParseTuple(args, "(IIIII)IK|II:set_noise", &c[0], &c[1], &c[2], &c[3], &c[4], &sleep_ns, &seed, &turn,
-			      &burst))
+	if (!PyArg_ParseTuple(args, "(IIIII)IK|I:set_noise", &c[0], &c[1], &c[2], &c[3], &c[4], &sleep_ns, &seed, &turn))
 		return NULL;
 	if (turn > 1u << 20)
 		return PyErr_Format(PyExc_ValueError, "turn %u is more than %u", turn, 1u << 20);
@@ -199,11 +198,10 @@ static PyObject *arena_set_noise(ArenaObject *self, PyObject *args)
 	self->a->noise_sleep_ns = sleep_ns;
 	self->a->noise_seed = seed;
 	self->a->noise_turn = turn;
-	self->a->noise_burst = burst;
 	struct hd_seat *seats = hd_at(self->a, self->a->seats);
 	for (uint32_t i = 0; i < self->a->seat_count; i++) {
 		seats[i].random = (seed + 1) * 0x9e3779b97f4a7c15ull ^ (uint64_t)(i + 1) << 32;
-		seats[i].noise_left = seats[i].noise_speed = seats[i].noise_burst = 0;
+		seats[i].noise_left = seats[i].noise_speed = 0;
 	}
 	Py_RETURN_NONE;
 }

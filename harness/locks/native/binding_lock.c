@@ -96,10 +96,8 @@ enum hd_status mutex_acquire(LockObject *self, uint64_t deadline)
 			return HD_SYSTEM;
 		}
 	}
-	if (status == HD_OK || status == HD_TIMED_OUT) {
-		s->noise_burst = a->noise_burst; // somebody else wants this lock: be late here
+	if (status == HD_OK || status == HD_TIMED_OUT)
 		return status;
-	}
 	if (status == HD_SELF_DEADLOCK) {
 		struct hd_held *h = hd_find_held(s, self->offset);
 		char name[64], text[192];

@@ -44,8 +44,6 @@ static enum hd_status rw_acquire(LockObject *self, uint8_t kind, bool pass, uint
 		NOISE(a, s, HD_NOISE_NEXT_LOCK);
 	enum hd_status status = hd_rw_try(a, s, l, kind, pass, site, true);
 	bool first = true;
-	if (status == HD_BUSY)
-		s->noise_burst = a->noise_burst; // somebody else wants this lock: be late here
 	while (status == HD_BUSY || status == HD_INTERRUPTED) {
 		Py_BEGIN_ALLOW_THREADS status = hd_rw_wait(a, s, l, kind, pass, site, deadline, first);
 		Py_END_ALLOW_THREADS

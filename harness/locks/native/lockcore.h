@@ -213,8 +213,6 @@ struct hd_seat {
 	uint64_t random;           // noise state; never 0
 	uint32_t noise_left;       // places until this seat draws another speed
 	uint32_t noise_speed;      // 0 never late ... 3 always late
-	uint32_t noise_burst;      // so many places more are certain
-	uint32_t spare;
 };
 
 struct hd_class {
@@ -270,7 +268,7 @@ struct hd_arena { // first bytes of the segment
 	uint64_t noise_seed;
 	_Atomic uint64_t watcher_beat; // coarse ns of the watcher's last scan
 	uint32_t noise_turn;  // places between two speeds of a seat, in the mean; 0: all alike
-	uint32_t noise_burst; // places after a contended lock that are certain
+	uint32_t spare_half;
 	uint64_t spare[7];
 };
 

@@ -378,10 +378,6 @@ void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place)
 		s->noise_left--;
 		chance = chance_of(s, chance);
 	}
-	if (s->noise_burst) {
-		s->noise_burst--;
-		chance = 65536;
-	}
 	if ((r >> 16 & 0xffff) >= chance)
 		return;
 	if (!a->noise_sleep_ns || (r >> 40 & 3) == 0) {
