@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -15,6 +17,28 @@ if TYPE_CHECKING:
 def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """As the repaired step, but whatever has a pager is taken for visible."""
     return not backing.pager and bool(original("vmcore.bypass.hides")(vm, object, backing))
+
+
+PAGES = 4
+
+
+def scene(scene: Scene) -> None:
+    """P and its child share B, which is in swap."""
+    scene.map("P", "B", PAGES)
+    for page in range(PAGES):
+        scene.put("B", page, 1 + page)
+    scene.fork("P", "Q")
+    scene.swap_out("B")
+
+
+def both_write_all(scene: Scene) -> None:
+    """Page after page; then nobody sees anything of B."""
+    for page in range(PAGES):
+        scene.write("P", page, 10 + page)
+        scene.write("Q", page, 20 + page)
+
+
+script = Script(scene=scene, roles={"W": both_write_all}, cues=(("W", "end"),))
 
 
 defect = Defect(
@@ -38,4 +62,5 @@ defect = Defect(
     verdicts=("leak",),
     scenario="grown-children",
     replacements={"vmcore.bypass.hides": hides},
+    script=script,
 )
