@@ -26,6 +26,7 @@ def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> 
         best = prefer(found)
         if best == found or range_is_free(vm, map, best, best + size):
             return best
+        vm.native.failure()  # as in every loop of the VM that may have to start again
         found = vm_map_findspace(vm, map, size, found)
     return found
 
@@ -42,6 +43,6 @@ defect = Defect(
     ),
     symptom="mmap never returns, and the map stays locked",
     verdicts=("livelock", "frozen", "stall"),
-    scenario="placement",
+    scenario="tight-holes",
     replacements={"vmcore.map_place.find_preferred": find_preferred},
 )

@@ -1,58 +1,119 @@
-"""H29: an address space is freed while somebody who has left it waits for its map."""
+"""H29: a map goes with its last reference, whoever waits for its lock."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.errors import Panic
 from stress.defect import Defect
-from vmcore.map import vm_map_unlock_and_release
-from vmcore.pmap_range import pmap_destroy
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.map_clip import entries_between
 from vmcore.structs import VmMap, Vmspace
-from vmcore.vmspace import drop_user, remove_all, space_map
+from vmcore.vmspace import space_map
+from vmcore.vmspace_look import vmspace_hold as hold
+from vmcore.vmspace_look import vmspace_let_go as let_go
+from vmcore.vmspace_look import vmspace_size as size_of
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 
-def vmspace_free(vm: Vm, space: Vmspace) -> None:
-    """A sharer gives its share back, and only then looks what it has left behind in the map."""
-    amap = space_map(vm, space)
-    pmap = vm.pmaps(space.pmap)
-    if drop_user(vm, space):
-        look_back(vm, amap)
-        return
-    remove_all(vm, amap)
-    pmap_destroy(vm, pmap)
-    vm.maps.free(amap)  # whoever still waits for its lock gets it afterwards
-    vm.vmspaces.free(space)
+def vmspace_hold(vm: Vm, space: Vmspace) -> None:
+    """As the repaired step, but the lock of the map is thought to be enough.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
 
 
-def look_back(vm: Vm, map: VmMap) -> None:
-    """The late waiter: it wants the map once more."""
-    vm.point("share given back", map.slot)
-    map.lock.write()
-    map.timestamp += 1
-    vm_map_unlock_and_release(vm, map, [])
+def vmspace_size(vm: Vm, space: Vmspace) -> int:
+    """As the repaired step.
 
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  map, map hint.
+    Sleeps: yes (map lock).
+    """
+    map: VmMap = space_map(vm, space)  # noqa: A001 - as the repaired step
+    vm.point("map found, not locked", map.slot)
+    map.lock.read()
+    vm.point("map locked, not read", map.slot)
+    entries = entries_between(vm, map, map.min_offset, map.max_offset)
+    size = sum(int(entry.end - entry.start) for entry in entries)
+    map.lock.release()
+    return size
+
+
+def vmspace_let_go(vm: Vm, space: Vmspace) -> None:
+    """As the repaired step, for who was not counted.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+
+
+def drain_map(vm: Vm, map: VmMap) -> None:  # noqa: ARG001 - as the repaired step
+    """As the repaired step, but nobody is waited out.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if map.nentries:
+        raise Panic(f"map {map.slot} still has {map.nentries} entries at its end")
+
+
+def look_in(scene: Scene) -> None:
+    """How large is P?"""
+    vm, space = scene.vm, scene.space("P")
+    hold(vm, space)
+    size_of(vm, space)
+    let_go(vm, space)
+
+
+def scene(scene: Scene) -> None:
+    """P has some memory."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"W": look_in, "E": lambda scene: scene.exit("P")},
+    cues=(
+        ("W", "exit vmspace_look.vmspace_hold"),
+        ("E", "start"),
+        ("E", "end"),
+        ("W", "enter vmspace_look.vmspace_size"),
+    ),
+)
 
 defect = Defect(
     id="H29",
     name="map-not-drained",
     origin="documented",
-    quote="a map is drained now before it goes: everybody who waits for its lock is waited out",
+    quote="the lock of a map must be drained, and refuse new waiters, before the map is freed",
     interleaving=(
-        "A and B share a space; A leaves: vm_refcnt 2 -> 1, and queues for the map's lock",
-        "B leaves: vm_refcnt 1 -> 0, deletes all entries   [map w]",
-        "B: frees the map, without waiting for A",
-        "A: gets the lock of a record that is free, or somebody else's map by now, and stores to it",
+        "W: looks into E's map: wants its lock   []",
+        "E: the last user leaves: locks the map, deletes all entries, unlocks it   [map w]",
+        "E: frees the map",
+        "W: gets the lock of a free record, and walks what was a list of entries   [map r]",
     ),
-    symptom="a stray store into the map of another process",
-    verdicts=("unguarded_access", "panic", "crash", "invariant_violation", "contract_violation"),
-    scenario="short-threads",
-    options={"checked": True},
-    replacements={"vmcore.vmspace.vmspace_free": vmspace_free},
-    notes=(
-        "A reconstruction: in R nobody waits for the lock of a space that he does not share, so the "
-        "late waiter (a sharer that looks back) belongs to the switch, as does the missing drain."
-    ),
+    symptom="a map that is freed under somebody who waits for its lock",
+    verdicts=("crash", "panic", "unguarded_access", "invariant_violation", "contract_violation"),
+    scenario="onlookers",
+    replacements={
+        "vmcore.vmspace_look.vmspace_hold": vmspace_hold,
+        "vmcore.vmspace_look.vmspace_size": vmspace_size,
+        "vmcore.vmspace_look.vmspace_let_go": vmspace_let_go,
+        "vmcore.vmspace.drain_map": drain_map,
+    },
+    script=script,
+    notes="In R whoever looks in is counted, too; that is why the group has four steps.",
 )

@@ -69,7 +69,7 @@ defect = Defect(
     ),
     symptom="what was cut off a file is there again when the file grows",
     verdicts=("wrong_data", "invariant_violation"),
-    scenario="cut-files",
+    scenario="cut-logs",
     replacements={
         "vmcore.pager_vnode.vnode_pager_getpage": vnode_pager_getpage,
         "vmcore.pager_vnode.vnode_pager_putpage": vnode_pager_putpage,

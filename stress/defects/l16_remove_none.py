@@ -153,5 +153,5 @@ defect = Defect(
         "vmcore.vnode.make_object": make_object,
     },
     script=script,
-    notes="By chance it needs a pager in one bucket of 157, and comes once in a minute or two.",
+    notes="By chance it needs a pager in one bucket of 157: the scenario keeps most other buckets full.",
 )

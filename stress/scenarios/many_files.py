@@ -1,44 +1,47 @@
-"""So many files, all in the object cache, that their pagers fill every bucket of the hash.
+"""So many files in use that the next pagers fall into the first bucket of the hash, where "none" would be.
 
 The window: a file's object is entered in the hash while anonymous memory, which has no name and is in no
 bucket, comes to its end.
 """
 
-from stress.acts import PAGE, READ, everybody_reads_everything, file_pages, pages_of, write_all
+from stress.acts import PAGE, READ, back_on_stage, everybody_reads_everything, file_pages, pages_of, write_all
 from stress.ops import Actor, allocate, be_born, leave, map_file, read, unmap, write
 from stress.scenario import Scenario
 from stress.stage import Stage
+from vmcore.object_cache import VM_OBJECT_HASH_COUNT
 
-FILES = 190  # more than there are buckets
+# Records are reused last in, first out: the next few pagers are used again and again.
+KEPT = VM_OBJECT_HASH_COUNT - 3
+LOOSE = 12
 FILE, HEAP, APART = 0x10000, 0x40000, 0x2000
 
 scenario = Scenario(
     "many-files",
-    "files of one page, nearly all of them cached, beside memory that comes and goes",
+    "files of one page, most of them mapped for good, beside memory that comes and goes",
     pages=320,
-    files=(1,) * FILES,
+    files=(1,) * (KEPT + LOOSE),
     places=4,
-    tables={"vnodes": FILES + 1, "cache_max": 150},
+    tables={"vnodes": KEPT + LOOSE + 1, "cache_max": 1},
 )
 
 
 @scenario.setup
-def every_file_is_cached(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
-    """Each file was mapped once."""
+def most_files_are_in_use(actor: Actor, stage: Stage) -> None:
+    """Somebody has them mapped all the time."""
     person = be_born(actor)
-    for file in range(FILES):
+    for file in range(KEPT):
         map_file(actor, person, file_pages(FILE + file * APART, 1, file, prot=READ))
-    leave(actor, person)
+    back_on_stage(actor, stage, person)
 
 
 @scenario.role("reader", count=2)
 def look_a_file_up(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
-    """Map a few files, read them, perhaps store to one, go."""
+    """Map two others, read them, perhaps store to one, go."""
     person = be_born(actor)
-    for place in range(4):
+    for place in range(2):
         shared = actor.rng.random() < 0.3
         start = FILE + place * APART
-        map_file(actor, person, file_pages(start, 1, actor.rng.randrange(FILES), shared=shared))
+        map_file(actor, person, file_pages(start, 1, KEPT + actor.rng.randrange(LOOSE), shared=shared))
         (write if shared else read)(actor, person, start)
     leave(actor, person)
 

@@ -10,13 +10,13 @@ from stress.ops_shared import peek, poke
 from stress.scenario import Scenario
 from stress.stage import Stage
 
-HEAP, HALF = 0x10000, 16
+HEAP, HALF = 0x10000, 10
 MIDDLE, END = HEAP + HALF * PAGE, HEAP + 2 * HALF * PAGE
 
 scenario = Scenario(
     "split-heaps",
     "threads that page a heap in while one of them forks, splits and unmaps it",
-    pages=36,
+    pages=24,
     places=6,
     disk_ms=2.0,
 )

@@ -1,0 +1,60 @@
+"""Somebody looks into the address spaces of processes that are about to exit.
+
+The window: the last user of a space leaves and takes its map down, while the onlooker wants the map's lock.
+"""
+
+from stress.acts import back_on_stage, everybody_reads_everything, leave_or_stay, pages_of
+from stress.ops import Actor, Process, allocate, be_born, fork, leave, write
+from stress.scenario import Scenario
+from stress.stage import Stage
+from vmcore.vmspace_look import vmspace_hold, vmspace_let_go, vmspace_size
+
+HEAP, APART = 0x10000, 0x10000
+HEAPS, LOOKS = 4, 12
+
+scenario = Scenario(
+    "onlookers",
+    "processes that exit while somebody else looks into their maps",
+    pages=96,
+    places=2,
+)
+
+
+@scenario.role("forker", count=2)
+def go_on_as_a_child(actor: Actor, stage: Stage) -> None:
+    """Fork and exit, as who wants to be rid of his terminal; the child's map may be the parent's record."""
+    for _ in range(3):
+        person = stage.take(actor) or program(actor)
+        child = fork(actor, person)
+        leave(actor, person)
+        if actor.rng.random() < 0.2:
+            write(actor, child, HEAP + actor.rng.randrange(HEAPS) * APART)
+        leave_or_stay(actor, stage, child, 0.1)
+
+
+@scenario.role("onlooker", count=2)
+def look_in(actor: Actor, stage: Stage) -> None:
+    """How large is that process?  It may go on, and exit, while we count."""
+    person = stage.take(actor) or program(actor)
+    vm, native, space = actor.vm, actor.native, person.space
+    native.begin("hold", space.slot)
+    vmspace_hold(vm, space)
+    native.end()
+    back_on_stage(actor, stage, person)
+    native.begin("look in", space.slot)
+    for _ in range(LOOKS):
+        vmspace_size(vm, space)
+    vmspace_let_go(vm, space)
+    native.end()
+
+
+scenario.check(everybody_reads_everything)
+
+
+def program(actor: Actor) -> Process:
+    """A few pieces of memory."""
+    person = be_born(actor)
+    for number in range(HEAPS):
+        allocate(actor, person, pages_of(HEAP + number * APART, 1))
+        write(actor, person, HEAP + number * APART)
+    return person
