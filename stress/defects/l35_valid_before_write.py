@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.constants import SPC_DONE, VM_PAGER_ERROR
-from vmcore.object_paging import vm_object_paging_wait
+from vmcore.constants import SPC_DONE
 from vmcore.pager_swap import find_block, make_block, place, run_bits
 from vmcore.structs import Pager, PendingClean, SwapBlock
 
@@ -72,37 +69,6 @@ def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
     return record, SPC_DONE if valid else state
 
 
-def refused(kind: str, what: int, offset: int) -> int | None:  # noqa: ARG001
-    """A disk that takes writes, and fails them."""
-    return VM_PAGER_ERROR if kind == "disk" else None
-
-
-def scene(scene: Scene) -> None:
-    """B's page is 1 in swap and 2 in memory; from now on the disk fails."""
-    scene.map("P", "B")
-    scene.put("B", 0, 1)
-    scene.swap_out("B")
-    scene.put("B", 0, 2)
-    scene.vm.io.result_hook = refused
-
-
-def write_and_free(scene: Scene) -> None:
-    """The daemon writes the page; when that is over it comes again, to free it if it is clean."""
-    scene.visit("B")
-    found = scene.object("B")
-    found.lock.acquire()
-    vm_object_paging_wait(scene.vm, found)
-    found.lock.release()
-    scene.visit("B")
-
-
-script = Script(
-    scene=scene,
-    roles={"D": write_and_free},
-    cues=(("D", "start"), ("D", "end")),
-    check=lambda scene: scene.expect("P", 0, 2),
-)
-
 defect = Defect(
     id="L35",
     name="valid-before-write",
@@ -118,7 +84,6 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="disk-trouble",
     entry="short",
-    script=script,
     notes=(
         "A group: in these sources a page stays dirty in memory until its write has succeeded, and "
         "hides the wrong bit.  So the completion, too, goes by the bit."

@@ -10,7 +10,8 @@ WORKLOADS = {  # of the reference, section 7.2, in its order
     "fork-storm", "long-lived-parent", "fork-trees", "exec-storm", "shared-msync", "cut-files", "wire-storm",
     "clip-and-fork", "heap-growth", "shared-spaces", "exhaustion", "placement", "disk-trouble", "snapshots",
 }  # fmt: skip
-SECONDS = 1.0
+SECONDS, MINUTE = 1.0, 60.0
+MODES = ("process", "thread")
 
 
 def test_there_is_a_scenario_for_every_workload():
@@ -25,12 +26,25 @@ def test_a_scenario_says_in_one_sentence_what_it_does(scenario):
     assert len({role.name for role in scenario.roles}) == len(scenario.roles)
 
 
-@pytest.mark.parametrize("mode", ["process", "thread"])
-@pytest.mark.parametrize("name", list(all_scenarios()))
+@pytest.mark.parametrize(
+    ("name", "mode"), [(name, MODES[number % 2]) for number, name in enumerate(all_scenarios())]
+)
 def test_a_short_checked_run_is_clean(name, mode, tmp_path):
-    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=SECONDS, dump_dir=str(tmp_path)))
+    """One mode each; ``make slow`` runs every scenario in both, for longer."""
+    require_clean(name, mode, SECONDS, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", list(all_scenarios()))
+def test_a_minute_of_checked_run_is_clean(name, mode, tmp_path):
+    require_clean(name, mode, MINUTE, tmp_path)
+
+
+def require_clean(name, mode, seconds, folder):
+    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=seconds, dump_dir=str(folder)))
 
     assert report.findings == []
     assert report.steps > 0
     assert report.checks["audits"] >= 1
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
