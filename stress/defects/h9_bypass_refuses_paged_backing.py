@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -16,6 +18,25 @@ def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """As the repaired step, but whatever has a pager is taken for visible."""
     return not backing.pager and bool(original("vmcore.bypass.hides")(vm, object, backing))
 
+
+def scene(scene: Scene) -> None:
+    """P's T and Q's S shadow B, whose only page is in swap; both have a page of their own there."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "T")
+    scene.put("T", 0, 2)
+    scene.swap_out("B")
+    scene.branch("Q", "S", over="B")
+    scene.put("S", 0, 3)
+    scene.crowd("W")
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.collapse("T")},
+    cues=(("F", "enter bypass.bypass(B)"),),
+    check=lambda scene: scene.expect("P", 0, 2),
+)
 
 defect = Defect(
     id="H9",
@@ -38,4 +59,5 @@ defect = Defect(
     verdicts=("leak",),
     scenario="long-lived-parent",
     replacements={"vmcore.bypass.hides": hides},
+    script=script,
 )
