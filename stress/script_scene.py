@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import Panic
 from stress.oracles import WrongData, require_done
+from stress.script_scene_more import SceneActs
 from vmcore import collapse
 from vmcore.access import vm_read, vm_write
 from vmcore.constants import KERN_RESOURCE_SHORTAGE, KERN_SUCCESS, PG_CLEAN, PG_FAKE, VM_PROT_NONE
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 BASE = 0x10000
 
 
-class Scene:
+class Scene(SceneActs):
     """Spaces, objects and pages by name."""
 
     def __init__(self, vm: Vm) -> None:
@@ -90,13 +91,21 @@ class Scene:
             self.call(name, object)
             self.drop(object, 0)
 
-    def map_file(self, name: str, file: int, object: str = "", pages: int = 4, shared: bool = False) -> None:
-        """A new space with one region, a file; ``object`` is what its object is called."""
+    def map_file(
+        self,
+        name: str,
+        file: int,
+        object: str = "",
+        pages: int = 4,
+        shared: bool = False,
+        copy: bool = False,
+    ) -> None:
+        """A new space with one region, a file or a snapshot of it; its object is called ``object``."""
         space = vmspace_alloc(self.vm)
         if space is None:
             raise Panic("no record left for a scene")
         self.spaces[name] = self.vm.vmspaces.ref(space)
-        self.show_file(name, file, pages, shared=shared)
+        self.show_file(name, file, pages, shared=shared, copy=copy)
         if object:
             self.call(name, object)
 
@@ -194,10 +203,18 @@ class Scene:
         found.lock.release()
 
     def fill(self, name: str) -> None:
-        """A new space that takes every frame but those of the reserve."""
+        """A new space, or one without pages, takes every frame but those of the reserve."""
         g = self.vm.g
-        self.map(name, pages=self.vm.config.pages)
+        if name not in self.spaces:
+            self.map(name, pages=self.vm.config.pages)
         for number in range(g.v_free_count - g.v_free_reserved):
+            self.write(name, number, number)
+
+    def crowd(self, name: str) -> None:
+        """A new space with pages enough for an idle daemon; beside a busy one a sweep judges nothing."""
+        pages = self.vm.g.v_inactive_target + 1
+        self.map(name, pages=pages)
+        for number in range(pages):
             self.write(name, number, number)
 
     def swap_out(self, object: str) -> None:

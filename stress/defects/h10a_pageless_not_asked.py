@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.access import vm_write
+from vmcore.map_user import vm_allocate
 from vmcore.object_prefer import ask_pages
 from vmcore.structs import VmObject
 
@@ -24,6 +28,28 @@ def vm_object_prefer(vm: Vm, object: VmObject | None, offset: int, addr: int) ->
     return addr if answer is None else answer
 
 
+def scene(scene: Scene) -> None:
+    """P and Q have something at the lowest address, of different sizes."""
+    vm = scene.vm
+    for name, pages in (("P", 1), ("Q", 2)):
+        scene.map(name)
+        vm_allocate(vm, scene.region_map(name), pages * vm.page_size)
+
+
+def share(scene: Scene) -> None:
+    """Both map a file, then both store to its first page."""
+    mapped = {name: scene.map_anywhere(name, 0) for name in ("P", "Q")}
+    for name, at in mapped.items():
+        vm_write(scene.vm, scene.space(name), at, scene.stamp(1))
+
+
+script = Script(
+    scene=scene,
+    roles={"A": share},
+    cues=(("A", "exit map_place.find_preferred"), ("A", "exit map_place.find_preferred")),
+    files=(4,),
+)
+
 defect = Defect(
     id="H10a",
     name="prefer-pageless",
@@ -38,4 +64,5 @@ defect = Defect(
     verdicts=("invariant_violation",),
     scenario="alignment",
     replacements={"vmcore.object_prefer.vm_object_prefer": vm_object_prefer},
+    script=script,
 )

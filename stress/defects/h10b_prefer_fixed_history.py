@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.oracles import InvariantViolated
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_write
+from vmcore.map_user import vm_map_file
 from vmcore.object_prefer import PREFER
 from vmcore.structs import VmObject
 
@@ -24,6 +29,34 @@ def vm_object_prefer(vm: Vm, object: VmObject | None, offset: int, addr: int) ->
     return addr if answer is None else answer + offset
 
 
+COLOUR = 3
+
+
+def scene(scene: Scene) -> None:
+    """P has mapped a file where it likes, and has stored to it; Q has not."""
+    vm = scene.vm
+    scene.map("P")
+    amap, at = scene.region_map("P"), 2 * BASE + COLOUR * vm.page_size
+    vm_map_file(vm, amap, vm.vnodes.views[1], 4 * vm.page_size, shared=True, address=at)
+    vm_write(vm, scene.space("P"), at, scene.stamp(1))
+    scene.map("Q")
+
+
+def follow(scene: Scene) -> None:
+    """Q must come to the same colour.  InvariantViolated."""
+    vm = scene.vm
+    colour = scene.map_anywhere("Q", 0) // vm.page_size % vm.config.colours
+    if colour != COLOUR:
+        raise InvariantViolated([f"the file is mapped at colour {COLOUR}, and now at {colour}, too"])
+
+
+script = Script(
+    scene=scene,
+    roles={"B": follow},
+    cues=(("B", "exit map_place.find_preferred"),),
+    files=(4,),
+)
+
 defect = Defect(
     id="H10b",
     name="prefer-fixed-history",
@@ -38,4 +71,5 @@ defect = Defect(
     verdicts=("invariant_violation",),
     scenario="alignment",
     replacements={"vmcore.object_prefer.vm_object_prefer": vm_object_prefer},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.structs import VmObject
 
@@ -25,6 +27,18 @@ def unlock_the_dead(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
         object.lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """P has a little memory."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"E": lambda scene: scene.exit("P")},
+    cues=(("E", "enter terminate.unlock_the_dead(O)"),),
+)
+
 defect = Defect(
     id="H15",
     name="terminate-unlock-mismatch",
@@ -41,4 +55,5 @@ defect = Defect(
     scenario="fork-storm",
     entry="short",
     replacements={"vmcore.terminate.unlock_the_dead": unlock_the_dead},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.bypass import shows
 from vmcore.object_pager import next_in_pager
 from vmcore.page import object_pages
@@ -35,6 +37,24 @@ def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     return True
 
 
+def scene(scene: Scene) -> None:
+    """B has five pages; P's T looks at all of them, Q's S at four, and has four of its own."""
+    scene.map("P", "B", pages=5)
+    for number in range(5):
+        scene.put("B", number, number)
+    scene.shadow("P", "T", pages=5)
+    scene.branch("Q", "S", over="B", pages=4)
+    for number in range(4):
+        scene.put("S", number, 10 + number)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": lambda scene: scene.collapse("S")},
+    cues=(("F", "enter bypass.bypass(B)"),),
+    check=lambda scene: scene.expect("P", 4, 4),
+)
+
 defect = Defect(
     id="H16",
     name="bypass-off-by-one",
@@ -49,4 +69,5 @@ defect = Defect(
     verdicts=("leak",),
     scenario="clip-and-fork",
     replacements={"vmcore.bypass.hides": hides},
+    script=script,
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object import adopt_pager
 from vmcore.structs import VmObject
 
@@ -31,6 +33,28 @@ def hand_over_or_next(vm: Vm, object: VmObject, backing: VmObject) -> int | None
     return None
 
 
+def scene(scene: Scene) -> None:
+    """T begins at O's second page, O at B's second page, and B's third page is in swap."""
+    scene.map("P", "B")
+    scene.put("B", 2, 1)
+    scene.shadow("P", "O", pages=3, offset=1)
+    scene.shadow("P", "T", pages=2, offset=1)
+    scene.swap_out("B")
+
+
+def join(scene: Scene) -> None:
+    """O inherits B's pager, then T inherits it from O."""
+    scene.collapse("O")
+    scene.collapse("T")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": join},
+    cues=(("A", "exit overlay.hand_over_or_next(O)"), ("A", "exit overlay.hand_over_or_next(T)")),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="H17",
     name="pager-move-bugs",
@@ -50,4 +74,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "crash", "panic"),
     scenario="clip-and-fork",
     replacements={"vmcore.overlay.hand_over_or_next": hand_over_or_next},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object import unlink_shadower
 from vmcore.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
@@ -31,6 +33,19 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
     return shadow
 
 
+def scene(scene: Scene) -> None:
+    """P shows a file, Q has a snapshot of it."""
+    scene.map_file("P", 0, "S", shared=True)
+    scene.map_file("Q", 0, "C", copy=True)
+
+
+script = Script(
+    scene=scene,
+    roles={"E": lambda scene: scene.exit("Q")},
+    cues=(("E", "exit terminate.detach_and_drain(C)"),),
+    files=(4,),
+)
+
 defect = Defect(
     id="H18",
     name="stale-copy-pointer",
@@ -56,4 +71,5 @@ defect = Defect(
     ),
     scenario="snapshots",
     replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    script=script,
 )

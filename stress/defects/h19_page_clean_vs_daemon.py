@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE
 from vmcore.page_flags import clear_flags_o
 from vmcore.page_wait import page_busy, page_wakeup
@@ -54,6 +56,25 @@ def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
     return False
 
 
+def scene(scene: Scene) -> None:
+    """P's page is inactive and dirty."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.age("O")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": lambda scene: scene.clean("O"), "D": lambda scene: scene.scan("O")},
+    cues=(
+        ("A", "enter pager.vm_pager_put_pages"),  # the page is A's
+        ("D", "start"),
+        ("D", "end"),
+        ("A", "io swap_write"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="H19",
     name="page-clean-vs-daemon",
@@ -73,4 +94,5 @@ defect = Defect(
         "vmcore.object_pages.take_back": take_back,
         "vmcore.pageout.is_owned": is_owned,
     },
+    script=script,
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, SPC_DONE
 from vmcore.page_flags import clear_flags_o, set_flags_o, set_flags_p
 from vmcore.page_queues import vm_page_deactivate
@@ -62,6 +64,25 @@ def finish_page(vm: Vm, page: VmPage, state: int) -> None:
         vm_page_deactivate(vm, page)
 
 
+def scene(scene: Scene) -> None:
+    """P's page is inactive and dirty."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.age("O")
+
+
+script = Script(
+    scene=scene,
+    roles={"D": lambda scene: scene.scan("O"), "F": lambda scene: scene.write("P", 0, 2)},
+    cues=(
+        ("D", "end"),  # the write is queued, with what the page holds now
+        ("F", "start"),
+        ("F", "end"),
+        ("disk", "io swap_write"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 2),
+)
+
 defect = Defect(
     id="H20",
     name="not-busy-in-pager",
@@ -81,4 +102,5 @@ defect = Defect(
         "vmcore.swap_io.queue_write": queue_write,
         "vmcore.swap_io.finish_page": finish_page,
     },
+    script=script,
 )

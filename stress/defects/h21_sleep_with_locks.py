@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import VM_PAGER_AGAIN
 from vmcore.pageout import AGAIN_S, nap
 from vmcore.structs import VmObject, VmPage
@@ -28,6 +30,32 @@ def settle(vm: Vm, page: VmPage, object: VmObject, result: int, target: bool = T
     original("vmcore.pageout_page.settle")(vm, page, object, result, target)
 
 
+def scene(scene: Scene) -> None:
+    """P's page is inactive and dirty."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.age("O")
+
+
+def short(kind: str, what: int, offset: int) -> int | None:  # noqa: ARG001
+    """A pager that has no record left."""
+    return VM_PAGER_AGAIN if kind == "put" else None
+
+
+def scan(scene: Scene) -> None:
+    """The daemon comes to the page while the pager is short."""
+    scene.vm.io.result_hook = short
+    scene.scan("O")
+    scene.vm.io.result_hook = None
+
+
+script = Script(
+    scene=scene,
+    roles={"D": scan},
+    cues=(("D", "enter pageout_page.settle"),),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="H21",
     name="sleep-with-locks",
@@ -43,4 +71,5 @@ defect = Defect(
     scenario="disk-trouble",
     entry="short",
     replacements={"vmcore.pageout_page.settle": settle},
+    script=script,
 )

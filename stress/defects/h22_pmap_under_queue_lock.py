@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:
@@ -25,6 +27,20 @@ def pmap_page_protect(vm: Vm, page: VmPage, prot: int, spare_wired: bool = False
     vm.page_queue_lock.release()
 
 
+def scene(scene: Scene) -> None:
+    """P's page is inactive and dirty."""
+    scene.map("P", "O")
+    scene.write("P", 0, 1)
+    scene.age("O")
+
+
+script = Script(
+    scene=scene,
+    roles={"D": lambda scene: scene.scan("O")},
+    cues=(("D", "enter pageout_page.begin"),),
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="H22",
     name="pmap-under-queue-lock",
@@ -39,4 +55,5 @@ defect = Defect(
     verdicts=("self_deadlock", "contract_violation"),
     scenario="fork-storm",
     replacements={"vmcore.pmap.pmap_page_protect": pmap_page_protect},
+    script=script,
 )

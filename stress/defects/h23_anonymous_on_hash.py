@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object_cache import vm_object_enter
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.structs import VmObject
@@ -35,6 +37,18 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     return done
 
 
+def scene(scene: Scene) -> None:
+    """P has a dirty page."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"D": lambda scene: scene.swap_out("O"), "E": lambda scene: scene.exit("P")},
+    cues=(("D", "end"), ("E", "start")),
+)
+
 defect = Defect(
     id="H23",
     name="anonymous-on-hash",
@@ -49,4 +63,5 @@ defect = Defect(
     verdicts=("invariant_violation", "leak", "panic"),
     scenario="fork-storm",
     replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+    script=script,
 )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.oracles import InvariantViolated
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_CLEAN, PG_FAKE
 from vmcore.page_flags import clear_flags_o
+from vmcore.stats import counters
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:
@@ -24,6 +28,35 @@ def page_was_read(vm: Vm, page: VmPage) -> None:
     clear_flags_o(vm, page, PG_FAKE | PG_CLEAN)
 
 
+def scene(scene: Scene) -> None:
+    """P's only page is in swap."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.swap_out("O")
+
+
+def read_and_age(scene: Scene) -> None:
+    """Load the page; then the daemon comes to it."""
+    scene.expect("P", 0, 1)
+    scene.age("O")
+    scene.scan("O")
+
+
+def not_written_again(scene: Scene) -> None:
+    """What was only read is in swap already.  InvariantViolated."""
+    written = counters(scene.vm)["v_pgpgout"]
+    if written:
+        raise InvariantViolated([f"{written} pages were written out, and none was stored to"])
+    scene.expect("P", 0, 1)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": read_and_age},
+    cues=(("F", "exit fault_search.page_in(O)"), ("F", "enter pageout.scan_page")),
+    check=not_written_again,
+)
+
 defect = Defect(
     id="H24",
     name="pagein-not-clean",
@@ -39,4 +72,5 @@ defect = Defect(
     scenario="second-reading",
     entry="short",
     replacements={"vmcore.fault_search.page_was_read": page_was_read},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.collapse import vm_object_collapse
 from vmcore.constants import OBJ_PAGERALLOC, VM_PAGER_AGAIN, VM_PAGER_FAIL
 from vmcore.object_pager import ensure_pager
@@ -37,6 +39,35 @@ def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
     return vm_pager_put_cluster(vm, pager, pages)
 
 
+def scene(scene: Scene) -> None:
+    """P's O shadows B; O's page is the first on the inactive queue."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.put("O", 1, 2)
+    scene.age("O")
+    scene.map("W", pages=64)
+
+
+def write_and_fill(scene: Scene) -> None:
+    """Begin to write B's page; then frames become short."""
+    scene.clean("B", sync=False)
+    scene.fill("W")
+
+
+script = Script(
+    scene=scene,
+    roles={"A": write_and_fill},
+    cues=(
+        ("A", "end"),
+        ("pageout", "enter pageout.vm_pageout_scan"),
+        ("pageout", "enter pageout_page.put"),  # it has reaped what was done before
+        ("disk", "io swap_write"),
+    ),
+    pages=32,
+    check=lambda scene: scene.expect("P", 1, 2),
+)
+
 defect = Defect(
     id="H25",
     name="daemon-waits-for-itself",
@@ -53,4 +84,5 @@ defect = Defect(
     scenario="clip-and-fork",
     entry="short",
     replacements={"vmcore.pageout_page.put": put},
+    script=script,
 )

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.oracles import InvariantViolated
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.pageout import FAILED, WRITTEN
 from vmcore.structs import VmObject, VmPage
-from vmcore.vm_wait import wake_memory_waiters
+from vmcore.vm_wait import VM_WAIT, wake_memory_waiters
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -41,6 +44,35 @@ def scan_page(vm: Vm, page: VmPage) -> int:
     return WRITTEN if fate == FAILED else fate
 
 
+PATIENCE = 16
+
+
+def scene(scene: Scene) -> None:
+    """Every frame is W's but the reserve, and there is one page of swap: nobody can be helped."""
+    scene.fill("W")
+
+
+def hope(scene: Scene) -> None:
+    """Wait for memory until told that there is none.  InvariantViolated."""
+    for _ in range(PATIENCE):
+        if not VM_WAIT(scene.vm):
+            return
+    free = scene.vm.g.v_free_count
+    raise InvariantViolated([f"{PATIENCE} times there was said to be memory, and {free} frames are free"])
+
+
+script = Script(
+    scene=scene,
+    roles={"F": hope, "G": hope},
+    cues=(
+        ("F", "enter vm_wait.VM_WAIT"),
+        ("G", "enter vm_wait.VM_WAIT"),
+        ("pageout", "enter pageout.vm_pageout_scan"),
+    ),
+    pages=32,
+    tables={"swap_pages": 1},
+)
+
 defect = Defect(
     id="H26",
     name="pre-wakeup-livelock",
@@ -57,4 +89,5 @@ defect = Defect(
     scenario="exhaustion",
     entry="short",
     replacements={"vmcore.pageout_page.put": put, "vmcore.pageout.scan_page": scan_page},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -22,6 +24,29 @@ def reserve_for(vm: Vm, object: VmObject) -> int:  # noqa: ARG001
     return 0
 
 
+def scene(scene: Scene) -> None:
+    """Every frame is W's but the reserve; P has nothing yet."""
+    scene.map("P", pages=16)
+    scene.fill("W")
+
+
+def take_the_rest(scene: Scene) -> None:
+    """More pages than there are in the reserve."""
+    for number in range(scene.vm.g.v_free_reserved + 1):
+        scene.write("P", number, number)
+
+
+script = Script(
+    scene=scene,
+    roles={"F": take_the_rest},
+    cues=(
+        ("F", "enter vm_wait.VM_WAIT"),
+        ("pageout", "enter pageout.vm_pageout_scan"),
+    ),
+    pages=32,
+    check=lambda scene: scene.expect("P", 0, 0),
+)
+
 defect = Defect(
     id="H27",
     name="no-reserve",
@@ -38,4 +63,5 @@ defect = Defect(
     scenario="long-lived-parent",
     entry="short",
     replacements={"vmcore.page.reserve_for": reserve_for},
+    script=script,
 )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -21,6 +24,35 @@ def still_next(vm: Vm, following: int) -> int:  # noqa: ARG001
     return following
 
 
+def scene(scene: Scene) -> None:
+    """Frames are short; P's dirty page and Q's clean one are first on the inactive queue."""
+    scene.map("P", "M")
+    scene.put("M", 0, 1)
+    scene.map("Q", "N")
+    scene.put("N", 0, 2)
+    scene.clean("N")
+    scene.age("M")
+    scene.age("N")
+    scene.fill("W")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "A": lambda scene: poke_daemon(scene.vm),
+        "F": lambda scene: scene.expect("Q", 0, 2),
+    },
+    cues=(
+        ("A", "start"),
+        ("pageout", "enter pageout_page.begin"),  # N's page was noted as the next; the queues are locked
+        ("F", "start"),
+        ("F", "end"),
+        ("pageout", "enter pager.vm_pager_put_pages"),
+    ),
+    pages=32,
+    check=lambda scene: scene.expect("P", 0, 1),
+)
+
 defect = Defect(
     id="H28",
     name="stale-next",
@@ -36,4 +68,5 @@ defect = Defect(
     scenario="long-lived-parent",
     entry="short",
     replacements={"vmcore.pageout.still_next": still_next},
+    script=script,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
 from vmcore.pager_swap import pager_offset
 from vmcore.structs import Pager, VmPage, Vnode
@@ -50,11 +52,37 @@ def vnode_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     if length <= 0:
         return VM_PAGER_BAD
     vm.point("page out, size tested", page.slot)
+    vm.point("page out, wants the vnode", page.slot)
     vnode.lock.acquire()
     good = vm.io.file_write(vnode.number, offset, frame[:length])
     vnode.lock.release()
     return VM_PAGER_OK if good else VM_PAGER_ERROR
 
+
+def scene(scene: Scene) -> None:
+    """P shows a file, and has stored to its third page."""
+    scene.map_file("P", 0, "O", shared=True)
+    scene.write("P", 2, 1)
+
+
+def zeros_behind_the_old_end(scene: Scene) -> None:
+    """What was cut away must not be there when the file grows."""
+    scene.resize(0, 4)
+    scene.expect("P", 2, 0)
+
+
+script = Script(
+    scene=scene,
+    roles={"W": lambda scene: scene.clean("O"), "T": lambda scene: scene.resize(0, 1)},
+    cues=(
+        ("W", "point page out, size tested"),
+        ("T", "start"),
+        ("T", "enter vnode_size.remove_beyond"),  # the file is short; soon T waits for W's page
+        ("W", "point page out, wants the vnode"),
+    ),
+    check=zeros_behind_the_old_end,
+    files=(4,),
+)
 
 defect = Defect(
     id="H31",
@@ -74,4 +102,5 @@ defect = Defect(
         "vmcore.pager_vnode.vnode_pager_getpage": vnode_pager_getpage,
         "vmcore.pager_vnode.vnode_pager_putpage": vnode_pager_putpage,
     },
+    script=script,
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
 from vmcore.constants import KERN_SUCCESS, VM_PROT_NONE
 from vmcore.fault import vm_fault
+from vmcore.map_wire import vm_map_pageable
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:
@@ -26,6 +29,24 @@ def vm_fault_wire(vm: Vm, map: VmMap, start: int, end: int) -> int:
     return int(KERN_SUCCESS)
 
 
+def scene(scene: Scene) -> None:
+    """P shows a file of two pages, and has room for four."""
+    scene.map_file("P", 0, "O", shared=True)
+
+
+def wire(scene: Scene) -> None:
+    """Wire all four; what cannot be wired is refused."""
+    vm = scene.vm
+    vm_map_pageable(vm, scene.region_map("P"), BASE, BASE + 4 * vm.page_size, True)
+
+
+script = Script(
+    scene=scene,
+    roles={"P": wire},
+    cues=(("P", "exit fault_wire.vm_fault_wire"),),
+    files=(2,),
+)
+
 defect = Defect(
     id="H32",
     name="wire-failure",
@@ -40,4 +61,5 @@ defect = Defect(
     verdicts=("invariant_violation", "panic"),
     scenario="refusals",
     replacements={"vmcore.fault_wire.vm_fault_wire": vm_fault_wire},
+    script=script,
 )

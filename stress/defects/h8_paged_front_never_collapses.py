@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -16,6 +18,24 @@ def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """As the repaired step, but only for an object without a pager."""
     return not object.pager and bool(original("vmcore.collapse.may_join")(vm, object, backing))
 
+
+def scene(scene: Scene) -> None:
+    """P's O and Q's S shadow B; O's page is in swap."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.shadow("P", "O")
+    scene.put("O", 1, 2)
+    scene.swap_out("O")
+    scene.branch("Q", "S", over="B")
+    scene.crowd("W")
+
+
+script = Script(
+    scene=scene,
+    roles={"E": lambda scene: scene.exit("Q")},
+    cues=(("E", "end"),),
+    check=lambda scene: scene.expect("P", 1, 2),
+)
 
 defect = Defect(
     id="H8",
@@ -36,4 +56,5 @@ defect = Defect(
     verdicts=("leak",),
     scenario="long-lived-parent",
     replacements={"vmcore.collapse.may_join": may_join},
+    script=script,
 )
