@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from ctypes import Structure, c_uint64
+from ctypes import Structure, c_char, c_uint64
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.layout import guarded
 
@@ -48,6 +49,7 @@ class WriterRow(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "issued", c_uint64, "last sequence number handed out; moves before the store"),
         (".", "reads", c_uint64, "pages checked"),
+        (".", "role", c_char * 32, "who writes, as its seat calls itself"),
     )
 
 
@@ -219,6 +221,15 @@ class Journal:
         return True
 
 
+def own_role(arena: Arena) -> bytes:
+    """What this thread's seat is called."""
+    number = arena.native.seat()
+    if not number:
+        return b""
+    seat: Any = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(number))
+    return bytes(seat.role)
+
+
 class Witness:
     """What one worker knows: his own sequence numbers, and what he saw of every shared page."""
 
@@ -229,6 +240,7 @@ class Witness:
         self.turn_lock = arena.mutex("content turn", rank=3)
         self.number, self.repeat = number, page_size // SIZE
         self.row = self.rows[number]
+        self.row.role = own_role(arena)
         self.last: dict[tuple[int, int], bytes] = {}
         self.floor: dict[tuple[int, int], dict[int, int]] = {}
 
@@ -284,7 +296,35 @@ class Witness:
         stamp = data[:SIZE]
         if data == stamp * self.repeat and journal.accepts(page, stamp, self):
             return
-        raise Mismatch(f"page {page:#x}: expected {describe(expected)}, found {describe(data)}")
+        who = self.names(expected, data[:SIZE])
+        kind = self.kind(expected, data)
+        raise Mismatch(f"page {page:#x}: expected {describe(expected)}, found {describe(data)}{who}: {kind}")
+
+    def names(self, *stamps: bytes) -> str:
+        """The writers of these stamps by their roles, as far as they are known."""
+        numbers = sorted({known.writer for one in stamps if (known := decode(one)) and known.writer})
+        roles = [(n, self.rows[n].role.decode(errors="replace")) for n in numbers if n < len(self.rows)]
+        text = ", ".join(f"writer {n} is {role}" for n, role in roles if role)
+        return f" ({text})" if text else ""
+
+    def kind(self, expected: bytes, data: bytes) -> str:
+        """What went wrong with a private page, by comparing the two stamps."""
+        stamp = data[:SIZE]
+        if data != stamp * self.repeat:
+            return "the page is a mixture"
+        if stamp == ZERO:
+            return "a store is lost, the page is as if nobody had written it"
+        found, wanted = decode(stamp), decode(expected)
+        if found is None:
+            return "nobody ever stored this"
+        if wanted is None:
+            return "a page that nobody has written shows another page's contents"
+        if found.page != wanted.page:
+            return "the contents of another page"
+        if found.space != wanted.space:
+            return "a store of another space is seen, or its copy was given back"
+        older = found.writer == wanted.writer and found.sequence < wanted.sequence
+        return "an older copy came back" if older else "a store that came later is seen"
 
     def check_shared(self, space: int, page: int, data: bytes, initial: bytes) -> None:
         """A page that others may store to.  Mismatch when no order of stores explains it."""

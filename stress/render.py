@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from harness.watch import renderers
+from stress.journey import journey
 from stress.space import hidden_lines
 from vmcore.show import show_chain, show_object, show_page
 from vmcore.show_world import show_world
@@ -19,21 +20,32 @@ if TYPE_CHECKING:
     from harness.watch.records import Dump, SeatFacts
     from vmcore.vm import Vm
 
-SECTION = "vmcore"
+SECTION, JOURNEY = "vmcore", "journey of the page"
 LAST_EVENTS = 8
 MOST = 40  # objects; a chain is a line of its own
 OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
+READ = re.compile(r"\bvmspace (\d+) read (0x[0-9a-f]+)")  # stress.oracles.wrong_data
 PAGE = re.compile(r"\bvm_pages\[(\d+)\]")
 
 
 def register(vm: Vm) -> None:
-    """From now on dumps of this process have a section about this VM."""
+    """From now on dumps of this process have sections about this VM."""
+    renderers.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     renderers.register(SECTION, lambda _arena, dump: render(vm, dump))
 
 
 def unregister() -> None:
     """No section any more."""
+    renderers.unregister(JOURNEY)
     renderers.unregister(SECTION)
+
+
+def page_read(vm: Vm, dump: Dump) -> list[str]:
+    """The journey of the page that a read found wrong; nothing for other verdicts."""
+    read = READ.search(dump.summary) if dump.verdict == "wrong_data" else None
+    if read is None or not vm.vmspaces.is_live(int(read[1])):
+        return []
+    return journey(vm, vm.vmspaces.views[int(read[1])], int(read[2], 16), vm.native.now())
 
 
 def render(vm: Vm, dump: Dump) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Panic
-from stress.oracles import WrongData, require_done
+from stress.oracles import WrongData, require_done, wrong_data
 from stress.script_scene_more import SceneActs
 from vmcore import collapse
 from vmcore.access import vm_read, vm_write
@@ -35,6 +35,15 @@ if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 BASE = 0x10000
+
+
+def classify(stored: int, found: int) -> str:
+    """What kind of loss it is, by the two numbers."""
+    if not found:
+        return "a store is lost: the page is as if nobody had written"
+    if not stored:
+        return "a store is seen where nobody wrote"
+    return "another store than the last is seen"
 
 
 class Scene(SceneActs):
@@ -254,7 +263,9 @@ class Scene(SceneActs):
         """Load a page and compare.  WrongData."""
         found = self.read(space, number)
         if found != value:
-            raise WrongData([f"page {number} of space {space} reads {found}, last stored was {value}"])
+            va, what = BASE + number * self.vm.page_size, classify(value, found)
+            text = f"page {number} of space {space} reads {found}, last stored was {value} ({what})"
+            raise wrong_data(self.vm, self.space(space), va, text)
 
     def exit(self, space: str) -> None:
         """The process of a space leaves."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 EPOCHS = 512  # remembered; older ones are overwritten
 TABLE = "space_epochs"
 SHOWN = 6  # objects named in one finding
+SERIES = 16  # audits in a series
 
 
 class SpaceEpoch(Structure):
@@ -180,9 +181,40 @@ def holders(vm: Vm, space: Space, pairs: list[Pair]) -> tuple[list[str], list[st
 
 def hidden_lines(vm: Vm) -> list[str]:
     """What a dump of a leak says about hidden pages: a world at rest is looked at once more."""
-    space = measure(Cells(vm))
-    chains, counts = holders(vm, space, collapsible(vm))
-    return [summary(vm, space), *(f"  {line}" for line in (*counts, *chains))]
+    cells = Cells(vm)
+    space, pairs = measure(cells), {pair.backing: pair for pair in collapsible(vm)}
+    lines = [summary(vm, space)]
+    if rows := epochs(vm.arena):
+        series = ", ".join(str(int(row.used - row.minimum)) for row in rows[-SERIES:])
+        lines.append(f"  hidden pages at each audit, oldest first: {series}")
+        lines.append(
+            "  links of the longest chain: " + ", ".join(str(int(row.chain)) for row in rows[-SERIES:])
+        )
+    most = sorted(cells.hidden().items(), key=lambda item: -len(item[1]))
+    for slot, pages in most[:SHOWN]:
+        which = " ".join(f"+{number}" for number in sorted(pages)[:SHOWN])
+        more = " ..." if len(pages) > SHOWN else ""
+        lines.append(
+            f"  O{slot} hides {len(pages)} pages ({which}{more}): {reason(vm, slot, pairs.get(slot))}"
+        )
+        lines.append(f"    {show_chain(vm, vm.objects.views[top_of(vm, slot)])}")
+    rest = sum(len(pages) for _, pages in most[SHOWN:])
+    return [*lines, f"  and {rest} in {len(most) - SHOWN} other objects"] if rest else lines
+
+
+@unguarded()
+def reason(vm: Vm, slot: int, pair: Pair | None) -> str:
+    """Why an object is still there with pages that nobody can see."""
+    if pair is not None and pair.how == "overlay":
+        return f"only O{pair.front} uses it and could take it over, but has not"
+    if pair is not None:
+        return (
+            f"O{pair.front} has a page of its own for all that it could see of it, but still goes through it"
+        )
+    if held_back(vm, vm.objects.views[slot]):
+        return "a copy-object below holds it back"
+    users = int(vm.objects.views[slot].ref_count)
+    return f"{users} users, so it stays" if users > 1 else "its only user cannot take it over"
 
 
 def top_of(vm: Vm, slot: int) -> int:

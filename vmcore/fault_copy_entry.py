@@ -28,6 +28,7 @@ from vmcore.pmap import pmap_enter
 from vmcore.pmap_range import pmap_protect
 from vmcore.release import release_later
 from vmcore.structs import VmMap, VmMapEntry, VmObject, VmPage
+from vmcore.trail import COPIED, pack
 from vmcore.vm_wait import VM_WAIT
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def copy_resident(vm: Vm, source: VmObject, offset: int, target: VmPage) -> None
         page = vm_page_lookup(vm, object, offset)
         if page is not None and not page.flags_o & PG_FAKE:
             vm.frames[target.slot][:] = vm.frames[page.slot]
+            vm.point(COPIED, pack(target.slot, page.slot, 0))
             object.lock.release()
             return
         if not object.shadow:

@@ -23,6 +23,7 @@ from vmcore.pager import (
     vm_pager_remove,
 )
 from vmcore.structs import VmObject
+from vmcore.trail import FORGOTTEN, pack
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -113,6 +114,8 @@ def remove_from_pager(vm: Vm, object: VmObject, start: int, end: int) -> int:
     pager = vm.pagers(object.pager)
     base = object.paging_offset
     removed: int = vm_pager_remove(vm, pager, start + base, end + base)
+    if removed:
+        vm.point(FORGOTTEN, pack(removed, object.slot, start >> vm.page_shift))
     if removed and not vm_pager_count(vm, pager):
         drop_pager(vm, object)
     return removed

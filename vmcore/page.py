@@ -27,6 +27,7 @@ from vmcore.constants import (
 )
 from vmcore.page_queues import page_dequeue
 from vmcore.structs import VmObject, VmPage
+from vmcore.trail import COPIED, ENTERS, LEAVES, ZEROED, pack
 from vmcore.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def vm_page_insert(vm: Vm, page: VmPage, object: VmObject, offset: int) -> None:
     object.memq_last = slot
     object.resident_page_count += 1
     page.flags_o = flags | PG_TABLED
+    vm.point(ENTERS, pack(slot, number, offset >> vm.page_shift))
 
 
 @contract
@@ -129,6 +131,7 @@ def vm_page_remove(vm: Vm, page: VmPage) -> None:
         object.memq_first = following
     object.resident_page_count -= 1
     page.flags_o = flags & ~PG_TABLED
+    vm.point(LEAVES, pack(page.slot, object.slot, page.offset >> vm.page_shift))
 
 
 @contract
@@ -336,6 +339,7 @@ def vm_page_zero_fill(vm: Vm, page: VmPage) -> None:
     """
     page.flags_o &= ~PG_CLEAN
     vm.frames[page.slot][:] = vm.zeros
+    vm.point(ZEROED, page.slot)
 
 
 @contract
@@ -350,3 +354,4 @@ def vm_page_copy(vm: Vm, source: VmPage, target: VmPage) -> None:
     """
     target.flags_o &= ~PG_CLEAN
     vm.frames[target.slot][:] = vm.frames[source.slot]
+    vm.point(COPIED, pack(target.slot, source.slot, 0))

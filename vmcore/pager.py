@@ -37,6 +37,7 @@ from vmcore.pager_vnode import (
 )
 from vmcore.structs import Pager, VmPage
 from vmcore.swap_io import swap_pager_write_async
+from vmcore.trail import IN, IN_FAILED, OUT, OUT_DONE, OUT_FAILED, passes
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -88,8 +89,10 @@ def vm_pager_get_pages(vm: Vm, pager: Pager, page: VmPage, sync: bool) -> int:
         raise Panic("page-ins are synchronous")
     if pager.pg_type == PG_DEVICE:
         return device_pager_getpage(vm, pager, page)  # no transfer: nothing to count, delay or fail
+    passes(vm, IN, page)
     answer = vm.io.result("get", pager.slot, pager_offset(vm, page))
     if answer is not None:
+        passes(vm, IN_FAILED, page)
         return answer
     get = swap_pager_getpage if pager.pg_type == PG_SWAP else vnode_pager_getpage
     result = get(vm, pager, page)
@@ -98,6 +101,8 @@ def vm_pager_get_pages(vm: Vm, pager: Pager, page: VmPage, sync: bool) -> int:
         stats.pager_reads += 1
         stats.v_pageins += 1
         stats.v_pgpgin += 1
+    else:
+        passes(vm, IN_FAILED, page)
     return result
 
 
@@ -115,12 +120,15 @@ def vm_pager_put_pages(vm: Vm, pager: Pager, page: VmPage, sync: bool) -> int:
         return device_pager_putpage(vm, pager, page)
     answer = vm.io.result("put", pager.slot, pager_offset(vm, page))
     if answer is not None:
+        passes(vm, OUT_FAILED, page)
         return answer
-    if pager.pg_type != PG_SWAP:
-        return vnode_pager_putpage(vm, pager, page)
-    if sync:
-        return swap_pager_write_sync(vm, pager, page)
-    return swap_pager_write_async(vm, pager, page)
+    if pager.pg_type == PG_SWAP and not sync:
+        return swap_pager_write_async(vm, pager, page)  # begins and ends elsewhere
+    passes(vm, OUT, page)
+    write = swap_pager_write_sync if pager.pg_type == PG_SWAP else vnode_pager_putpage
+    result = write(vm, pager, page)
+    passes(vm, OUT_DONE if result == VM_PAGER_OK else OUT_FAILED, page)
+    return result
 
 
 def vm_pager_has_page(vm: Vm, pager: Pager, offset: int) -> bool:

@@ -49,6 +49,7 @@ from vmcore.swap_records import (
     take_record,
     unlink,
 )
+from vmcore.trail import OUT, OUT_DONE, OUT_FAILED, passes
 from vmcore.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
@@ -141,8 +142,9 @@ def queue_write(
         row.page, row.busy_address = page.slot, page.address + FLAGS_O
     set_state(vm, record, SPC_BUSY)
     for page in pages:
-        vm.unclaim(page.address + FLAGS_O)
-    vm.unclaim(record.pip_address)
+        passes(vm, OUT, page)
+        vm.pass_on(page.address + FLAGS_O)
+    vm.pass_on(record.pip_address)
     enqueue(vm, record)
     g.writes_in_flight += 1
     vm.disk_chan.wakeup()
@@ -327,6 +329,7 @@ def finish_pages(vm: Vm, record: PendingClean, object: VmObject, state: int) -> 
     if not count:
         raise Panic(f"paging count of object {object.slot} underflows")
     object.paging_in_progress = count - 1  # claimed by nobody: the record stood for it
+    vm.changed(object.address + PIP_OFFSET)
     if count == 1 and object.flags & OBJ_WAITING:
         wake_paging_waiters(vm, object)
 
@@ -343,6 +346,7 @@ def finish_page(vm: Vm, page: VmPage, state: int) -> None:
     Takes:  pv, pmap, channel.
     Sleeps: never.
     """
+    passes(vm, OUT_DONE if state == SPC_DONE else OUT_FAILED, page)
     if state == SPC_DONE:
         set_flags_o(vm, page, PG_CLEAN)
         pmap_clear_modify(vm, page)
@@ -353,3 +357,4 @@ def finish_page(vm: Vm, page: VmPage, state: int) -> None:
     if not page.flags_p & (PG_ACTIVE | PG_INACTIVE):
         vm_page_deactivate(vm, page)  # sets LAUNDRY by itself when the page is dirty
     clear_busy(vm, page)
+    vm.changed(page.address + FLAGS_O)

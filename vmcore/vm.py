@@ -70,6 +70,7 @@ class Vm:
         self.arena, self.config = arena, config
         self.native = native = arena.native
         self.claim, self.unclaim, self.point = native.claim, native.unclaim, native.point
+        self.pass_on, self.changed = native.pass_on, native.changed
         self.class_ids = {lock_class.name: lock_class.declare(arena) for lock_class in ranks.ALL}
         self.page_size = config.page_size
         self.page_shift = config.page_size.bit_length() - 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PANIC = _native.CONSTANTS["REPORT_PANIC"]
 _KINDS = {verdict: kind for kind, verdict in reversed(REPORTS.items())}  # the first kind of each verdict
 _HERE = os.path.dirname(__file__) + os.sep
+MOST_REPORTED = 320  # characters of a text in a report, which has room for a little more
 _MOST_TEXT = 20_000  # characters of a traceback that travel
 
 
@@ -33,7 +34,7 @@ def describe(error: BaseException, arena: "Arena", report: bool = False) -> tupl
     if report and not (isinstance(error, LockError) and reported(arena, verdict)):
         where = os.path.basename(place(error))
         arena.native.report(
-            _KINDS.get(verdict, _PANIC), f"{type(error).__name__}: {text[:120]} ({where})"[:180]
+            _KINDS.get(verdict, _PANIC), f"{type(error).__name__}: {text[:MOST_REPORTED]} ({where})"
         )
     trace = "".join(traceback.format_exception(error))
     return type(error).__name__, text, trace[-_MOST_TEXT:], verdict, place(error)

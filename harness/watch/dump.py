@@ -21,6 +21,7 @@ from harness.errors import BadInput
 from harness.locks import order
 from harness.shm.arena import Arena
 from harness.watch import renderers, stacks
+from harness.watch.causes import cause_of
 from harness.watch.explain import lines_of, summary_of
 from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, events_of
@@ -52,9 +53,11 @@ def build(
     notes: list[str] = []
     if with_stacks:
         threads, notes = _add_stacks(threads, suspicion, by_number)
+    cause = cause_of(snapshot, suspicion)
     dump = Dump(
         verdict=suspicion.verdict,
-        summary=summary_of(snapshot, suspicion),
+        summary=summary_of(snapshot, suspicion, cause),
+        cause=cause,
         cycle=suspicion.lines or lines_of(snapshot, suspicion),
         threads=threads,
         involved=suspicion.seats,

@@ -35,18 +35,40 @@ def lines_of(snapshot: Snapshot, suspicion: Suspicion) -> list[str]:
     """One line per thread involved, in reading order."""
     by_number = {seat.number: seat for seat in snapshot.seats}
     found = []
-    for number in suspicion.seats:
+    for place, number in enumerate(suspicion.seats):
         seat = by_number.get(number)
         if seat is None:
             continue
+        following = by_number.get(suspicion.seats[(place + 1) % len(suspicion.seats)])
         where = f" [in {seat.operation} {seat.argument or ''}".rstrip() + "]" if seat.operation else ""
         dead = " DEAD" if seat.dead else ""
-        found.append(f"{seat.name}{dead} {held_text(seat)}; {wait_text(seat)}{where}")
+        link = link_text(seat, following) if following is not None else ""
+        found.append(f"{seat.name}{dead} {held_text(seat)}; {wait_text(seat)}{where}{link}")
     return found
 
 
-def summary_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
-    """One sentence.  For a short cycle it names both sides and both locks."""
+def link_text(waiter: SeatFacts, holder: SeatFacts) -> str:
+    """Why the one cannot go on before the other; nothing when the snapshot does not show it."""
+    wait = waiter.wait
+    if wait is None:
+        return ""
+    for held in holder.held:
+        if held.offset == wait.offset and wait.kind != "join":
+            return f"; {wait.lock} is held by {holder.role}"
+    for claim in holder.claims:
+        if wait.address and claim.address == wait.address:
+            return f"; {holder.role} is to change that word since {claim.for_s:.3f} s, {claim.site}"
+    return ""
+
+
+def summary_of(snapshot: Snapshot, suspicion: Suspicion, cause: str = "") -> str:
+    """The facts in one sentence, and the class of the cause in another when it is known."""
+    facts = _facts(snapshot, suspicion)
+    return f"{facts}. {cause}." if cause else facts
+
+
+def _facts(snapshot: Snapshot, suspicion: Suspicion) -> str:
+    """For a short cycle it names both sides and both locks."""
     by_number = {seat.number: seat for seat in snapshot.seats}
     members = [by_number[n] for n in suspicion.seats if n in by_number]
     if suspicion.verdict != "deadlock" or not members or len(members) > 3:

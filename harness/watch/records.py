@@ -24,6 +24,16 @@ class HeldFact(Frozen, frozen=True, kw_only=True):
     held_for_s: float
 
 
+class ChangeFact(Frozen, frozen=True, kw_only=True):
+    """Who changed a word last."""
+
+    seat: int
+    who: str  # role and pid
+    age_s: float
+    site: str
+    outer: str  # the same moment in the file that called that one
+
+
 class WaitFact(Frozen, frozen=True, kw_only=True):
     """What a thread waits for."""
 
@@ -45,6 +55,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
     last_waker: int = 0  # seat of the last wakeup on this channel, 0: never
     last_wake_s: float = 0.0
     last_wake_site: str = ""
+    changed: ChangeFact | None = None  # the last change of the word, when the predicate is true
 
 
 class ClaimFact(Frozen, frozen=True, kw_only=True):
@@ -155,6 +166,7 @@ class Dump(Frozen, frozen=True, kw_only=True):
     schema: str = SCHEMA
     verdict: str
     summary: str
+    cause: str = ""  # the class of the mistake, as far as the arena shows it
     cycle: list[str]
     threads: list[SeatFacts]
     involved: list[int]  # seats of the cycle or the report
@@ -180,6 +192,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     lines: list[str] = []  # the cycle in reading order
     certain: bool = False
     report: int = -1  # number of the report it comes from
+    locks: tuple[str, str] = ("", "")  # of a report: the one held, the one wanted
     since_ns: int = 0  # when the last edge was closed
 
 

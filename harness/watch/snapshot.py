@@ -12,6 +12,7 @@ from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
+from harness.watch.changes import last_change
 from harness.watch.providers import served
 from harness.watch.records import ClaimFact, EventFact, HeldFact, ReportFact, SeatFacts, Snapshot, WaitFact
 
@@ -167,6 +168,8 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
                 "value": value,
                 "holds": holds(op, value, int(seat.predicate_value)),
             }
+            if facts["holds"] and facts["unwoken"]:
+                facts["changed"] = last_change(reader, address, now)
     if kind == "io":
         facts = {"wmesg": reader.native.name(seat.wait_message)}
     name = f"seat {offset}" if kind == "join" else reader.lock_name(offset) if offset else ""

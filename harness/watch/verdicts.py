@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from harness import _native
 from harness.locks.waitgraph import Cycle, Edge, find_cycles
+from harness.watch.causes import forgotten
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.waits import WAITING, edges
 
@@ -227,14 +228,12 @@ def _lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> l
     certain = age is not None and _nobody_on_the_way(seat, now, history, key, age, limits)
     if wait.timed:  # it may be polling on purpose; only a long wait needs a wakeup
         certain = certain and age is not None and age >= limits.waker_s
-    woken = f"; last wakeup {wait.last_wake_s:.1f} s ago at {wait.last_wake_site}" if wait.last_waker else ""
     return [
         Suspicion(
             verdict="lost_wakeup",
             key=f"{key}:{seat.wait_seq}",
             seats=[seat.number],
-            why=f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock} until {wait.predicate}; "
-            f"it is {wait.value} now and nobody woke it{woken}",
+            why=forgotten(seat, wait),
             certain=certain,
             since_ns=now.taken_ns - int((age or 0.0) * 1e9),  # since we first saw it true
         )

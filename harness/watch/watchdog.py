@@ -139,6 +139,7 @@ class Watchdog:
             lines=lines,
             certain=True,
             report=report.number,
+            locks=(report.lock_a, report.lock_b),
             since_ns=snapshot.taken_ns - int(report.age_s * 1e9),
         )
 

@@ -206,3 +206,41 @@ def test_reads_are_counted_in_the_arena(me):
 
 def test_junk_is_described_as_junk():
     assert describe(b"\xdb" * PAGE) == "junk dbdbdbdbdbdbdbdb..."
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("zeros", "a store is lost"),
+        ("older", "an older copy came back"),
+        ("page", "the contents of another page"),
+        ("space", "a store of another space"),
+        ("junk", "nobody ever stored this"),
+        ("mixed", "the page is a mixture"),
+    ],
+)
+def test_a_wrong_page_is_called_by_the_kind_of_its_wrongness(me, found, said):
+    journal = Journal(7)
+    older = me.issue(7, 5)
+    journal.wrote(5, newer := me.issue(7, 5))
+    data = {
+        "zeros": ZERO * REPEAT,
+        "older": older * REPEAT,
+        "page": me.issue(7, 6) * REPEAT,
+        "space": me.issue(8, 5) * REPEAT,
+        "junk": b"\1" * PAGE,
+        "mixed": older + newer * (REPEAT - 1),
+    }[found]
+
+    with pytest.raises(Mismatch, match=said):
+        me.check_private(journal, 5, data)
+
+
+def test_a_wrong_page_names_its_writers_by_their_roles(arena):
+    arena.native.sit("author")
+    me = Witness(arena, 1, PAGE, writers=3)
+    journal = Journal(7)
+    journal.wrote(5, me.issue(7, 5))
+
+    with pytest.raises(Mismatch, match="writer 1 is author"):
+        me.check_private(journal, 5, ZERO * REPEAT)

@@ -212,6 +212,45 @@ def test_a_dump_of_a_leak_says_who_hides_what():
     assert not any(" hides " in line for line in others)
 
 
+def test_a_dump_of_a_leak_tells_the_growth_and_why_each_holder_is_still_there():
+    hidden = []
+    with world_with(collapse__vm_object_collapse=refuse_paged_front) as vm:
+        for parent in long_lived_parent(vm, 5):  # noqa: B007 - the last one is looked at below
+            space.watch_space(vm, None)
+            hidden.append(space.report(vm.arena)["hidden"])
+        links = chain(vm, parent)
+        lines = space.hidden_lines(vm)
+        held = {slot: len(pages) for slot, pages in Cells(vm).hidden().items()}
+
+    assert f"  hidden pages at each audit, oldest first: {', '.join(map(str, hidden))}" in lines
+    told = [re.match(r"  O(\d+) hides (\d+) pages \(.*\): (.*)", line) for line in lines]
+    shown = [(int(one[1]), int(one[2]), one[3]) for one in told if one]
+    assert {slot: count for slot, count, _ in shown} == held
+    assert [count for _, count, _ in shown] == sorted(held.values(), reverse=True), "the largest first"
+    for slot, _, why in shown:
+        above = links[links.index(slot) - 1]
+        assert why == f"only O{above} uses it and could take it over, but has not"
+    drawn = "→".join(f"O{slot}" for slot in links)
+    assert any(re.sub(r"\([^)]*\)", "", line).strip() == drawn for line in lines)
+
+
+def test_a_holder_with_two_users_stays_for_their_sake(world):
+    vm = world.vm
+    parent = space_of(vm, PAGES)
+    fill(vm, parent, dict.fromkeys(range(PAGES), 1))
+    children = [fork(vm, parent) for _ in range(2)]
+    for each in (parent, *children):
+        write(vm, each, 0, 2)
+
+    lines = space.hidden_lines(vm)
+
+    bottom = chain(vm, parent)[-1]
+    assert any(
+        line.startswith(f"  O{bottom} hides 1 pages (+0): ") and "users, so it stays" in line
+        for line in lines
+    )
+
+
 @pytest.mark.parametrize("seed", [3, 8])
 def test_a_run_reports_its_space_and_is_clean(seed):
     report = run(RunOptions(seed=seed, epochs=2))

@@ -35,6 +35,7 @@ PyObject *raise_named(const char *class_name, const char *format, ...);
 
 // binding_site.c
 uint32_t current_site(struct hd_arena *a);
+uint32_t current_sites(struct hd_arena *a, uint32_t *outer);
 
 // binding_seat.c
 PyObject *arena_begin(ArenaObject *self, PyObject *const *args, Py_ssize_t count);
@@ -42,6 +43,8 @@ PyObject *arena_end(ArenaObject *self, PyObject *unused);
 PyObject *arena_require_nothing_held(ArenaObject *self, PyObject *unused);
 PyObject *arena_claim(ArenaObject *self, PyObject *arg);
 PyObject *arena_unclaim(ArenaObject *self, PyObject *arg);
+PyObject *arena_pass_on(ArenaObject *self, PyObject *arg);
+PyObject *arena_changed(ArenaObject *self, PyObject *arg);
 PyObject *arena_point(ArenaObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *arena_failure(ArenaObject *self, PyObject *unused);
 struct hd_seat *seat_of(struct hd_arena *a); // seats the thread; NULL: exception set

@@ -296,7 +296,8 @@ static int arena_set_mode(ArenaObject *self, PyObject *value, void *unused)
 static PyMethodDef methods[] = {
 	M(allocate, METH_VARARGS), M(declare_class, METH_VARARGS | METH_KEYWORDS), M(set_chain, METH_VARARGS),
 	M(sit, METH_O), M(seat, METH_NOARGS), M(leave, METH_NOARGS), M(begin, METH_FASTCALL), M(end, METH_NOARGS),
-	M(require_nothing_held, METH_NOARGS), M(claim, METH_O), M(unclaim, METH_O), M(point, METH_FASTCALL),
+	M(require_nothing_held, METH_NOARGS), M(claim, METH_O), M(unclaim, METH_O), M(pass_on, METH_O),
+	M(changed, METH_O), M(point, METH_FASTCALL),
 	M(failure, METH_NOARGS), M(report, METH_VARARGS), M(io_begin, METH_O), M(io_end, METH_NOARGS),
 	M(set_activity, METH_VARARGS), M(held, METH_NOARGS), M(depth, METH_NOARGS), M(set_noise, METH_VARARGS),
 	M(name, METH_O), M(site, METH_O), M(set_stack_fd, METH_O), M(offset_of_seat, METH_O), M(seat_dead, METH_O),

@@ -67,7 +67,8 @@ static const struct {
 	{"hd_arena", sizeof(struct hd_arena)},   {"hd_seat", sizeof(struct hd_seat)},
 	{"hd_mutex", sizeof(struct hd_mutex)},   {"hd_rwlock", sizeof(struct hd_rwlock)},
 	{"hd_channel", sizeof(struct hd_channel)}, {"hd_held", sizeof(struct hd_held)},
-	{"hd_claim", sizeof(struct hd_claim)},   {"hd_event", sizeof(struct hd_event)},
+	{"hd_claim", sizeof(struct hd_claim)},   {"hd_change", sizeof(struct hd_change)},
+	{"hd_event", sizeof(struct hd_event)},
 	{"hd_class", sizeof(struct hd_class)},   {"hd_edge", sizeof(struct hd_edge)},
 	{"hd_site", sizeof(struct hd_site)},     {"hd_name", sizeof(struct hd_name)},
 	{"hd_report", sizeof(struct hd_report)}, {"hd_entry", sizeof(struct hd_entry)},
@@ -100,7 +101,7 @@ static const struct {
 	const char *name;
 	long value;
 } constants[] = {
-	C(VERSION), C(MAX_CLASSES), C(MAX_HELD), C(MAX_CLAIMS), C(RING), C(SITES), C(NAMES), C(REPORTS),
+	C(VERSION), C(MAX_CLASSES), C(MAX_HELD), C(MAX_CLAIMS), C(CHANGES), C(RING), C(SITES), C(NAMES), C(REPORTS),
 	C(DIRECTORY), C(RECORD), C(NOISE), C(FREEZE), C(NO_SITES), C(STRICT), C(MUTEX), C(READ), C(WRITE),
 	C(CHANNEL), C(RUNNING), C(WAIT_MUTEX), C(WAIT_READ), C(WAIT_WRITE), C(WAIT_UPGRADE), C(SLEEPING),
 	C(IDLE), C(IO), C(PARKED), C(JOINING), C(REPORTING), C(EV_ACQUIRE), C(EV_RELEASE), C(EV_WAIT),

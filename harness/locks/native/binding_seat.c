@@ -125,7 +125,27 @@ PyObject *arena_claim(ArenaObject *self, PyObject *arg)
 	Py_RETURN_NONE;
 }
 
+PyObject *arena_changed(ArenaObject *self, PyObject *arg)
+{
+	struct hd_seat *s = seat_of(self->a);
+	if (!s)
+		return NULL;
+	uint64_t address = PyLong_AsUnsignedLongLongMask(arg);
+	uint32_t outer, site = current_sites(self->a, &outer);
+	hd_changed(s, address, site, outer);
+	Py_RETURN_NONE;
+}
+
 PyObject *arena_unclaim(ArenaObject *self, PyObject *arg)
+{
+	PyObject *done = arena_pass_on(self, arg);
+	if (!done)
+		return NULL;
+	Py_DECREF(done);
+	return arena_changed(self, arg);
+}
+
+PyObject *arena_pass_on(ArenaObject *self, PyObject *arg)
 {
 	struct hd_seat *s = seat_of(self->a);
 	if (!s)

@@ -100,6 +100,11 @@ static uint32_t site_of(struct hd_arena *a, PyCodeObject *code, int instruction)
 // is known (3.11 - 3.13) it is read in place; elsewhere the public way serves.
 #ifdef HD_FRAME_RECORD
 
+static bool same_file(PyObject *one, PyObject *two)
+{
+	return one == two || PyUnicode_Compare(one, two) == 0;
+}
+
 static PyCodeObject *code_of(struct _PyInterpreterFrame *frame)
 {
 #if PY_VERSION_HEX >= 0x030d0000
@@ -109,25 +114,58 @@ static PyCodeObject *code_of(struct _PyInterpreterFrame *frame)
 #endif
 }
 
-uint32_t current_site(struct hd_arena *a)
+static struct _PyInterpreterFrame *innermost(void)
 {
-	if (a->mode & HD_NO_SITES)
-		return 0;
 	PyThreadState *thread = _PyThreadState_GET();
 #if PY_VERSION_HEX >= 0x030d0000
-	struct _PyInterpreterFrame *frame = thread->current_frame;
+	return thread->current_frame;
 #else
-	struct _PyInterpreterFrame *frame = thread->cframe->current_frame;
+	return thread->cframe->current_frame;
 #endif
-	for (; frame; frame = frame->previous) {
-		if (_PyFrame_IsIncomplete(frame))
+}
+
+// The site of a frame, or of the first outside the harness that called it; *frame
+// becomes that one.
+static uint32_t next_site(struct hd_arena *a, struct _PyInterpreterFrame **frame)
+{
+	for (; *frame; *frame = (*frame)->previous) {
+		if (_PyFrame_IsIncomplete(*frame))
 			continue;
-		int instruction = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
-		uint32_t site = site_of(a, code_of(frame), instruction);
+		int instruction = _PyInterpreterFrame_LASTI(*frame) * (int)sizeof(_Py_CODEUNIT);
+		uint32_t site = site_of(a, code_of(*frame), instruction);
 		if (site != OWN)
 			return site;
 	}
 	return 0;
+}
+
+uint32_t current_site(struct hd_arena *a)
+{
+	if (a->mode & HD_NO_SITES)
+		return 0;
+	struct _PyInterpreterFrame *frame = innermost();
+	return next_site(a, &frame);
+}
+
+// Also where the file that we are in was called from: of a word that only a few
+// functions may change, the caller says more than they do.
+uint32_t current_sites(struct hd_arena *a, uint32_t *outer)
+{
+	*outer = 0;
+	if (a->mode & HD_NO_SITES)
+		return 0;
+	struct _PyInterpreterFrame *frame = innermost();
+	uint32_t site = next_site(a, &frame);
+	if (!frame)
+		return site;
+	PyObject *file = code_of(frame)->co_filename;
+	do {
+		frame = frame->previous;
+		while (frame && _PyFrame_IsIncomplete(frame))
+			frame = frame->previous;
+	} while (frame && same_file(code_of(frame)->co_filename, file));
+	*outer = next_site(a, &frame);
+	return site;
 }
 
 #else
@@ -150,6 +188,12 @@ uint32_t current_site(struct hd_arena *a)
 	}
 	Py_XDECREF(frame);
 	return site == OWN ? 0 : site;
+}
+
+uint32_t current_sites(struct hd_arena *a, uint32_t *outer)
+{
+	*outer = 0; // this way is slow enough with one frame
+	return current_site(a);
 }
 
 #endif

@@ -44,13 +44,6 @@ static bool take_token(struct hd_channel *c, uint32_t singles)
 	return false;
 }
 
-static uint64_t precise_now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 // One slice of a sleep.  The caller has published its wait and stays registered in
 // `waiters` for this call only: between slices a wakeup is seen by seq anyway, and
 // a single wakeup is left as a token.
@@ -58,7 +51,7 @@ enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_
 {
 	(void)a;
 	(void)s;
-	uint64_t now = precise_now(), until = now + HD_SLICE_NS;
+	uint64_t now = hd_precise_now(), until = now + HD_SLICE_NS;
 	if (deadline && deadline < until)
 		until = deadline;
 	enum hd_status status = HD_INTERRUPTED;
@@ -68,13 +61,13 @@ enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_
 			status = HD_OK;
 			break;
 		}
-		if (deadline && precise_now() >= deadline) {
+		if (deadline && hd_precise_now() >= deadline) {
 			status = HD_TIMED_OUT;
 			break;
 		}
 		if (futex_wait(&c->word, word, until)) {
 			bool woken = atomic_load(&c->seq) != intent || take_token(c, singles);
-			status = woken ? HD_OK : deadline && precise_now() >= deadline ? HD_TIMED_OUT : HD_INTERRUPTED;
+			status = woken ? HD_OK : deadline && hd_precise_now() >= deadline ? HD_TIMED_OUT : HD_INTERRUPTED;
 			break;
 		}
 	}

@@ -104,7 +104,7 @@ static struct timespec timespec_of(uint64_t ns)
 	return t;
 }
 
-static uint64_t precise_now(void)
+uint64_t hd_precise_now(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -118,7 +118,7 @@ static int lock_until(pthread_mutex_t *os, uint64_t until)
 	// an unlock without a lock; the wall clock is good enough for its runs.
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t monotonic = precise_now(), left = until > monotonic ? until - monotonic : 0;
+	uint64_t monotonic = hd_precise_now(), left = until > monotonic ? until - monotonic : 0;
 	struct timespec t = timespec_of((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec + left);
 	return pthread_mutex_timedlock(os, &t);
 #else
@@ -165,7 +165,7 @@ enum hd_status hd_mutex_wait(struct hd_arena *a, struct hd_seat *s, struct hd_mu
 		if (a->mode & HD_RECORD)
 			hd_record(a, s, HD_EV_WAIT, self, site);
 	}
-	uint64_t until = precise_now() + HD_SLICE_NS;
+	uint64_t until = hd_precise_now() + HD_SLICE_NS;
 	bool last = deadline && deadline <= until;
 	int err = lock_until(&m->os, last ? deadline : until);
 	if (err == ETIMEDOUT && !last)

@@ -28,11 +28,12 @@
 #include <time.h>
 
 #define HD_MAGIC "hangdog\1"
-#define HD_VERSION 1u
+#define HD_VERSION 2u
 #define HD_MAX_CLASSES 64  // one word of the order bitmap
 #define HD_MAX_HELD 32     // locks one thread may hold at a time
 #define HD_MAX_CLAIMS 48   // "others wait for me" marks that are not locks
-#define HD_RING 64         // events kept per seat
+#define HD_CHANGES 64   // words that others wait for, per seat: who changed them last
+#define HD_RING 256        // events kept per seat
 #define HD_SITES 4096
 #define HD_NAMES 1024
 #define HD_REPORTS 128
@@ -168,6 +169,13 @@ struct hd_claim { // "whoever waits for this word waits for me": busy pages, pag
 	uint32_t count;
 };
 
+struct hd_change { // "I changed this word last": what a sleeper that was forgotten is measured by
+	_Atomic uint64_t address;
+	_Atomic uint64_t when;  // coarse monotonic ns
+	_Atomic uint32_t site;
+	_Atomic uint32_t outer; // the same moment, seen from the file that called that one
+};
+
 struct hd_event {
 	uint64_t when;   // coarse monotonic ns
 	uint64_t object; // lock offset or argument
@@ -207,6 +215,7 @@ struct hd_seat {
 	uint64_t taken_mask;       // classes taken since a contract last looked
 	struct hd_held held[HD_MAX_HELD];
 	struct hd_claim claims[HD_MAX_CLAIMS];
+	struct hd_change changes[HD_CHANGES]; // by a hash of the address; a collision forgets the older one
 	_Atomic uint32_t ring_next;
 	int32_t stack_fd;          // memfd that this process writes its Python stack to; -1
 	struct hd_event ring[HD_RING];
@@ -244,7 +253,7 @@ struct hd_report {
 	uint64_t lock_a, lock_b; // held, wanted
 	uint32_t site_a, site_b;
 	uint32_t class_a, class_b;
-	char text[192];
+	char text[448];
 };
 
 struct hd_arena { // first bytes of the segment
@@ -285,6 +294,7 @@ uint64_t hd_allocate(struct hd_arena *a, uint64_t bytes, uint64_t align); // 0: 
 static inline void *hd_at(struct hd_arena *a, uint64_t offset) { return (char *)a + offset; }
 static inline uint64_t hd_offset(struct hd_arena *a, const void *p) { return (uint64_t)((const char *)p - (char *)a); }
 uint64_t hd_now(void); // coarse monotonic ns
+uint64_t hd_precise_now(void); // the same clock, exact: a few times dearer
 
 // --- seat.c
 struct hd_seat *hd_sit(struct hd_arena *a, const char *role); // NULL: table full
@@ -307,6 +317,7 @@ void hd_wait_begin(struct hd_seat *s, enum hd_activity what, uint64_t lock, uint
 void hd_wait_end(struct hd_seat *s);
 enum hd_status hd_claim(struct hd_seat *s, uint64_t address, uint32_t site);
 enum hd_status hd_unclaim(struct hd_seat *s, uint64_t address); // HD_NOT_OWNER: was not claimed
+void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t outer);
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site);
 void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place);
 

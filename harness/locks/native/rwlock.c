@@ -141,13 +141,6 @@ enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock
 	return status;
 }
 
-static uint64_t precise_now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 // Sleep until word moves, the slice ends or the deadline comes.  HD_OK: test again.
 static enum hd_status pause_on(struct hd_rwlock *l, uint32_t word, uint64_t slice_end, uint64_t deadline)
 {
@@ -157,7 +150,7 @@ static enum hd_status pause_on(struct hd_rwlock *l, uint32_t word, uint64_t slic
 	if (r < 0 && errno == EINTR)
 		return HD_INTERRUPTED;
 	if (r < 0 && errno == ETIMEDOUT)
-		return deadline && precise_now() >= deadline ? HD_TIMED_OUT : HD_INTERRUPTED;
+		return deadline && hd_precise_now() >= deadline ? HD_TIMED_OUT : HD_INTERRUPTED;
 	return HD_OK;
 }
 
@@ -174,7 +167,7 @@ static void leave_queue(struct hd_rwlock *l, struct hd_seat *s, uint8_t kind)
 
 enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, uint64_t deadline, bool first)
 {
-	uint64_t slice_end = precise_now() + HD_SLICE_NS;
+	uint64_t slice_end = hd_precise_now() + HD_SLICE_NS;
 	for (;;) {
 		guard(a, l);
 		if (first) {
@@ -184,7 +177,7 @@ enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwloc
 				l->queued_writers++;
 			if (a->mode & HD_RECORD)
 				hd_record(a, s, HD_EV_WAIT, hd_offset(a, l), site);
-		} else if (!grantable(l, kind, pass) && precise_now() >= slice_end - 1000000) {
+		} else if (!grantable(l, kind, pass) && hd_precise_now() >= slice_end - 1000000) {
 			recount(a, l); // somebody may have been killed in here
 		}
 		first = false;
@@ -217,7 +210,7 @@ enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwloc
 // that waited for each other would wait for ever.
 enum hd_status hd_rw_upgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint32_t site, bool first)
 {
-	uint64_t slice_end = precise_now() + HD_SLICE_NS;
+	uint64_t slice_end = hd_precise_now() + HD_SLICE_NS;
 	for (;;) {
 		guard(a, l);
 		struct hd_held *h = hd_find_held(s, hd_offset(a, l));

@@ -220,7 +220,9 @@ void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t ob
 	(void)a;
 	uint32_t next = atomic_load_explicit(&s->ring_next, memory_order_relaxed);
 	struct hd_event *e = &s->ring[next % HD_RING];
-	e->when = hd_now();
+	// Points are what a journey through several threads is put together from: within one tick
+	// of the coarse clock their order would be lost.  It never lies behind the coarse one.
+	e->when = kind == HD_EV_POINT ? hd_precise_now() : hd_now();
 	e->object = object;
 	e->site = site;
 	e->kind = kind;
@@ -346,16 +348,21 @@ enum hd_status hd_unclaim(struct hd_seat *s, uint64_t address)
 // as with random priorities that change at random points.
 static uint32_t chance_of(const struct hd_seat *s, uint32_t chance)
 {
-	switch (s->noise_speed) {
-	case 0:
-		return 0;
-	case 1:
-		return chance / 4;
-	case 2:
-		return chance;
-	default:
-		return 65536;
-	}
+	const uint32_t chances[] = {0, chance / 4, chance, 65536};
+	return chances[s->noise_speed & 3];
+}
+
+// The address goes last and is cleared first: a reader that finds it before and after
+// has read what belongs to it.
+void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t outer)
+{
+	struct hd_change *c = &s->changes[(address * 0x9e3779b97f4a7c15ull) >> 32 & (HD_CHANGES - 1)];
+	atomic_store_explicit(&c->address, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&c->when, hd_now(), memory_order_relaxed);
+	atomic_store_explicit(&c->site, site, memory_order_relaxed);
+	atomic_store_explicit(&c->outer, outer, memory_order_relaxed);
+	atomic_store_explicit(&c->address, address, memory_order_release);
 }
 
 // xorshift64*: good enough to choose who is late, and one word of state.

@@ -136,11 +136,14 @@ def test_the_ring_keeps_the_last_ones_oldest_first_and_only_whole_ones(used):
         probe.point("p", i)
     assert [event.object for event in probe.events(used, used.native.seat())] == [0, 1, 2, 3, 4]
 
-    for i in range(5, 200):
+    size = _native.CONSTANTS["RING"]
+    for i in range(5, 3 * size):
         probe.point("p", i)
 
     # The oldest of the ring may be about to be overwritten, so it is not shown.
-    assert [event.object for event in probe.events(used, used.native.seat())] == list(range(137, 200))
+    assert [event.object for event in probe.events(used, used.native.seat())] == list(
+        range(2 * size + 1, 3 * size)
+    )
 
 
 def test_the_events_of_another_process_are_read_from_outside(used, actors):

@@ -1,0 +1,186 @@
+"""The journey of a page: what the flight recorders know of one address, oldest first.
+
+The places of an address are its page in every object of the shadow chain.  A page that came
+there from another object brings that place with it, so the way through a collapse is
+followed back.  The recorders keep a few hundred events of each thread and their clock moves
+every 4 ms: what is older is not known, and neither is the order of two threads within a tick.
+No lock is taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.errors import RecordError
+from harness.probe import events
+from harness.shm.checked import unguarded
+from harness.shm.roster import Roster
+from vmcore import trail
+from vmcore.show import LONGEST_CHAIN, walk
+from vmcore.trail import Place
+
+if TYPE_CHECKING:
+    from vmcore.structs import VmMapEntry, VmObject, Vmspace
+    from vmcore.vm import Vm
+
+MOST = 24  # lines; the newest
+WORDS = {
+    trail.OUT: "is being written to the pager",
+    trail.OUT_DONE: "was written to the pager",
+    trail.OUT_FAILED: "could not be written to the pager",
+    trail.IN: "is being read from the pager",
+    trail.IN_FAILED: "could not be read from the pager",
+}
+
+
+class Step(NamedTuple):
+    """One event about pages; sorts by time."""
+
+    when: int
+    seat: int
+    number: int
+    who: str
+    what: str
+    place: Place
+
+
+def journey(vm: Vm, space: Vmspace, va: int, now: int) -> list[str]:
+    """Lines; empty when nothing is known."""
+    start = places_of(vm, space, va)
+    if not start:
+        return []
+    steps = page_steps(vm)
+    steps = concerning(steps, followed(steps, set(start)), resident(vm, start))
+    lines = [told(step, now) for step in steps]
+    chain = "→".join(f"O{slot}+{number}" for slot, number in start)
+    head = f"page at {va:#x} of V{space.slot} ({chain}), oldest first:"
+    return [
+        head,
+        *(f"  {line}" for line in lines[-MOST:] or ["no event of it is left in the recorders"]),
+        *given_up(steps),
+    ]
+
+
+@unguarded()
+def places_of(vm: Vm, space: Vmspace, va: int) -> list[tuple[int, int]]:
+    """(object, page of it) at every link of the chain behind an address, from the top."""
+    entry = entry_at(vm, space, va)
+    if entry is None:
+        return []
+    offset = va - entry.start + entry.offset
+    found: list[tuple[int, int]] = []
+    try:
+        one: VmObject | None = vm.objects(entry.object) if entry.object else None
+        while one is not None and len(found) < LONGEST_CHAIN:
+            found.append((one.slot, offset >> vm.page_shift))
+            offset += one.shadow_offset
+            one = vm.objects(one.shadow) if one.shadow else None
+    except RecordError:
+        pass
+    return found
+
+
+def entry_at(vm: Vm, space: Vmspace, va: int) -> VmMapEntry | None:
+    """The entry that an address lies in, through a sharing map if there is one."""
+    table = vm.maps(space.map)
+    for _ in range(2):
+        entry = next((e for e in walk(vm.entries.views, table.first, "next") if e.start <= va < e.end), None)
+        if entry is None or not entry.is_a_map:
+            return entry
+        table, va = vm.maps(entry.object), va - entry.start + entry.offset
+    return None
+
+
+@unguarded()
+def resident(vm: Vm, places: list[tuple[int, int]]) -> set[int]:
+    """The pages that are at these places now."""
+    found = set()
+    for slot, number in places:
+        for page in walk(vm.pages.views, vm.objects.views[slot].memq_first, "listq_next"):
+            if page.offset >> vm.page_shift == number:
+                found.add(page.slot)
+    return found
+
+
+def page_steps(vm: Vm) -> list[Step]:
+    """All events about pages that are left, of all threads."""
+    known = {name for key, name in vars(trail).items() if key.isupper() and isinstance(name, str)}
+    found = []
+    for row in Roster(vm.arena).rows():
+        for number, event in enumerate(events(vm.arena, row.number)):
+            if event.name in known:
+                place = trail.unpack(event.object)
+                found.append(Step(event.when, row.number, number, row.role, event.name, place))
+    return sorted(found)
+
+
+def followed(steps: list[Step], places: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """These places, and those that their pages were moved from."""
+    origin: dict[int, Step] = {}  # thread -> what it took out last
+    moves = []
+    for step in steps:
+        before = origin.pop(step.seat, None)
+        if step.what == trail.LEAVES:
+            origin[step.seat] = step
+        elif step.what == trail.ENTERS and before is not None and before.place.page == step.place.page:
+            moves.append((before.place[1:], step.place[1:]))
+    for source, target in reversed(moves):
+        if target in places:
+            places.add(source)
+    return places
+
+
+def concerning(steps: list[Step], places: set[tuple[int, int]], pages: set[int]) -> list[Step]:
+    """The events at these places, and what was done to the contents of the pages while there."""
+    entered = {step.place.page for step in steps if step.what == trail.ENTERS and step.place[1:] in places}
+    here = pages - entered  # there before the recorders' memory begins
+    found = []
+    for step in steps:
+        page, owner, number = step.place
+        at = (owner, number) in places
+        if step.what == trail.ZEROED:
+            at = page in here
+        elif step.what == trail.COPIED:
+            at = page in here or owner in here
+        elif step.what == trail.FORGOTTEN:
+            at = any(slot == owner and number <= offset < number + page for slot, offset in places)
+        elif step.what == trail.ENTERS:
+            here = here | {page} if at else here - {page}
+        elif step.what == trail.LEAVES:
+            here = here - {page}
+        if at:
+            found.append(step)
+    return found
+
+
+def given_up(steps: list[Step]) -> list[str]:
+    """What the events prove about a loss; nothing where they prove nothing."""
+    found, written = [], {}
+    for i, step in enumerate(steps):
+        at = step.place[1:]
+        if step.what in (trail.OUT, trail.OUT_DONE, trail.OUT_FAILED):
+            written[at] = step.what
+        moves = any(
+            later.what == trail.ENTERS and later.place.page == step.place.page and later.seat == step.seat
+            for later in steps[i + 1 : i + 2]
+        )
+        if step.what == trail.LEAVES and not moves and written.get(at) == trail.OUT_FAILED:
+            found.append(f"  so P{step.place.page} was given up by {step.who} although its last write failed")
+        if step.what == trail.FORGOTTEN:
+            found.append(f"  so {step.who} made the pager of O{step.place.object} forget this page")
+    if steps and steps[-1].what == trail.ZEROED and steps[-2:-1] and steps[-2].what == trail.IN_FAILED:
+        found.append("  so what was read is a fresh page of zeros, because the pager did not have it")
+    return list(dict.fromkeys(found))
+
+
+def told(step: Step, now: int) -> str:
+    """One line."""
+    page, owner, number = step.place
+    text = {
+        trail.ENTERS: f"P{page} enters O{owner}+{number}",
+        trail.LEAVES: f"P{page} leaves O{owner}+{number}",
+        trail.ZEROED: f"P{page} is filled with zeros",
+        trail.COPIED: f"P{page} becomes a copy of P{owner}",
+        trail.FORGOTTEN: f"the pager of O{owner} forgets {page} pages from +{number} on",
+    }.get(step.what) or f"O{owner}+{number} (P{page}) {WORDS[step.what]}"
+    return f"-{max(0, now - step.when) / 1e9:7.3f} s  {step.who}: {text}"
