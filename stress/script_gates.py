@@ -121,7 +121,7 @@ class Gates:
         if number < 0 or not self._is(self.cues[number], point, records):
             return
         self._wait_for(number)
-        if not self.row.off:
+        if not self.row.off and self.row.cursor == number:
             self.row.cursor = number + 1
             self._wake()
 
@@ -142,7 +142,7 @@ class Gates:
 
     def _wait_for(self, number: int) -> None:
         row, native = self.row, self.arena.native
-        if row.cursor == number:
+        if row.cursor >= number:
             return
         seat, deadline = self._seat(), time.monotonic() + LONGEST_S
         row.seats[seat] = AT_GATE
@@ -157,7 +157,8 @@ class Gates:
         row = self.row
         before: object = None
         looks, seen = 0, row.cursor
-        while not row.off and (cursor := row.cursor) != number:
+        # Beyond our number: another worker of our role (a second disk) has passed it for both.
+        while not row.off and (cursor := row.cursor) < number:
             if cursor != seen:
                 deadline, seen = time.monotonic() + LONGEST_S, cursor
             self._futex_wait(cursor)
