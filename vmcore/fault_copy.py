@@ -20,7 +20,7 @@ from vmcore.page_queues import vm_page_deactivate
 from vmcore.page_wait import page_wakeup
 from vmcore.pmap import pmap_page_protect
 from vmcore.structs import VmObject, VmPage
-from vmcore.trail import COPIED, pack
+from vmcore.trail import COPIED, SLOTS
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -73,7 +73,7 @@ def copy_up(vm: Vm, state: FaultState) -> None:
     assert copy is not None
     pmap_page_protect(vm, page, VM_PROT_NONE, True)
     vm.frames[copy.slot][:] = vm.frames[page.slot]
-    vm.point(COPIED, pack(copy.slot, page.slot, 0))
+    vm.point(COPIED, copy.slot | page.slot << SLOTS)  # pack(), spelled out for speed
     leave_source(vm, object, page)
     state.object, state.offset = state.first, state.first_offset
 

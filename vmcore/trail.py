@@ -23,6 +23,7 @@ IN = "page-in begins"
 IN_FAILED = "page-in failed"
 FORGOTTEN = "pager forgets"  # the page's place holds how many
 SLOTS, OBJECTS = 24, 20  # bits; the rest is the page number
+NUMBER_AT = SLOTS + OBJECTS
 
 
 class Place(NamedTuple):
@@ -35,12 +36,12 @@ class Place(NamedTuple):
 
 def pack(page: int, object: int, number: int) -> int:
     """One word."""
-    return page | object << SLOTS | number << SLOTS + OBJECTS
+    return page | object << SLOTS | number << NUMBER_AT
 
 
 def unpack(word: int) -> Place:
     """What ``pack`` was given; a number beyond 20 bits has lost its upper ones."""
-    return Place(word & (1 << SLOTS) - 1, word >> SLOTS & (1 << OBJECTS) - 1, word >> SLOTS + OBJECTS)
+    return Place(word & (1 << SLOTS) - 1, word >> SLOTS & (1 << OBJECTS) - 1, word >> NUMBER_AT)
 
 
 def passes(vm: Vm, what: str, page: VmPage) -> None:
