@@ -96,6 +96,7 @@ script = Script(
     roles={"A": fork_and_bury, "D": age},
     cues=(
         ("A", "enter page_flags.set_flags_o"),
+        ("A", "at page_flags.rmw"),
         ("D", "start"),
         ("D", "end"),
         ("A", "point page_flags.rmw"),  # it has read, and will write
