@@ -36,10 +36,15 @@ def scene(scene: Scene) -> None:
     scene.fill("W")
 
 
+def poke(scene: Scene) -> None:
+    """The daemon has something to do."""
+    poke_daemon(scene.vm)
+
+
 script = Script(
     scene=scene,
     roles={
-        "A": lambda scene: poke_daemon(scene.vm),
+        "A": poke,
         "F": lambda scene: scene.expect("Q", 0, 2),
     },
     cues=(

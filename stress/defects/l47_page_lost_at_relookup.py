@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
 from vmcore.constants import PG_FAKE
 from vmcore.page import vm_page_lookup, vm_page_remove
 from vmcore.structs import VmObject, VmPage
-from vmcore.vm_error import VmFault
-from vmcore.vnode_size import vnode_pager_setsize
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -48,38 +43,6 @@ def wait_for_page(vm: Vm, object: VmObject, page: VmPage) -> None:
     original("vmcore.object_page_remove.wait_for_owner")(vm, object, page)
 
 
-def scene(scene: Scene) -> None:
-    """P shows a file, of which nothing is in memory."""
-    scene.map_file("P", 0, "O", shared=True)
-
-
-def look(scene: Scene) -> None:
-    """Load a page; the file may have become too short for that."""
-    try:
-        vm_read(scene.vm, scene.space("P"), BASE + 2 * scene.vm.page_size)
-    except VmFault:
-        return
-
-
-def cut(scene: Scene) -> None:
-    """Leave the file one page."""
-    vm = scene.vm
-    vnode_pager_setsize(vm, vm.vnodes.views[1], vm.page_size)
-
-
-script = Script(
-    scene=scene,
-    roles={"F": look, "T": cut},
-    cues=(
-        ("F", "enter pagein_cluster.get_run"),  # the page is busy, and nothing is locked
-        ("T", "start"),
-        ("T", "end"),
-        ("F", "exit pagein_cluster.get_run"),
-    ),
-    files=(4,),
-    tables={"cluster_pages": 1},
-)
-
 defect = Defect(
     id="L47",
     name="page-lost-at-relookup",
@@ -97,6 +60,5 @@ defect = Defect(
         "vmcore.fault_search.page_that_came": page_that_came,
         "vmcore.object_page_remove.wait_for_owner": wait_for_page,
     },
-    script=script,
     notes="A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it.",
 )
