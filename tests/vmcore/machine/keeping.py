@@ -44,10 +44,13 @@ class Keeping(Mappings):
         """Is it promised which pages a wiring copies, even if it fails half-way?
 
         Whether a private page of a file that may not be stored to is copied depends on what its
-        neighbours went through; and a wiring that failed may have copied some.
+        neighbours went through; and a wiring that failed may have copied some, which outlive a
+        truncation of the file where those that were not copied (a snapshot's, too) go with it.
         """
         unwritten = [
-            slot for slot in slots if slot.place.cow and isinstance(slot.place.source, model.FilePage)
+            slot
+            for slot in slots
+            if slot.place.cow and isinstance(slot.place.source, model.FilePage | model.Snap)
         ]
         fails = any(slot.place.read() is None for slot in slots)
         g = self.vm.g
