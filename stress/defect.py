@@ -19,6 +19,7 @@ from harness.errors import BadInput
 from stress.script import Script
 
 ALIASES = {"H6": "H6a"}
+SEED_NAMED = 13
 _ID = re.compile(r"^([A-Z]+)(\d+)([a-z]*)$")
 
 
@@ -63,6 +64,12 @@ class Defect:
         return words
 
     @property
+    def seed_named(self) -> bool:
+        """Whether the log that began the catalogue tells of it: H1 to H13, every face."""
+        kind, number, _ = in_order(self.id)
+        return kind == "H" and number <= SEED_NAMED
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """The names of the replaced steps."""
         return tuple(self.replacements)
@@ -102,7 +109,10 @@ def find_defect(id: str) -> Defect:
 
 
 def together(defects: Sequence[Defect]) -> Defect:
-    """Several at once; the right verdicts are those of any.  BadInput when two replace one step."""
+    """Several at once, where the first of them shows best; the right verdicts are those of any.
+
+    Options of another scenario's are left out.  BadInput when two replace one step.
+    """
     replacements: dict[str, Callable[..., Any]] = {}
     for defect in defects:
         if both := set(defect.steps) & set(replacements):
@@ -120,6 +130,11 @@ def together(defects: Sequence[Defect]) -> Defect:
         symptom="; ".join(defect.symptom for defect in defects),
         verdicts=tuple(dict.fromkeys(verdict for defect in defects for verdict in defect.verdicts)),
         scenario=defects[0].scenario,
-        options={name: value for defect in defects for name, value in defect.options.items()},
+        options={
+            name: value
+            for defect in defects
+            if defect.scenario == defects[0].scenario
+            for name, value in defect.options.items()
+        },
         replacements=replacements,
     )

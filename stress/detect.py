@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 
@@ -32,6 +33,7 @@ class DetectOptions(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float = 60.0  # of one run with a defect
     seeds: int = 1
     scripts: bool = False  # follow the scripts instead of chance
+    pairs: bool = False  # what is run are defects two at a time; for the page alone
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,21 +196,12 @@ def excerpt_of(path: str) -> tuple[str, ...]:
 
 
 def pairs_of(defects: Sequence[Defect]) -> list[Defect]:
-    """Two at a time: each with the next one that replaces other steps and has the same scenario.
-
-    Who finds no partner is left out.
-    """
-    left, found = list(defects), []
-    while left:
-        one = left.pop(0)
-        other = next(
-            (two for two in left if two.scenario == one.scenario and not set(two.steps) & set(one.steps)),
-            None,
-        )
-        if other is not None:
-            left.remove(other)
-            found.append(find_defect(f"{one.id}+{other.id}"))
-    return found
+    """Every two of them at once, but for those that replace the same step."""
+    return [
+        find_defect(f"{one.id}+{two.id}")
+        for one, two in combinations(defects, 2)
+        if not set(one.steps) & set(two.steps)
+    ]
 
 
 def result_of(detection: Detection) -> dict[str, object]:

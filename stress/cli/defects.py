@@ -63,7 +63,7 @@ class Duration(click.ParamType[float]):
     "--seeds", type=click.IntRange(1), default=1, show_default=True, help="With --detect: so many runs each."
 )
 @click.option("--script", "scripts", is_flag=True, help="With --detect: follow their scripts, not chance.")
-@click.option("--pairs", is_flag=True, help="With --detect: two at a time.")
+@click.option("--pairs", is_flag=True, help="With --detect: every two of IDS at once (else of H1-H13).")
 @click.option(
     "--write",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -133,7 +133,9 @@ def find_them(chosen: list[Defect], as_json: bool, *, whole: bool, **given: Any)
     """Run them, tell each trial as it comes, write the page, and say what came of it."""
     from stress.detect import DetectOptions, detect, pairs_of, result_of
 
-    options = DetectOptions(budget_s=given["budget"], seeds=given["seeds"], scripts=given["scripts"])
+    options = DetectOptions(
+        budget_s=given["budget"], seeds=given["seeds"], scripts=given["scripts"], pairs=given["pairs"]
+    )
     if options.scripts and given["pairs"]:
         raise BadInput(
             "a script is that of one defect: --pairs needs chance", "hangdog defects --detect --pairs"
@@ -141,7 +143,7 @@ def find_them(chosen: list[Defect], as_json: bool, *, whole: bool, **given: Any)
     if options.scripts:
         chosen = [defect for defect in chosen if defect.script is not None]
     if given["pairs"]:
-        chosen = pairs_of(chosen)
+        chosen = pairs_of([one for one in chosen if one.seed_named] if whole else chosen)
     if not chosen:
         raise BadInput("there is no defect left to run", "hangdog defects")
     found = detect(chosen, options, tell)

@@ -129,23 +129,48 @@ def test_the_page_depends_on_nothing_but_what_was_found():
 # --- pairs
 
 
-def test_pairs_replace_different_steps_and_share_a_scenario():
-    pairs = pairs_of(list(all_defects().values()))
+def test_pairs_are_every_two_that_replace_different_steps():
+    named = [find_defect(one) for one in ("H2", "L1", "H7b", "H8", "H6a")]  # H2 and L1 replace the same step
 
-    assert len(pairs) > 10
-    used = [part for pair in pairs for part in pair.id.split("+")]
-    assert len(used) == len(set(used)) == 2 * len(pairs)
+    pairs = pairs_of(named)
+
+    assert [pair.id for pair in pairs] == [
+        "H2+H7b", "H2+H8", "H2+H6a", "L1+H7b", "L1+H8", "L1+H6a", "H7b+H8", "H7b+H6a", "H8+H6a",
+    ]  # fmt: skip
     for pair in pairs:
         one, two = map(find_defect, pair.id.split("+"))
-        assert one.scenario == two.scenario == pair.scenario
         assert set(pair.steps) == set(one.steps) | set(two.steps)
-        assert len(pair.steps) == len(one.steps) + len(two.steps)
+        assert set(pair.verdicts) == set(one.verdicts) | set(two.verdicts)
 
 
-def test_two_defects_at_once_are_found_as_either():
-    (found,) = detect([find_defect("H7b+H6a")], DetectOptions(budget_s=BUDGET_S))
+def test_a_pair_runs_where_its_first_shows_best_with_no_option_of_another_scenario():
+    assert find_defect("H8").options == {} != find_defect("H7a").options
+    assert find_defect("H8").scenario != find_defect("H7a").scenario == find_defect("H4").scenario
 
-    assert found.ok, found.trials
+    assert (find_defect("H8+H7a").scenario, find_defect("H8+H7a").options) == ("long-lived-parent", {})
+    assert find_defect("H4+H7a").options == {**find_defect("H4").options, **find_defect("H7a").options}
+
+
+def test_those_that_the_log_tells_of_are_the_first_thirteen_with_every_face():
+    assert [defect.id for defect in all_defects().values() if defect.seed_named] == [
+        "H1", "H2", "H3", "H4", "H5a", "H5b", "H6a", "H6b", "H6c", "H7a", "H7b", "H7c", "H8", "H9",
+        "H10a", "H10b", "H10c", "H11", "H12", "H13",
+    ]  # fmt: skip
+
+
+def test_two_at_once_are_found_as_either_and_their_page_is_a_table(tmp_path, capsys):
+    target = tmp_path / "pairs.md"
+
+    code = outcome(["defects", "H7b", "H6a", "--detect", "--pairs", "--json", "--write", str(target)])
+
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (code, row["id"], row["ok"]) == (0, "H7b+H6a", True)
+    assert set(row["expected"]) == {*find_defect("H7b").verdicts, *find_defect("H6a").verdicts}
+    page = target.read_text()
+    words = " ".join(page.split())
+    assert "--pairs`; do not edit. Every two defects that replace different steps were run at once" in words
+    assert "| H7b+H6a |" in page
+    assert "\n## " not in page
 
 
 def test_two_that_replace_the_same_step_are_refused():
