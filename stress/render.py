@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from harness.shm.checked import unguarded
 from harness.watch import renderers
 from stress.journey import journey
 from stress.space import hidden_lines
@@ -40,6 +41,7 @@ def unregister() -> None:
     renderers.unregister(SECTION)
 
 
+@unguarded()  # a thread that only looks, in checked mode too: the system may be wedged
 def page_read(vm: Vm, dump: Dump) -> list[str]:
     """The journey of the page that a read found wrong; nothing for other verdicts."""
     read = READ.search(dump.summary) if dump.verdict == "wrong_data" else None
@@ -48,6 +50,7 @@ def page_read(vm: Vm, dump: Dump) -> list[str]:
     return journey(vm, vm.vmspaces.views[int(read[1])], int(read[2], 16), vm.native.now())
 
 
+@unguarded()
 def render(vm: Vm, dump: Dump) -> list[str]:
     """Lines: the whole VM on a page, then each object that is named, with its chain, and each page."""
     objects, pages = named(vm, dump)

@@ -90,6 +90,7 @@ defect = Defect(
     symptom="free pages on the inactive queue, and a free list that ends in the middle",
     verdicts=("invariant_violation", "panic", "crash", "unguarded_access", "wrong_data"),
     scenario="fork-storm",
+    options={"checked": True},  # at the first unlock of the queues the page is busy and on one
     replacements={"vmcore.fault_copy.leave_source": leave_source},
     script=script,
 )

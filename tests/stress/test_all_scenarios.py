@@ -31,20 +31,19 @@ def test_a_scenario_says_in_one_sentence_what_it_does(scenario):
 )
 def test_a_short_checked_run_is_clean(name, mode, tmp_path):
     """One mode each; ``make slow`` runs every scenario in both, for longer."""
-    require_clean(name, mode, SECONDS, tmp_path)
+    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=SECONDS, dump_dir=str(tmp_path)))
+
+    assert report.findings == []
+    assert report.steps > 0
+    assert report.checks["audits"] >= 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", list(all_scenarios()))
 def test_a_minute_of_checked_run_is_clean(name, mode, tmp_path):
-    require_clean(name, mode, MINUTE, tmp_path)
-
-
-def require_clean(name, mode, seconds, folder):
-    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=seconds, dump_dir=str(folder)))
+    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=MINUTE, dump_dir=str(tmp_path)))
 
     assert report.findings == []
     assert report.steps > 0
-    assert report.checks["audits"] >= 1
-    assert list(folder.iterdir()) == []

@@ -1,0 +1,53 @@
+"""What a dump says of the VM: made by one who only looks, on a system that others are using."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness.watch.dump import build
+from harness.watch.records import RunMeta, Suspicion
+from harness.watch.snapshot import Reader, take
+from stress.render import SECTION
+from stress.world import Setting, World
+from tests.stress.conftest import SIZES
+from tests.vmcore.builders import reports
+from tests.vmcore.builders_objects import space_of, top, write
+from vmcore.config import Config
+from vmcore.page import vm_page_alloc
+from vmcore.show import show_page
+
+
+@pytest.fixture
+def vm():
+    made = World.boot(Setting(name=f"test-{os.getpid()}", config=Config(**SIZES, checked=True), workers=2))
+    made.arena.native.sit("looker")
+    yield made.vm
+    made.arena.native.leave()
+    made.close()
+
+
+def a_busy_page(vm, object):
+    """Its slot; we own it from now on."""
+    vm.native.sit("owner")
+    object.lock.acquire()
+    page = vm_page_alloc(vm, object, 4096)
+    object.lock.release()
+    assert page is not None  # of 256 frames two are taken
+    return page.slot
+
+
+def test_a_page_that_is_another_threads_own_may_be_looked_at_in_a_checked_run(vm):
+    space = space_of(vm, 2)
+    write(vm, space, 0, 1)
+    bottom = top(vm, space)
+
+    with ThreadPoolExecutor(1) as owner:
+        slot = owner.submit(a_busy_page, vm, bottom).result()
+        reader = Reader(vm.arena)
+        found = Suspicion(verdict="panic", key="x", seats=[], why="")
+        lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
+
+    assert "named above:" in lines
+    assert show_page(vm, vm.pages.views[slot]) in lines
+    assert reports(vm) == []
