@@ -6,8 +6,10 @@ An act is made of steps (``stress.ops``); like them it keeps the content oracle'
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from stress.ops import Actor, Process, leave, read, write
+from stress.ops_map import if_there_is_room
 from stress.stage import Stage
 from stress.trace.picture import Range
 
@@ -92,5 +94,17 @@ def everybody_reads_everything(actor: Actor, stage: Stage) -> None:
     while (person := stage.take(actor)) is not None:
         people.append(person)
         read_all(actor, person)
+    for person in people:
+        back_on_stage(actor, stage, person)
+
+
+def everybody_reads_what_he_can(actor: Actor, stage: Stage) -> None:
+    """The same where a load may be refused for want of a frame; what it returns must be right."""
+    people = []
+    while (person := stage.take(actor)) is not None:
+        people.append(person)
+        for piece in person.picture.touchable(False):
+            for va in range(piece.start, piece.end, PAGE):
+                if_there_is_room(actor, partial(read, actor, person, va))
     for person in people:
         back_on_stage(actor, stage, person)

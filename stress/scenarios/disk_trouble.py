@@ -6,7 +6,7 @@ done drops it.  Loads never fail here, so whatever is read must be right.
 
 from functools import partial
 
-from stress.acts import PAGE, back_on_stage, pages_of
+from stress.acts import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
 from stress.ops import Actor, Process, allocate, be_born, clean, fork, leave, read, write
 from stress.ops_map import if_there_is_room
 from stress.scenario import Scenario
@@ -64,17 +64,7 @@ def clean_a_piece(actor: Actor, stage: Stage) -> None:
     back_on_stage(actor, stage, person)
 
 
-@scenario.check
-def nothing_is_lost(actor: Actor, stage: Stage) -> None:
-    """Every page of everybody; a load may be refused for want of a frame, but not lie."""
-    people = []
-    while (person := stage.take(actor)) is not None:
-        people.append(person)
-        for piece in person.picture.touchable(False):
-            for va in range(piece.start, piece.end, PAGE):
-                if_there_is_room(actor, partial(read, actor, person, va))
-    for person in people:
-        back_on_stage(actor, stage, person)
+scenario.check(everybody_reads_what_he_can)
 
 
 def newborn(actor: Actor) -> Process:

@@ -6,7 +6,7 @@ to all of them; who hears "no memory" gives something back, and what was written
 
 from functools import partial
 
-from stress.acts import PAGE, back_on_stage, pages_of
+from stress.acts import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
 from stress.ops import Actor, Process, allocate, be_born, fork, leave, read, unmap, write
 from stress.ops_map import if_there_is_room
 from stress.scenario import Scenario
@@ -57,17 +57,7 @@ def fork_without_room(actor: Actor, stage: Stage) -> None:
     back_on_stage(actor, stage, person)
 
 
-@scenario.check
-def what_was_written_is_there_or_cannot_be_had(actor: Actor, stage: Stage) -> None:
-    """A load may be refused for want of a frame; what it returns must be right."""
-    people = []
-    while (person := stage.take(actor)) is not None:
-        people.append(person)
-        for piece in person.picture.touchable(False):
-            for va in range(piece.start, piece.end, PAGE):
-                if_there_is_room(actor, partial(read, actor, person, va))
-    for person in people:
-        back_on_stage(actor, stage, person)
+scenario.check(everybody_reads_what_he_can)
 
 
 def hungry(actor: Actor) -> Process:
