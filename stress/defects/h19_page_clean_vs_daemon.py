@@ -88,6 +88,7 @@ defect = Defect(
     symptom="a page with two owners, or freed under its transfer",
     verdicts=("panic", "invariant_violation", "crash", "wrong_data"),
     scenario="disk-trouble",
+    options={"checked": True},
     entry="short",
     replacements={
         "vmcore.object_pages.own_for_write": own_for_write,

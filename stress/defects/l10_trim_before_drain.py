@@ -101,6 +101,7 @@ defect = Defect(
         "unguarded_access", "lost_wakeup", "order_violation",
     ),
     scenario="clip-and-fork",
+    options={"noise": "none"},
     replacements={
         "vmcore.collapse.pip_rule": pip_rule,
         "vmcore.pager_swap.swap_pager_remove": swap_pager_remove,

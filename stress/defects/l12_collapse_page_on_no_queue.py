@@ -66,7 +66,7 @@ defect = Defect(
     symptom="memory that can never be paged out, a page at a time",
     verdicts=("invariant_violation", "leak"),
     scenario="fork-storm",
-    options={"workers": 8, "disk_ms": 3.0, "pages": 56},
+    options={"workers": 8, "disk_ms": 3.0, "pages": 56, "checked": True},
     replacements={"vmcore.overlay.leave_behind": leave_behind},
     script=script,
 )

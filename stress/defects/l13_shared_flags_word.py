@@ -118,6 +118,7 @@ defect = Defect(
     symptom="queues whose lists and flags disagree; a WANTED that is lost lets somebody sleep for ever",
     verdicts=("invariant_violation", "lost_wakeup", "panic", "crash", "wrong_data", "unguarded_access"),
     scenario="long-lived-parent",
+    options={"checked": True},  # a lock that does not guard the other half of the word
     replacements={
         "vmcore.page_flags.set_flags_o": set_flags_o,
         "vmcore.page_flags.clear_flags_o": clear_flags_o,

@@ -146,7 +146,7 @@ defect = Defect(
     symptom="a file in use cannot be mapped a second time, or is in memory twice",
     verdicts=("invariant_violation", "frozen", "wrong_data", "panic", "leak", "lost_wakeup"),
     scenario="many-files",
-    options={"workers": 8},
+    options={"workers": 8, "checked": True},
     replacements={
         "vmcore.object_cache.vm_object_enter": enter,
         "vmcore.object_cache.vm_object_remove": remove,

@@ -83,6 +83,7 @@ defect = Defect(
     symptom="a private mapping of a file goes on showing what others have overwritten",
     verdicts=("wrong_data", "invariant_violation", "panic", "leak"),
     scenario="placement",
+    options={"checked": True},
     replacements={"vmcore.object_copy.vm_object_copy": vm_object_copy},
     script=script,
 )

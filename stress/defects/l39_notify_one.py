@@ -22,7 +22,7 @@ defect = Defect(
     ),
     symptom="one of several processes that wait for the same object never comes back",
     verdicts=("lost_wakeup",),
-    scenario="shared-msync",
+    scenario="fork-storm",
     replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
     entry="short",
     notes="The same switch as H6c.",

@@ -87,6 +87,7 @@ defect = Defect(
     symptom="a snapshot shows what was stored after it was taken",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="snapshots",
+    options={"workers": 8},
     replacements={"vmcore.fault.enter_page": enter_page},
     script=script,
 )
