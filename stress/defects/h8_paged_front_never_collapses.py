@@ -55,6 +55,7 @@ defect = Defect(
     symptom="chains and swap of a long-lived process grow with every fork, until it exits",
     verdicts=("leak",),
     scenario="long-lived-parent",
+    options={"noise": "none", "pages": 80},
     replacements={"vmcore.collapse.may_join": may_join},
     script=script,
 )

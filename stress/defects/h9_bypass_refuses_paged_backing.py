@@ -61,6 +61,7 @@ defect = Defect(
     ),
     verdicts=("leak",),
     scenario="grown-children",
+    options={"noise": "none"},
     replacements={"vmcore.bypass.hides": hides},
     script=script,
 )
