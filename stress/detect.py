@@ -25,6 +25,7 @@ from stress.runner import run
 EXCERPT_LINES = 24
 NOT_SHOWN = ("/tmp/", "site-packages/")  # files of this machine, frames of libraries
 LEAST_S = 2.0  # of R, however soon the defect was found
+DUMPS = "hangdog-dumps"  # of R alone: a finding there is somebody's next work
 
 
 class DetectOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,12 +145,12 @@ def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial | None
                 return None
             trial = trial_of(defect, report)
         seconds = max(LEAST_S, min(trial.seconds, options.budget_s))
-        without = run(run_options(defect, options, seed, seconds, without=True))
+        without = run(run_options(defect, options, seed, seconds, DUMPS, without=True))
     except HarnessError as error:
         return Trial(seed=seed, clean_without=False, note=f"{type(error).__name__}: {error}")
     if without.ended_by == "interrupt":
         return None
-    told = tuple(f"{finding.verdict}: {finding.summary}" for finding in without.findings)
+    told = tuple(f"{one.verdict}: {one.summary} (hangdog show {one.dump})" for one in without.findings)
     return msgspec.structs.replace(trial, clean_without=not told, found_without=told)
 
 

@@ -67,13 +67,13 @@ def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
         before, rounds = plenty(vm), daemon_rounds(vm)
         went = one_pass(vm)
         joined, passes = joined + went, passes + 1
-        pairs = collapsible(vm)
-        if not pairs and not went:
-            return Swept(passes, joined, [], False)
         if went:
             continue
         if settle is not None:
             settle()
+        pairs = collapsible(vm)  # at rest: who is being paged counts as no pair, and would be forgotten
+        if not pairs:
+            return Swept(passes, joined, [], False)
         if before and plenty(vm) and daemon_rounds(vm) == rounds:
             return Swept(passes, joined, pairs, False)
         disturbed += 1

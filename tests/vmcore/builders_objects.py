@@ -172,14 +172,26 @@ def live_objects(vm: Vm) -> set[int]:
 
 def page_out_step(vm: Vm) -> None:
     """What the daemon and the disk do under a great shortage, here and now: every page that can leaves."""
+    for _ in range(3):  # active to inactive; inactive to the disk; the clean ones go
+        scan(vm)
+        finish_writes(vm)
+
+
+def scan(vm: Vm) -> None:
+    """One scan of the daemon, under a great shortage."""
     g, vm.me.is_daemon = vm.g, True
     kept = g.v_free_target
     g.v_free_target = g.v_inactive_target = vm.config.pages
-    for _ in range(3):  # active to inactive; inactive to the disk; the clean ones go
-        vm_pageout_scan(vm)
-        while g.writes_queued:
-            record = next_write(vm)
-            assert record is not None
-            write_record(vm, record)
-        reap(vm, True)
+    vm_pageout_scan(vm)
     g.v_free_target, vm.me.is_daemon = kept, False
+
+
+def finish_writes(vm: Vm) -> None:
+    """What is queued is written, and what is written is noted."""
+    vm.me.is_daemon = True
+    while vm.g.writes_queued:
+        record = next_write(vm)
+        assert record is not None
+        write_record(vm, record)
+    reap(vm, True)
+    vm.me.is_daemon = False

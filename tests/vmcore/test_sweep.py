@@ -11,10 +11,12 @@ from tests.vmcore.builders_objects import (
     chain,
     contents,
     fill,
+    finish_writes,
     fork,
     live_objects,
     page_out_step,
     resident,
+    scan,
     shadow_of,
     space_of,
     swap_out,
@@ -28,7 +30,7 @@ from vmcore.constants import KERN_SUCCESS, OBJ_FADING
 from vmcore.map_user import vm_deallocate, vm_map_file
 from vmcore.object_pager import ensure_pager
 from vmcore.page import frame_alloc, frame_free
-from vmcore.sweep import Pair, audit_hidden, audit_pairs, collapsible, sweep
+from vmcore.sweep import Pair, audit_hidden, audit_pairs, collapsible, one_pass, sweep
 from vmcore.vmspace import space_map, vmspace_exit
 
 
@@ -234,6 +236,31 @@ def test_a_daemon_makes_room_for_the_sweep(vm_of):
         for space in (parent, other):
             vmspace_exit(vm, space)
     assert all_gone(vm) == []
+
+
+def test_a_pair_that_is_being_written_when_it_is_looked_for_is_not_taken_for_none(vm, parted, monkeypatch):
+    """The daemon begins to write when the pass has begun: the pass is in vain, and the pair does not show."""
+    scans = [scan, scan]  # active to inactive; inactive to the disk
+    seen = []
+
+    def pass_beside_the_daemon(vm):
+        while scans:
+            scans.pop()(vm)
+        went = one_pass(vm)
+        seen.append((went, collapsible(vm)))
+        return went
+
+    monkeypatch.setattr("vmcore.sweep.one_pass", pass_beside_the_daemon)
+
+    try:
+        swept = sweep(vm, partial(finish_writes, vm))
+    finally:
+        finish_writes(vm)
+
+    assert seen[0] == (0, [])
+    assert (swept.joined, swept.pairs, swept.short) == (1, [], False)
+    assert audit_hidden(vm, Cells(vm)) == []
+    assert contents(vm, parted, 4) == [2, 1, 1, 1]
 
 
 def rests(vm):
