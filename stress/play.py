@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from harness.errors import BadInput
 from harness.run.plan import RoleSpec
 from harness.shm.checked import unguarded
+from harness.watch.verdicts import Limits
 from stress import ops
 from stress.options import RunOptions, tightest
 from stress.oracles import audit_at_rest, audit_the_end
@@ -41,6 +42,7 @@ class Play(Protocol):
 
     disk_ms: float
     noise: str
+    limits: Limits | None  # of the watchdog; None: its own
 
     def sizes(self) -> dict[str, int]:
         """Tables of the VM."""
@@ -75,6 +77,8 @@ class Play(Protocol):
 
 class ScenarioPlay:
     """A scenario's roles, played by as many workers as there are."""
+
+    limits: Limits | None = None
 
     def __init__(self, scenario: Scenario, options: RunOptions) -> None:
         self.scenario, self.options = scenario, options
@@ -187,6 +191,7 @@ class ReplayPlay:
 
     disk_ms = 0.0
     noise = "light"
+    limits: Limits | None = None
 
     def __init__(self, plan: Plan, options: RunOptions) -> None:
         self.plan = fold_files(plan.limit(options.tasks) if options.tasks else plan)

@@ -9,6 +9,7 @@ oracles.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from harness.errors import BadInput, HarnessError
 from harness.outcome import Finding, Passed, RunResult
 from harness.run.faults import Faults
 from harness.run.session import Session
+from harness.watch.watchdog import Watchdog
 from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
 from stress.opening import broken_opening
@@ -128,6 +130,7 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         arena=world.arena,
         dump_dir=options.dump_dir or None,
         noise=options.noise or play.noise,
+        watch=partial(Watchdog, limits=play.limits) if play.limits else True,
         faults=Faults(stops=options.stops) if options.stops else None,
         scenario=options.what,
         reproduce=options.command(),

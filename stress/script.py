@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput
 from harness.locks import contract
+from harness.watch.verdicts import Limits
 from stress.script_gates import Cue, Gates
 from stress.script_scene import Scene
 from vmcore.fault_state import FaultState
@@ -52,7 +53,7 @@ class Script:
     pages: int = 64  # frames of the VM
     files: tuple[int, ...] = ()  # pages of each file
     tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
-    disks: int = 1
+    limits: Limits | None = None  # of the watchdog: a livelock need not last 15 s where all is over in one
 
     @property
     def parsed(self) -> tuple[Cue, ...]:

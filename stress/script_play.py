@@ -25,7 +25,7 @@ class ScriptPlay:
     noise = "none"
 
     def __init__(self, script: Script) -> None:
-        self.script = script
+        self.script, self.limits = script, script.limits
         self.scene: Scene | None = None
 
     def sizes(self) -> dict[str, int]:

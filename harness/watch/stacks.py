@@ -4,13 +4,17 @@ A signal makes a futex waiter return and test again: a stack dumper can cure the
 wakeup that it is asked to show.  So stacks are taken after everything that only looks,
 and whoever moved because of them is noted.
 
-``enable`` makes a worker write its stack to a memfd of its own when SIGUSR2 comes; that
-works while the interpreter lock is held, and needs no privileges.
+``enable`` makes a thread that gets SIGUSR2 write its own stack to a memfd of its process; that
+works while the interpreter lock is held, and needs no privileges.  Its own and nobody else's: the
+frames of a thread that runs may change under the hand of another, and who follows them then crashes,
+so looking at a livelock would kill it.
 """
 
-import contextlib
+import ctypes
+import errno
 import faulthandler
 import os
+import platform
 import re
 import signal
 import time
@@ -21,27 +25,28 @@ from harness.watch.snapshot import shorten
 
 WAIT_S = 0.1
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
-_THREAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
+_TGKILL = {"x86_64": 234, "aarch64": 131}
+_libc = ctypes.CDLL(None, use_errno=True)
 _OPEN: dict[int, Any] = {}
 
 
 def enable(arena: Arena) -> None:
-    """Called once by a worker process (and after a fork); publishes the descriptor in the seat."""
+    """Called once by each worker (and after a fork); publishes the descriptor in the seat."""
     pid = os.getpid()
     if pid not in _OPEN:
         _OPEN.clear()
         fd = os.memfd_create("hangdog-stack", os.MFD_CLOEXEC)
         file = _OPEN[pid] = os.fdopen(fd, "wb", buffering=0)
-        faulthandler.register(signal.SIGUSR2, file=file, all_threads=True, chain=False)
+        faulthandler.register(signal.SIGUSR2, file=file, all_threads=False, chain=False)
     arena.native.set_stack_fd(_OPEN[pid].fileno())
 
 
-def capture(pid: int, fd: int) -> list[list[str]]:
-    """Stacks of all threads of a process, the most recent call first; [] when it does not answer."""
+def capture(pid: int, tid: int, fd: int) -> list[str]:
+    """Stack of one thread, the most recent call first; [] when it does not answer."""
     path = f"/proc/{pid}/fd/{fd}"
     try:
         before = os.stat(path).st_size
-        os.kill(pid, signal.SIGUSR2)
+        _signal(pid, tid)
         end = time.monotonic() + WAIT_S
         size = before
         while time.monotonic() < end:
@@ -57,33 +62,23 @@ def capture(pid: int, fd: int) -> list[list[str]]:
         return []
 
 
-def parse(text: str) -> list[list[str]]:
-    """The text of faulthandler -> one list of "file:line function" per thread."""
-    threads: list[list[str]] = []
-    for line in text.splitlines():
-        if _THREAD.match(line) or line.startswith("Stack (most recent"):
-            threads.append([])
-        elif (match := _FRAME.match(line)) and threads:
-            threads[-1].append(f"{shorten(match[1])}:{match[2]} {match[3]}")
-    return [frames for frames in threads if frames]
+def _signal(pid: int, tid: int) -> None:
+    """SIGUSR2 for one thread; ``os.kill`` would let the kernel choose among all of the process."""
+    number = _TGKILL.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, f"no tgkill known on {platform.machine()}")
+    if _libc.syscall(number, pid, tid, int(signal.SIGUSR2)) != 0:
+        raise OSError(ctypes.get_errno(), f"tgkill {pid} {tid}")
+
+
+def parse(text: str) -> list[str]:
+    """The text of faulthandler as "file:line function", the most recent call first."""
+    frames = (_FRAME.match(line) for line in text.splitlines())
+    return [f"{shorten(match[1])}:{match[2]} {match[3]}" for match in frames if match]
 
 
 def of_seat(seat: Any, state: str) -> list[str]:
     """The stack of one seat's thread; stopped and dead processes are not asked."""
     if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
         return []
-    stacks = capture(int(seat.pid), int(seat.stack_fd))
-    if not stacks:
-        return []
-    if len(stacks) == 1 or seat.pid == seat.tid:
-        return stacks[-1]  # the main thread comes last
-    with contextlib.suppress(IndexError):
-        return _of_thread(seat, stacks)
-    return []
-
-
-def _of_thread(seat: Any, stacks: list[list[str]]) -> list[str]:
-    """Threads are named threads by pthread id; the order of native ids is the best match there is."""
-    tids = sorted(int(name) for name in os.listdir(f"/proc/{seat.pid}/task"))
-    newest_first = [tid for tid in sorted(tids, reverse=True) if tid != seat.pid]
-    return stacks[newest_first.index(int(seat.tid))]
+    return capture(int(seat.pid), int(seat.tid), int(seat.stack_fd))

@@ -73,6 +73,7 @@ defect = Defect(
     symptom="wrong pages after two collapses of paged, clipped regions",
     verdicts=("wrong_data", "invariant_violation", "crash", "panic"),
     scenario="clip-and-fork",
+    options={"workers": 8},
     replacements={"vmcore.overlay.hand_over_or_next": hand_over_or_next},
     script=script,
 )

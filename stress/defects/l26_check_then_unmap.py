@@ -88,6 +88,7 @@ defect = Defect(
     symptom="a store that has succeeded is gone: the page comes back from the pager as it was before",
     verdicts=("wrong_data",),
     scenario="hot-pages",
+    options={"noise": "none"},
     replacements={"vmcore.pageout.free_clean_page": free_clean_page},
     script=script,
 )

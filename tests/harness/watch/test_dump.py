@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import threading
 from pathlib import Path
 
 import msgspec
@@ -262,12 +263,41 @@ def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, act
     assert told.notes == []
 
 
+def churn(depth=40):
+    """Frames come and go all the time."""
+    while depth:
+        churn(depth - 1)
+        depth -= 1
+
+
+def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(arena, actors):
+    """Nobody else may walk its frames, as they change under him: that killed one process in three."""
+
+    def two_threads(actor):
+        me(arena, "runner")
+        stacks.enable(arena)
+        runner = threading.Thread(target=churn, daemon=True)
+        runner.start()
+        actor.say(f"{runner.native_id} {Reader(arena).seats[arena.native.seat() - 1].stack_fd}")
+        actor.hear("enough")
+
+    actor = actors.actor(two_threads)
+    tid, fd = map(int, actor.listen().split())
+
+    of_runner = [stacks.capture(actor.pid, tid, fd) for _ in range(50)]
+    of_main = stacks.capture(actor.pid, actor.pid, fd)
+
+    assert any("two_threads" in frame for frame in of_main)
+    assert sum("churn" in frames[0] for frames in of_runner if frames) > 40
+    assert [frames for frames in of_runner if any("two_threads" in frame for frame in frames)] == []
+
+
 def test_a_waiter_that_goes_on_while_its_stack_is_taken_is_noted_as_cured(arena, actors, monkeypatch):
     _, number, bell = asleep(arena, actors)
     capture = stacks.capture
 
-    def cure(pid, fd):
-        found = capture(pid, fd)
+    def cure(*who):
+        found = capture(*who)
         bell.wakeup()
         row = Reader(arena).seats[number - 1]
         wait_until(lambda: not row.activity, "its waking up")
@@ -302,7 +332,7 @@ def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch
 def test_a_process_without_that_descriptor_has_no_stack(arena, actors):
     actor, _, _ = asleep(arena, actors)
 
-    assert stacks.capture(actor.pid, 10_000) == []
+    assert stacks.capture(actor.pid, actor.pid, 10_000) == []
 
 
 def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versions(arena, actors, tmp_path):
