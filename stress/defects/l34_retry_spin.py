@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.watch.verdicts import Limits
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_COPYONWRITE, VM_PROT_WRITE
 from vmcore.fault_push import LOOK_AGAIN, PUSHED, copy_is_due, push_to
 from vmcore.fault_state import FOUND, FaultState
@@ -40,6 +43,28 @@ def fault_push(vm: Vm, state: FaultState) -> int:
     return int(FOUND)
 
 
+def scene(scene: Scene) -> None:
+    """P's C is the snapshot of a file S that W has stored to, and will again; C has nothing yet."""
+    scene.map_file("W", 0, "S", shared=True)
+    scene.write("W", 0, 1)
+    scene.map("P")
+    scene.show_file("P", 0, copy=True)
+    scene.call("P", "C")
+
+
+script = Script(
+    scene=scene,
+    roles={"R": lambda scene: scene.expect("P", 0, 1), "W": lambda scene: scene.write("W", 0, 2)},
+    cues=(
+        ("W", "exit fault.hold_top"),  # S is locked
+        ("R", "enter fault_search.descend(C)"),  # C is locked; S is next
+        ("W", "enter fault_push.fault_push"),  # C is next
+        ("R", "exit fault_search.descend(C)"),
+    ),
+    files=(4,),
+    limits=Limits(livelock_s=0.2),
+)
+
 defect = Defect(
     id="L34",
     name="retry-spin",
@@ -58,7 +83,7 @@ defect = Defect(
     entry="short",
     notes=(
         "With an unfair mutex whoever unlocks and locks again at once always wins.  Ours lets a waiter "
-        "through in the end, so the unlock between two tries is left out.  There is no script: a "
-        "livelock is called one after many seconds."
+        "through in the end, so the unlock between two tries is left out."
     ),
+    script=script,
 )
