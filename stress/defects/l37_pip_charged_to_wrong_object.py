@@ -67,6 +67,7 @@ defect = Defect(
     ),
     symptom="one object's paging count never reaches zero, another's goes below it",
     verdicts=(
+        "contract_violation",  # the page that is being written is freed by one who never claimed it
         "panic",
         "crash",
         "invariant_violation",
