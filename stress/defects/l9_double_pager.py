@@ -71,7 +71,7 @@ defect = Defect(
     ),
     symptom="swap that nobody owns, and pages that have become zeros",
     verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
-    scenario="shared-msync",
+    scenario="first-syncs",
     replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
     script=script,
 )
