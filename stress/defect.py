@@ -19,6 +19,7 @@ from harness.errors import BadInput
 from stress.script import Script
 
 ALIASES = {"H6": "H6a"}
+LOOKS = ("checks", "checked")
 _ID = re.compile(r"^([A-Z]+)(\d+)([a-z]*)$")
 
 
@@ -61,6 +62,11 @@ class Defect:
             else:
                 words += f" --{option} {value:g}"
         return words
+
+    @property
+    def looks(self) -> dict[str, Any]:
+        """Of its options those that its script needs as well: what is looked at, not how chance is helped."""
+        return {name: value for name, value in self.options.items() if name in LOOKS}
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from harness.errors import BadInput
 from harness.run.plan import RoleSpec
 from harness.shm.checked import unguarded
 from stress import ops
-from stress.options import RunOptions, tightest
+from stress.options import DISKS, RunOptions, tightest
 from stress.oracles import audit_at_rest, audit_the_end
 from stress.scenario import Role, Scenario, find_scenario
 from stress.stage import Stage
@@ -40,6 +40,7 @@ class Play(Protocol):
     """What the runner asks of either kind."""
 
     disk_ms: float
+    disks: int  # disk workers
     noise: str
 
     def sizes(self) -> dict[str, int]:
@@ -75,6 +76,8 @@ class Play(Protocol):
 
 class ScenarioPlay:
     """A scenario's roles, played by as many workers as there are."""
+
+    disks = DISKS
 
     def __init__(self, scenario: Scenario, options: RunOptions) -> None:
         self.scenario, self.options = scenario, options
@@ -185,7 +188,7 @@ def end_scenario(context: Any, world: World, scenario: str, stage: Stage) -> Non
 class ReplayPlay:
     """A recorded program."""
 
-    disk_ms = 0.0
+    disk_ms, disks = 0.0, DISKS
     noise = "light"
 
     def __init__(self, plan: Plan, options: RunOptions) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.map import range_is_free, vm_map_findspace
 from vmcore.map_place import Preference
 from vmcore.structs import VmMap
@@ -31,6 +33,29 @@ def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> 
     return found
 
 
+PAGES = 4
+
+
+def scene(scene: Scene) -> None:
+    """Q shows the file at BASE, which gives it a colour; P has something else there, and room before it."""
+    scene.map_file("Q", 0, pages=PAGES, shared=True)
+    scene.write("Q", 0, 1)
+    scene.map("P", pages=PAGES)
+
+
+script = Script(
+    scene=scene,
+    roles={"P": lambda scene: scene.map_anywhere("P", 0, PAGES)},
+    cues=(
+        ("P", "enter map_place.find_preferred"),
+        ("P", "exit object_prefer.vm_object_prefer"),  # the address that it is told is taken
+        ("P", "exit object_prefer.vm_object_prefer"),
+        ("P", "exit map_place.find_preferred"),
+    ),
+    files=(PAGES,),
+    livelock_s=0.1,
+)
+
 defect = Defect(
     id="H10c",
     name="prefer-restarts",
@@ -45,4 +70,5 @@ defect = Defect(
     verdicts=("livelock", "frozen", "stall"),
     scenario="tight-holes",
     replacements={"vmcore.map_place.find_preferred": find_preferred},
+    script=script,
 )

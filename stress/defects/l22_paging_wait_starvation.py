@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.object_paging import vm_object_paging_sleep
 from vmcore.structs import VmObject
 
@@ -27,6 +29,54 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
             vm.native.failure()  # somebody was faster: once more
 
 
+def scene(scene: Scene) -> None:
+    """O is in swap; X is there as long as the msync lasts."""
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.put("O", 1, 2)
+    scene.swap_out("O")
+    scene.map("M", "X")
+
+
+def sync(scene: Scene) -> None:
+    """An msync of O; one that waits would wait for single busy pages, too, and that is another matter."""
+    scene.clean("O", sync=False)
+    scene.exit("M")
+
+
+def page_in(scene: Scene, number: int) -> None:
+    """Read one page from swap, again and again."""
+    while scene.alive("X"):
+        scene.expect("P", number, number + 1)
+        scene.drop("O", number)
+
+
+def overtake(ends: str, begins: str) -> tuple[tuple[str, str], ...]:
+    """One page-in ends, and the next one begins before A has O again."""
+    return (
+        (ends, "exit fault.vm_fault"),  # nobody pages on O: A is woken
+        (begins, "enter fault.vm_fault"),
+        (begins, "exit fault.hold_top(O)"),
+        ("A", "exit object_paging.vm_object_paging_sleep(O)"),
+        ("A", "enter object_paging.vm_object_paging_sleep(O)"),
+        (begins, "enter pagein_cluster.get_run"),
+    )
+
+
+script = Script(
+    scene=scene,
+    roles={"A": sync, "F": lambda scene: page_in(scene, 0), "G": lambda scene: page_in(scene, 1)},
+    cues=(
+        ("F", "exit fault.hold_top(O)"),
+        ("A", "start"),
+        ("A", "enter object_paging.vm_object_paging_sleep(O)"),
+        ("F", "enter pagein_cluster.get_run"),
+    ),
+    rounds=overtake("F", "G") + overtake("G", "F"),
+    tables={"cluster_pages": 1},
+    livelock_s=0.1,
+)
+
 defect = Defect(
     id="L22",
     name="paging-wait-starvation",
@@ -43,8 +93,8 @@ defect = Defect(
     entry="short",
     notes=(
         "Chance hardly shows it: to be called a livelock an msync must be overtaken for many seconds "
-        "without a gap, and four workers leave gaps.  The entry has no numbered steps, and there is no "
-        "script, because a livelock is called one only after those seconds."
+        "without a gap, and four workers leave gaps.  The script leaves none."
     ),
     replacements={"vmcore.object_pages.drain_paging": drain_paging},
+    script=script,
 )

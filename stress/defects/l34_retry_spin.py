@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import PG_COPYONWRITE, VM_PROT_WRITE
 from vmcore.fault_push import LOOK_AGAIN, PUSHED, copy_is_due, push_to
 from vmcore.fault_state import FOUND, FaultState
@@ -40,6 +42,32 @@ def fault_push(vm: Vm, state: FaultState) -> int:
     return int(FOUND)
 
 
+def scene(scene: Scene) -> None:
+    """P's C is the snapshot of a file, S, whose page is in memory."""
+    scene.map_file("W", 0, "S", shared=True)
+    scene.write("W", 0, 1)
+    scene.map("P")
+    scene.show_file("P", 0, copy=True)
+    scene.call("P", "C")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "W": lambda scene: scene.write("W", 0, 2),
+        "R": lambda scene: scene.expect("P", 0, 1),
+    },
+    cues=(
+        ("W", "enter fault_search.fault_search(S)"),  # it holds S
+        ("R", "start"),
+        ("R", "enter fault_search.descend(C)"),  # next it wants S
+        ("W", "enter fault_push.fault_push(S)"),
+    ),
+    check=lambda scene: scene.expect("P", 0, 1),
+    files=(4,),
+    livelock_s=0.1,
+)
+
 defect = Defect(
     id="L34",
     name="retry-spin",
@@ -55,10 +83,10 @@ defect = Defect(
     verdicts=("livelock", "stall"),
     scenario="snapshots",
     replacements={"vmcore.fault_push.fault_push": fault_push},
+    script=script,
     entry="short",
     notes=(
         "With an unfair mutex whoever unlocks and locks again at once always wins.  Ours lets a waiter "
-        "through in the end, so the unlock between two tries is left out.  There is no script: a "
-        "livelock is called one after many seconds."
+        "through in the end, so the unlock between two tries is left out."
     ),
 )
