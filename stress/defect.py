@@ -20,6 +20,7 @@ from stress.script import Script
 
 ALIASES = {"H6": "H6a"}
 SEED_NAMED = 13
+LOOKS = ("checks", "checked")
 _ID = re.compile(r"^([A-Z]+)(\d+)([a-z]*)$")
 
 
@@ -60,7 +61,7 @@ class Defect:
             if isinstance(value, bool):
                 words += f" --{option}" if value else f" --no-{option}"
             else:
-                words += f" --{option} {value:g}"
+                words += f" --{option} {value}"
         return words
 
     @property
@@ -68,6 +69,11 @@ class Defect:
         """Whether the log that began the catalogue tells of it: H1 to H13, every face."""
         kind, number, _ = in_order(self.id)
         return kind == "H" and number <= SEED_NAMED
+
+    @property
+    def looks(self) -> dict[str, Any]:
+        """Of its options those that its script needs as well: what is looked at, not how chance is helped."""
+        return {name: value for name, value in self.options.items() if name in LOOKS}
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -145,6 +145,8 @@ def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial | None
                 return None
             trial = trial_of(defect, report)
         seconds = max(LEAST_S, min(trial.seconds, options.budget_s))
+        if options.scripts:  # it ends by itself, and must be given the time to
+            seconds = options.budget_s
         without = run(run_options(defect, options, seed, seconds, DUMPS, without=True))
     except HarnessError as error:
         return Trial(seed=seed, clean_without=False, note=f"{type(error).__name__}: {error}")
@@ -164,7 +166,7 @@ def run_options(
         scenario=None if options.scripts else defect.scenario,
         seed=seed,
         seconds=seconds,
-        **({} if options.scripts else dict(defect.options)),
+        **(defect.looks if options.scripts else dict(defect.options)),
         dump_dir=folder,
     )
 

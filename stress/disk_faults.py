@@ -85,8 +85,7 @@ class Disturbance:
     """The hooks of one VM view: they decide, count and delay."""
 
     def __init__(self, vm: Vm, faults: DiskFaults) -> None:
-        self.faults, self.native = faults, vm.arena.native
-        self.rows: Any = rows(vm.arena)
+        self.faults, self.tally = faults, Tally(vm.arena)
         self.asked: Counter[tuple[str, int, int]] = Counter()
         self.slow = vm.io.hook  # a disk that is slow anyway stays so
         vm.io.result_hook = self.answer
@@ -99,14 +98,14 @@ class Disturbance:
         for name, answer in ANSWERS[kind]:
             luck -= getattr(self.faults, name)
             if luck < 0:
-                self.count(name)
+                self.tally.count(name)
                 return answer
         return None
 
     def delay(self, kind: str, what: int, length: int) -> bool | None:
         """Let some transfers take long: on two disks the next ones end first."""
         if self.luck(kind, what, length) < self.faults.late:
-            self.count("late")
+            self.tally.count("late")
             time.sleep(self.faults.late_ms / 1000)
         return self.slow(kind, what, length) if self.slow is not None else None
 
@@ -118,10 +117,21 @@ class Disturbance:
         said = blake2b(struct.pack("<QQQQ", seed, what, offset, turn), key=kind.encode(), digest_size=8)
         return int.from_bytes(said.digest(), "little") / WHOLE
 
+
+class Tally:
+    """The counts of one arena: everybody adds to his own row, and may read all."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.native, self.rows = arena.native, rows(arena)
+
     def count(self, name: str) -> None:
         """One more, in the row of this thread."""
         row = self.rows[self.native.seat()]
         setattr(row, name, getattr(row, name) + 1)
+
+    def so_far(self, name: str) -> int:
+        """How many of this kind all threads have met."""
+        return sum(int(getattr(row, name)) for row in self.rows[1:])
 
 
 def rows(arena: Arena) -> Any:
@@ -131,5 +141,5 @@ def rows(arena: Arena) -> Any:
 
 def counted(arena: Arena) -> dict[str, int]:
     """How many disturbances of each kind all threads have met."""
-    views = rows(arena)[1:]
-    return {name: sum(int(getattr(row, name)) for row in views) for name in NAMES}
+    tally = Tally(arena)
+    return {name: tally.so_far(name) for name in NAMES}

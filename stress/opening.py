@@ -22,19 +22,24 @@ def broken_opening(options: RunOptions, world: World, error: HarnessError) -> Ru
     verdict = getattr(error, "verdict", "")
     if not verdict:
         raise error
-    meta = RunMeta(seed=options.seed, scenario=options.what, reproduce=options.command())
-    reader, seat = Reader(world.arena), world.arena.native.seat()
     why = f"while {options.what} was set up: {error}"
-    suspicion = Suspicion(verdict=verdict, key="opening", seats=[seat], why=why)
+    finding = written_down(options, world, verdict, why, [world.arena.native.seat()])
+    return RunResult(
+        outcomes=(), findings=(finding,), ended_by="finding", seed=options.seed, mode=options.mode
+    )
+
+
+def written_down(options: RunOptions, world: World, verdict: str, why: str, seats: list[int]) -> Finding:
+    """A finding that is ours and not the watchdog's, with its dump; nobody else works in the arena now."""
+    meta = RunMeta(seed=options.seed, scenario=options.what, reproduce=options.command())
+    reader = Reader(world.arena)
+    suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why)
     dump = dumps.build(reader, take(reader), suspicion, meta, with_stacks=False)
     path = ""
     if options.dump_dir:
         folder = Path(options.dump_dir).absolute()
-        path = str(dumps.write(folder / f"{world.arena.name}-setup-{verdict}.json", dump))
-    finding = Finding(
+        path = str(dumps.write(folder / f"{world.arena.name}-own-{verdict}.json", dump))
+    return Finding(
         id=1, verdict=verdict, summary=why, dump=path, text="" if path else render(dump),
         reproduce=meta.reproduce,
     )  # fmt: skip
-    return RunResult(
-        outcomes=(), findings=(finding,), ended_by="finding", seed=options.seed, mode=options.mode
-    )

@@ -14,6 +14,7 @@ from vmcore.config import Config
 
 SCHEMA = "hangdog.run/1"
 DEFAULT_SCENARIO = "fork-storm"
+DISKS = 2  # disk workers, so that writes overtake each other; a script has its own number
 DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
 MOST_WORKERS = 64
 COMPLETED = "completed"  # of a script: every cue was passed
@@ -34,7 +35,7 @@ class RunOptions:
     workers: int = 4
     mode: Literal["process", "thread"] = "process"
     seed: int = 1
-    seconds: float | None = None
+    seconds: float | None = None  # a script must have ended by then, all else is merely stopped
     epochs: int | None = None
     noise: str | None = None  # a name of harness.probe.noise.PROFILES
     stops: float = 0.0  # SIGSTOP, and SIGCONT soon after, so often per second over all workers
@@ -43,7 +44,7 @@ class RunOptions:
     checked: bool = False  # every access to a record of the VM verifies its guard; contracts are on
     pages: int | None = None  # frames of the VM
     disk_ms: float | None = None  # mean extra time of a transfer
-    disks: int = 2
+    disks: int | None = None
     tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
     touches: float = 1.0  # a trace's page touches, as a multiple of the model's
     tasks: int | None = None  # only the first so many tasks of a trace
@@ -105,7 +106,7 @@ class RunOptions:
             ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),
             ("stops", self.stops or None),
             ("switch-ms", self.switch_ms),
-            ("disk-ms", self.disk_ms), ("disks", self.disks if self.disks != 2 else None),
+            ("disk-ms", self.disk_ms), ("disks", self.disks),
             ("touches", self.touches if self.touches != 1.0 else None), ("tasks", self.tasks),
         ):  # fmt: skip
             if value is not None and (name, value) != ("mode", "process"):

@@ -15,9 +15,8 @@ from typing import Any, Protocol
 from harness.errors import BadInput
 from harness.run.plan import RoleSpec
 from harness.shm.checked import unguarded
-from harness.watch.verdicts import Limits
 from stress import ops
-from stress.options import RunOptions, tightest
+from stress.options import DISKS, RunOptions, tightest
 from stress.oracles import audit_at_rest, audit_the_end
 from stress.scenario import Role, Scenario, find_scenario
 from stress.stage import Stage
@@ -41,8 +40,8 @@ class Play(Protocol):
     """What the runner asks of either kind."""
 
     disk_ms: float
+    disks: int  # disk workers
     noise: str
-    limits: Limits | None  # of the watchdog; None: its own
 
     def sizes(self) -> dict[str, int]:
         """Tables of the VM."""
@@ -78,7 +77,7 @@ class Play(Protocol):
 class ScenarioPlay:
     """A scenario's roles, played by as many workers as there are."""
 
-    limits: Limits | None = None
+    disks = DISKS
 
     def __init__(self, scenario: Scenario, options: RunOptions) -> None:
         self.scenario, self.options = scenario, options
@@ -189,9 +188,8 @@ def end_scenario(context: Any, world: World, scenario: str, stage: Stage) -> Non
 class ReplayPlay:
     """A recorded program."""
 
-    disk_ms = 0.0
+    disk_ms, disks = 0.0, DISKS
     noise = "light"
-    limits: Limits | None = None
 
     def __init__(self, plan: Plan, options: RunOptions) -> None:
         self.plan = fold_files(plan.limit(options.tasks) if options.tasks else plan)

@@ -48,22 +48,27 @@ def lay_down_switch(arena: Arena) -> Any:
 def serve(vm: Vm, loop: Callable[[Vm], None]) -> None:
     """A service's life: its loop, and again after every time without power."""
     loop(vm)
-    while comes_back(vm.arena):
+    while comes_back(vm):
         loop(vm)
 
 
-def comes_back(arena: Arena) -> bool:
+def comes_back(vm: Vm) -> bool:
     """Wait for the power; False: it was never cut, and the loop has ended for good."""
-    if arena.entry(TABLE) is None:
+    if vm.arena.entry(TABLE) is None:
         return False
-    row = lay_down_switch(arena)
+    row = lay_down_switch(vm.arena)
     row.lock.acquire()
     cut = bool(row.off)
+    row.lock.release()
+    if not cut:
+        return False
+    vm.point("without power")  # from here on it comes back, however soon the power does
+    row.lock.acquire()
     while row.off:
         row.chan.sleep(row.lock, "power", until=(row, "off", 0), idle=True)
         row.lock.acquire()
     row.lock.release()
-    return cut
+    return True
 
 
 def switch(arena: Arena, off: int) -> None:

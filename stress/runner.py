@@ -18,7 +18,9 @@ from harness.errors import BadInput, HarnessError
 from harness.outcome import Finding, Passed, RunResult
 from harness.run.faults import Faults
 from harness.run.session import Session
+from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
+from stress.closing import broken_off
 from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
 from stress.opening import broken_opening
@@ -90,7 +92,7 @@ def setting_of(options: RunOptions, play: Play) -> Setting:
         disk_ms=play.disk_ms if options.disk_ms is None else options.disk_ms,
         faults=faults_of(options, play),
         switch_ms=options.switch_ms,
-        disks=options.disks,
+        disks=play.disks if options.disks is None else options.disks,
         script=play.script if isinstance(play, ScriptPlay) else None,
         seed=options.seed,
         room=play.room(),
@@ -130,12 +132,12 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         arena=world.arena,
         dump_dir=options.dump_dir or None,
         noise=options.noise or play.noise,
-        watch=partial(Watchdog, limits=play.limits) if play.limits else True,
         faults=Faults(stops=options.stops) if options.stops else None,
         scenario=options.what,
         reproduce=options.command(),
         linger_s=LINGER_S,
         grace_s=GRACE_S,
+        watch=watchdog_of(play),
     )
     look = Looker(world, play, on_progress, options.watch_chains) if on_progress else None
     seconds = options.seconds
@@ -150,11 +152,19 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
             on_progress=look,
             time_limit_s=seconds,
         )
+        if isinstance(play, ScriptPlay):
+            result = broken_off(options, world, result)
         if not well(result) or (result.ended_by == "done" and not play.left()):
             return result
         world.restart_services()
         final = session.run_roles([play.curtain(world), *world.services()])
     return joined(result, final)
+
+
+def watchdog_of(play: Play) -> Any:
+    """The usual watchdog, or one with the limit of a script: R's script has the same."""
+    limit = play.script.livelock_s if isinstance(play, ScriptPlay) else None
+    return True if limit is None else partial(Watchdog, limits=Limits(livelock_s=limit))
 
 
 def well(result: RunResult) -> bool:

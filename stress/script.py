@@ -19,6 +19,7 @@ be impossible, and the script leaves the track: that is what R is for.
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput
 from harness.locks import contract
-from harness.watch.verdicts import Limits
+from stress.disk_faults import ANSWERS, Tally
 from stress.script_gates import Cue, Gates
 from stress.script_scene import Scene
 from vmcore.fault_state import FaultState
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.shm.arena import Arena
+    from vmcore.io import ResultHook
     from vmcore.vm import Vm
 
 Act = Callable[[Scene], Any]
@@ -49,16 +51,25 @@ class Script:
     scene: Act
     roles: Mapping[str, Act]
     cues: Sequence[tuple[str, str]]
+    rounds: Sequence[tuple[str, str]] = ()  # cues that come after those, again and again
     check: Act | None = None
     pages: int = 64  # frames of the VM
     files: tuple[int, ...] = ()  # pages of each file
     tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
-    limits: Limits | None = None  # of the watchdog: a livelock need not last 15 s where all is over in one
+    disks: int = 1
+    faults: Mapping[str, int] = field(default_factory=dict)  # the first so many answers of a disk: ANSWERS
+    livelock_s: float | None = None  # the watchdog's limit for this script; its cues must outlast it
+
+    def __post_init__(self) -> None:
+        """BadInput for a fault that no disk has."""
+        known = {name for answers in ANSWERS.values() for name, _ in answers}
+        if unknown := set(self.faults) - known:
+            raise BadInput(f"no disk meets {min(unknown)!r}: there are {', '.join(sorted(known))}")
 
     @property
     def parsed(self) -> tuple[Cue, ...]:
-        """The cues.  BadInput for what is none."""
-        return tuple(self._cue(role, text) for role, text in self.cues)
+        """The cues, once, and the rounds.  BadInput for what is none."""
+        return tuple(self._cue(role, text) for role, text in (*self.cues, *self.rounds))
 
     def _cue(self, role: str, text: str) -> Cue:
         match = _POINT.match(text)
@@ -85,6 +96,7 @@ class Gated:
 
     def __init__(self, function: Callable[..., Any], name: str, gates: Gates) -> None:
         functools.update_wrapper(self, function)
+        self.__code__ = inspect.unwrap(function).__code__  # where a contract reads the parameters' names
         self._function, self._gates = function, gates
         self._before, self._behind = f"enter {name}", f"exit {name}"
 
@@ -120,12 +132,12 @@ def rig(
     """The gates of a script, if there is one, and what to bind."""
     if script is None:
         return None, dict(replacements)
-    gates = Gates(arena, script.parsed, tuple(script.roles))
+    gates = Gates(arena, script.parsed, tuple(script.roles), len(script.rounds))
     return gates, gated(script, gates, replacements)
 
 
-def install(gates: Gates, vm: Vm) -> None:
-    """Gates at the points that are no calls: named ones and transfers."""
+def install(gates: Gates, vm: Vm, faults: Mapping[str, int]) -> None:
+    """Gates at the points that are no calls, named ones and transfers; and a disk that fails as asked."""
     record, hook = vm.point, vm.io.hook
     tables = (vm.objects.views, vm.pages.views)
 
@@ -140,3 +152,24 @@ def install(gates: Gates, vm: Vm) -> None:
         return None if hook is None else hook(kind, what, length)
 
     vm.point, vm.io.hook = point, transfer
+    if faults:
+        vm.io.result_hook = failing(gates, faults)
+
+
+def failing(gates: Gates, faults: Mapping[str, int]) -> ResultHook:
+    """A disk that gives the first so many answers of each kind; the scene's own transfers are spared.
+
+    They are counted in the arena, because it may be any process whose transfer comes first.  A hook
+    that a scene sets would stay behind in the front process when the supervisor is spawned.
+    """
+    tally = Tally(gates.arena)
+
+    def answer(kind: str, what: int, offset: int) -> int | None:  # noqa: ARG001
+        if gates.plays():
+            for name, said in ANSWERS[kind]:
+                if tally.so_far(name) < faults.get(name, 0):
+                    tally.count(name)
+                    return said
+        return None
+
+    return answer

@@ -80,14 +80,18 @@ class ScriptRow(Structure):
 
 
 class Gates:
-    """The gates of one arena, in one process."""
+    """The gates of one arena, in one process.
 
-    def __init__(self, arena: Arena, cues: Sequence[Cue], roles: Sequence[str]) -> None:
+    The last ``rounds`` of the cues come again and again, until a role that has a part in them ends.
+    """
+
+    def __init__(self, arena: Arena, cues: Sequence[Cue], roles: Sequence[str], rounds: int = 0) -> None:
         if platform.machine() not in _FUTEX:
             raise CannotRunHere(
                 f"scripts know no futex on {platform.machine()}", "hangdog run --scenario fork-storm"
             )
         self.arena, self.cues, self.roles = arena, tuple(cues), frozenset(roles)
+        self.rounds = rounds
         self.about: dict[str, int] = {}  # the scene's names -> address of the record
         self.row: Any = arena.table("script", ScriptRow, 1)[1]
         self._word = ctypes.addressof(c_uint32.from_buffer(arena.mapping, self.row.address))
@@ -100,25 +104,47 @@ class Gates:
         seat = Seat.from_buffer(self.arena.mapping, self.arena.native.offset_of_seat(self._seat()))
         return bytes(seat.role).split(b"#")[0].split(b"\0")[0].decode()
 
+    def plays(self) -> bool:
+        """Are we on the stage: a role or a service, and not who builds the scene or looks at its end?"""
+        return self.role() in self.roles | SERVICES
+
     def _seat(self) -> int:
         return self.arena.native.seat()
 
     def turn(self, role: str) -> int:
         """The number of this role's next cue; -1: it has none any more."""
-        for number in range(self.row.cursor, len(self.cues)):
-            if self.cues[number].role == role:
+        cursor, count = self.row.cursor, len(self.cues)
+        for number in range(cursor, max(count, cursor + self.rounds) if self.rounds else count):
+            if self.cue(number).role == role:
                 return number
         return -1
+
+    def cue(self, number: int) -> Cue:
+        """The cue of this number; those of the rounds have many."""
+        once = len(self.cues) - self.rounds
+        return self.cues[number if number < once else once + (number - once) % self.rounds]
+
+    def place(self, number: int) -> str:
+        """Where in the script that is, for the reader."""
+        once = len(self.cues) - self.rounds
+        if number < once or not self.rounds:
+            return f"cue {number + 1} of {len(self.cues)}"
+        times, within = divmod(number - once, self.rounds)
+        return f"cue {once + within + 1} of {len(self.cues)}" + (f", round {times + 1}" if times else "")
+
+    def over(self) -> bool:
+        """Are there no cues any more?"""
+        return not self.rounds and self.row.cursor >= len(self.cues)
 
     def reach(self, point: str, records: Sequence[int] = ()) -> None:
         """Pass a point that concerns these records (addresses) when it is our turn.
 
         A point that is not our next cue is passed freely.
         """
-        if self.row.off or self.row.cursor >= len(self.cues):
+        if self.row.off or self.over():
             return
         number = self.turn(self.role())
-        if number < 0 or not self._is(self.cues[number], point, records):
+        if number < 0 or not self._is(self.cue(number), point, records):
             return
         self._wait_for(number)
         if not self.row.off and self.row.cursor == number:
@@ -162,6 +188,9 @@ class Gates:
             if cursor != seen:
                 deadline, seen = time.monotonic() + LONGEST_S, cursor
             self._futex_wait(cursor)
+            if row.cursor != cursor:  # somebody moves: a look at everybody would only keep us from our turn
+                looks, before = 0, None
+                continue
             now = self.stuck()
             looks = looks + 1 if now is not None and now == before and row.cursor == cursor else 0
             before = now
@@ -211,24 +240,25 @@ class Gates:
         """How it went: empty when every cue was passed."""
         row = self.row
         if row.off:
-            cue = self.cues[row.lost]
+            cue = self.cue(row.lost)
             return (
-                f"script went off the track at cue {row.lost + 1} of {len(self.cues)}: "
+                f"script went off the track at {self.place(row.lost)}: "
                 f"role {cue.role} never reached {str(cue).split(': ', 1)[1]}: it {REASONS[row.off]}"
             )
         if row.cursor < len(self.cues):
-            return f"the run ended at cue {row.cursor + 1} of {len(self.cues)} ({self.cues[row.cursor]})"
+            return f"the run ended at {self.place(row.cursor)} ({self.cue(row.cursor)})"
         return ""
 
     def _is_next(self, seat: SeatFacts) -> bool:
         """Is it this one's turn?  At its gate it has been woken then, and only has to run."""
-        cursor = self.row.cursor
-        return bool(cursor < len(self.cues) and self.cues[cursor].role == seat.role.split("#")[0])
+        return not self.over() and self.cue(self.row.cursor).role == seat.role.split("#")[0]
 
     def _may_move(self, seat: SeatFacts, now: Snapshot) -> bool:
         """Could this thread do something without one of those at gates?"""
         wait = seat.wait
-        if wait is None or seat.torn or wait.kind == "io" or wait.timed:
+        if wait is None or seat.torn or wait.timed:
+            return True
+        if wait.kind in ("io", "reporting"):  # a report is seen soon, on a busy machine less soon
             return True
         if wait.kind == "parked":
             return bool(self.row.seats[seat.number] == NOT_YET)  # it was let go and has not run yet

@@ -25,7 +25,7 @@ class ScriptPlay:
     noise = "none"
 
     def __init__(self, script: Script) -> None:
-        self.script, self.limits = script, script.limits
+        self.script, self.disks = script, script.disks
         self.scene: Scene | None = None
 
     def sizes(self) -> dict[str, int]:
@@ -51,6 +51,8 @@ class ScriptPlay:
             world.vm.g.daemon_stop = 1
             self.scene = Scene(world.vm)
             self.script.scene(self.scene)
+            # Here, and not in the roles: services are to know the records by their names, too.
+            world.known_gates.about = self.scene.addresses()
             world.restart_services()
 
     def roles(self, world: World) -> list[RoleSpec]:
@@ -82,10 +84,7 @@ class ScriptPlay:
 def play_role(context: Any, world: World, scene: Scene, act: Act, name: str) -> None:
     """One role, from its first cue to its last."""
     scene.vm = world.vm
-    gates = world.gates
-    assert gates is not None  # a script's world has gates
-    with unguarded():
-        gates.about = scene.addresses()
+    gates = world.known_gates
     gates.started()
     try:
         with context.step(name):

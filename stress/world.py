@@ -70,7 +70,8 @@ class World:
         if setting.faults is not None:
             setting.faults.install(vm)
         if gates is not None:
-            install(gates, vm)
+            assert setting.script is not None  # whose gates they are
+            install(gates, vm, setting.script.faults)
         render.register(vm)
 
     @classmethod
@@ -87,18 +88,20 @@ class World:
         return cls(setting, arena, vm, gates)
 
     @classmethod
-    def attach(cls, arena: Arena, setting: Setting) -> World:
-        """The same world in another process of the run."""
+    def attach(cls, arena: Arena, setting: Setting, about: Mapping[str, int]) -> World:
+        """The same world in another process of the run; ``about``: what the gates know by name."""
         arena.native.sit("supervisor")
         if setting.switch_ms is not None:
             sys.setswitchinterval(setting.switch_ms / 1000)
         gates, steps = rig(arena, setting.script, setting.replacements)
         world = cls(setting, arena, attach(arena, steps), gates)
+        if gates is not None:
+            gates.about = dict(about)
         arena.native.leave()
         return world
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return World.attach, (self.arena, self.setting)
+        return World.attach, (self.arena, self.setting, self.gates.about if self.gates else {})
 
     def actor(self, number: int, rng: Random | None = None) -> Actor:
         """Worker ``number`` (1..); the front process and the auditor are workers + 1."""
@@ -120,6 +123,12 @@ class World:
     def restart_services(self) -> None:
         """After a run: the services of the next one are not to leave at once.  Nobody runs now."""
         self.vm.g.daemon_stop = self.vm.g.no_memory = 0
+
+    @property
+    def known_gates(self) -> Gates:
+        """The gates of a world that has a script."""
+        assert self.gates is not None
+        return self.gates
 
     def reads(self) -> int:
         """Pages whose contents were checked."""

@@ -7,7 +7,7 @@ somebody interrupted it.  Refuses values that no run could be made of before any
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from harness.errors import BadInput, HarnessError
 from harness.probe import NAMES
 from stress.cli.needs import refuse_shortage, require_descriptors, require_folder
 from stress.cli.said import say
-from stress.options import COMPLETED, RunOptions, RunReport
+from stress.options import COMPLETED, DISKS, RunOptions, RunReport
 from vmcore.config import OPTIONS
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -59,7 +59,10 @@ def table_options(command: Command) -> Command:
     help="Follow the numbered steps of the defect instead of chance; with ID of that one, which is off.",
 )
 @click.option(
-    "--seconds", "--time", type=float, help="Stop after so long (a scenario: 20; a trace: at its end)."
+    "--seconds",
+    "--time",
+    type=float,
+    help="Stop after so long (a scenario: 20; a trace: at its end); a script must have ended by then (20).",
 )
 @click.option("--epochs", type=int, help="Stop after so many rounds of run, park and audit.")
 @click.option("--noise", type=click.Choice(NAMES), help="Delays at the places where they pay.")
@@ -67,7 +70,7 @@ def table_options(command: Command) -> Command:
     "--stops", type=float, default=0.0, help="Stop a worker process for a moment, so often a second."
 )
 @click.option("--switch-ms", type=float, help="With --mode thread: how long a thread keeps the interpreter.")
-@click.option("--disks", type=int, default=2, show_default=True, help="Disk workers.")
+@click.option("--disks", type=int, help="Disk workers (2; a script: its own number, mostly 1).")
 @click.option("--disk-ms", type=float, help="Mean extra time of a transfer.")
 @click.option(
     "--touches", type=float, default=1.0, show_default=True, help="Page touches of a trace, as a factor."
@@ -120,7 +123,7 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
         given |= where_it_shows(given["defect"])
     options = RunOptions(**given, tables=chosen, dump_dir=str(dump_dir))
     require_folder(dump_dir)
-    require_descriptors(options.workers + options.disks)
+    require_descriptors(options.workers + (options.disks or DISKS))
     report = watched(options, as_json)
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
@@ -128,17 +131,30 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
         say(f"interrupted after {report.duration_s:.1f} s", report.reproduce or options.command())
         return report.exit_code or INTERRUPTED
     if options.script and options.defect and not report.findings and report.script != COMPLETED:
-        raise HarnessError(f"{options.defect}: {report.script}", options.command())
+        raise OffTheTrack(options.defect, report.script, options.command())
     return report.exit_code
+
+
+class OffTheTrack(HarnessError):
+    """A script did not come to its end, and nothing was found: the defect was not played."""
+
+    def __init__(self, defect: str, told: str, hint: str) -> None:
+        super().__init__(f"{defect}: {told}")
+        self.hint = hint
 
 
 def where_it_shows(defect: str) -> dict[str, Any]:
     """The scenario that shows a defect soonest, with its options but those given.  BadInput: unknown."""
     from stress.defect import find_defect
 
-    found, typed = find_defect(defect), click.get_current_context().get_parameter_source
-    untyped = {name: value for name, value in found.options.items() if typed(name) == ParameterSource.DEFAULT}
-    return {"scenario": found.scenario, **untyped}
+    found = find_defect(defect)
+    return {"scenario": found.scenario, **untyped(found.options)}
+
+
+def untyped(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that nobody has typed."""
+    source = click.get_current_context().get_parameter_source
+    return {name: value for name, value in options.items() if source(name) == ParameterSource.DEFAULT}
 
 
 def cast(script: str, defect: str | None) -> dict[str, Any]:
@@ -154,7 +170,7 @@ def cast(script: str, defect: str | None) -> dict[str, Any]:
         raise BadInput(
             f"defect {found.id} has no script: only chance shows it", f"hangdog run --defect {found.id}"
         )
-    return {"script": found.id, "workers": len(found.script.roles)}
+    return {"script": found.id, "workers": len(found.script.roles), **untyped(found.looks)}
 
 
 def watched(options: RunOptions, as_json: bool) -> RunReport:

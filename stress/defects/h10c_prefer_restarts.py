@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.watch.verdicts import Limits
 from stress.defect import Defect
 from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script_scene import Scene
 from vmcore.map import range_is_free, vm_map_findspace
 from vmcore.map_place import Preference
-from vmcore.map_user import vm_allocate, vm_map_file
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:
@@ -35,28 +33,27 @@ def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> 
     return found
 
 
+PAGES = 4
+
+
 def scene(scene: Scene) -> None:
-    """Q's lowest free page has another colour than P's mapping of the file; the next page is taken."""
-    vm, size = scene.vm, scene.vm.page_size
-    scene.map("Q")
-    amap = scene.region_map("Q")
-    amap.lock.write()
-    lowest = vm_map_findspace(vm, amap, size)
-    amap.lock.release()
-    assert lowest is not None  # Q has next to nothing
-    vm_allocate(vm, amap, size, lowest + size)
-    scene.map("P")
-    colours = vm.config.colours * size
-    at = 2 * BASE // colours * colours + (lowest + size) % colours
-    vm_map_file(vm, scene.region_map("P"), vm.vnodes.views[1], size, shared=True, address=at)
+    """Q shows the file at BASE, which gives it a colour; P has something else there, and room before it."""
+    scene.map_file("Q", 0, pages=PAGES, shared=True)
+    scene.write("Q", 0, 1)
+    scene.map("P", pages=PAGES)
 
 
 script = Script(
     scene=scene,
-    roles={"P": lambda scene: scene.map_anywhere("Q", 0, pages=1)},
-    cues=(("P", "enter map_place.find_preferred"),),
-    files=(1,),
-    limits=Limits(livelock_s=0.2),
+    roles={"P": lambda scene: scene.map_anywhere("P", 0, PAGES)},
+    cues=(
+        ("P", "enter map_place.find_preferred"),
+        ("P", "exit object_prefer.vm_object_prefer"),  # the address that it is told is taken
+        ("P", "exit object_prefer.vm_object_prefer"),
+        ("P", "exit map_place.find_preferred"),
+    ),
+    files=(PAGES,),
+    livelock_s=0.1,
 )
 
 defect = Defect(

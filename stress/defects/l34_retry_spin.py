@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.watch.verdicts import Limits
 from stress.defect import Defect
 from stress.script import Script
 from stress.script_scene import Scene
@@ -44,7 +43,7 @@ def fault_push(vm: Vm, state: FaultState) -> int:
 
 
 def scene(scene: Scene) -> None:
-    """P's C is the snapshot of a file S that W has stored to, and will again; C has nothing yet."""
+    """P's C is the snapshot of a file, S, whose page is in memory."""
     scene.map_file("W", 0, "S", shared=True)
     scene.write("W", 0, 1)
     scene.map("P")
@@ -54,15 +53,19 @@ def scene(scene: Scene) -> None:
 
 script = Script(
     scene=scene,
-    roles={"R": lambda scene: scene.expect("P", 0, 1), "W": lambda scene: scene.write("W", 0, 2)},
+    roles={
+        "W": lambda scene: scene.write("W", 0, 2),
+        "R": lambda scene: scene.expect("P", 0, 1),
+    },
     cues=(
-        ("W", "exit fault.hold_top"),  # S is locked
-        ("R", "enter fault_search.descend(C)"),  # C is locked; S is next
-        ("W", "enter fault_push.fault_push"),  # C is next
-        ("R", "exit fault_search.descend(C)"),
+        ("W", "enter fault_search.fault_search(S)"),  # it holds S
+        ("R", "start"),
+        ("R", "enter fault_search.descend(C)"),  # next it wants S
+        ("W", "enter fault_push.fault_push(S)"),
     ),
+    check=lambda scene: scene.expect("P", 0, 1),
     files=(4,),
-    limits=Limits(livelock_s=0.2),
+    livelock_s=0.1,
 )
 
 defect = Defect(
@@ -80,10 +83,10 @@ defect = Defect(
     verdicts=("livelock", "stall"),
     scenario="snapshots",
     replacements={"vmcore.fault_push.fault_push": fault_push},
+    script=script,
     entry="short",
     notes=(
         "With an unfair mutex whoever unlocks and locks again at once always wins.  Ours lets a waiter "
         "through in the end, so the unlock between two tries is left out."
     ),
-    script=script,
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import Scene
 from vmcore.constants import SPC_DONE
 from vmcore.pager_swap import find_block, make_block, place, run_bits
 from vmcore.structs import Pager, PendingClean, SwapBlock
@@ -69,6 +71,38 @@ def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
     return record, SPC_DONE if valid else state
 
 
+def scene(scene: Scene) -> None:
+    """Swap has an old value of B's page, and memory the last one."""
+    scene.map("P", "B")
+    scene.put("B", 0, 1)
+    scene.swap_out("B")
+    scene.write("P", 0, 2)
+
+
+def look(scene: Scene) -> None:
+    """What the daemon does with B's page when it is short of frames."""
+    scene.age("B")
+    scene.scan("B")
+
+
+script = Script(
+    scene=scene,
+    roles={
+        "A": lambda scene: scene.clean("B", sync=False),
+        "D": look,
+        "F": lambda scene: scene.expect("P", 0, 2),
+    },
+    cues=(
+        ("A", "end"),  # the write is queued
+        ("disk", "enter swap_io.write_record"),  # not before: who waited to reap would hold B, and A wants it
+        ("pageout", "exit swap_io.finish_pages(B)"),  # it has failed, and was reaped
+        ("D", "start"),
+        ("D", "end"),
+        ("F", "start"),
+    ),
+    faults={"disk_error": 1},
+)
+
 defect = Defect(
     id="L35",
     name="valid-before-write",
@@ -88,6 +122,7 @@ defect = Defect(
         "A group: in these sources a page stays dirty in memory until its write has succeeded, and "
         "hides the wrong bit.  So the completion, too, goes by the bit."
     ),
+    script=script,
     replacements={
         "vmcore.pager_swap.begin_write": begin_write,
         "vmcore.pager_swap.end_write": end_write,

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
+from stress.power import lay_down_switch, power_on, switch
+from stress.script import Script
+from stress.script_scene import Scene
+from vmcore import shutdown
 from vmcore.constants import PG_DEVICE
 from vmcore.object_cache import cache_clear
 from vmcore.pager import vm_pager_deallocate
 from vmcore.shutdown import free_device_pages
 from vmcore.structs import Pager
+from vmcore.vm_wait import stop_services
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -42,6 +47,35 @@ def vm_object_shutdown(vm: Vm) -> int:
     return len(pagers)
 
 
+def scene(scene: Scene) -> None:
+    """P's memory is in swap; services look at a switch when they are told to leave."""
+    lay_down_switch(scene.vm.arena)
+    scene.map("P", "O")
+    scene.put("O", 0, 1)
+    scene.swap_out("O")
+
+
+def go_down(scene: Scene) -> None:
+    """The end of the machine, and its next beginning."""
+    switch(scene.vm.arena, 1)
+    stop_services(scene.vm)
+    shutdown.vm_object_shutdown(scene.vm)
+    power_on(scene.vm)
+
+
+script = Script(
+    scene=scene,
+    roles={"S": go_down, "E": lambda scene: scene.exit("P")},
+    cues=(
+        ("S", "exit vm_wait.stop_services"),
+        ("pageout", "point without power"),
+        ("disk", "point without power"),
+        ("S", "enter shutdown.vm_object_shutdown"),
+        ("S", "end"),
+        ("E", "start"),  # O names a pager that has gone
+    ),
+)
+
 defect = Defect(
     id="L43",
     name="shutdown-races",
@@ -56,5 +90,6 @@ defect = Defect(
     symptom="a machine that hangs or panics while it goes down",
     verdicts=("order_violation", "contract_violation", "deadlock", "crash", "panic", "unguarded_access"),
     scenario="power-cuts",
+    script=script,
     replacements={"vmcore.shutdown.vm_object_shutdown": vm_object_shutdown},
 )

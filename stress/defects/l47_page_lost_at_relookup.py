@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
+from stress.script import Script
+from stress.script_scene import BASE, Scene
+from vmcore.access import vm_read
 from vmcore.constants import PG_FAKE
 from vmcore.page import vm_page_lookup, vm_page_remove
 from vmcore.structs import VmObject, VmPage
+from vmcore.vm_error import VmFault
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -43,6 +47,29 @@ def wait_for_page(vm: Vm, object: VmObject, page: VmPage) -> None:
     original("vmcore.object_page_remove.wait_for_owner")(vm, object, page)
 
 
+def look(scene: Scene) -> None:
+    """Load a page; the file may have become too short for that."""
+    try:
+        vm_read(scene.vm, scene.space("P"), BASE + 2 * scene.vm.page_size)
+    except VmFault:
+        return
+
+
+script = Script(
+    scene=lambda scene: scene.map_file("P", 0, "O", shared=True),
+    roles={"F": look, "T": lambda scene: scene.resize(0, 1)},
+    cues=(
+        # The size was tested and the page read, so the pager has said OK.  F waits without O, or T could not
+        # come, and cannot look the page up before T has taken it out.
+        ("F", "exit pager.vm_pager_get_pages"),
+        ("T", "start"),
+        ("T", "exit object_page_remove.wait_for_owner(O)"),
+        ("F", "exit pagein_cluster.get_run"),
+    ),
+    files=(4,),
+    tables={"cluster_pages": 1},
+)
+
 defect = Defect(
     id="L47",
     name="page-lost-at-relookup",
@@ -60,5 +87,6 @@ defect = Defect(
         "vmcore.fault_search.page_that_came": page_that_came,
         "vmcore.object_page_remove.wait_for_owner": wait_for_page,
     },
+    script=script,
     notes="A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it.",
 )

@@ -5,6 +5,7 @@ Whether each defect is found: test_scripts.py (step by step) and test_detect.py 
 
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness.errors import BadInput
 from harness.locks import contract
 from harness.run.plan import STOP_ON
 from harness.watch import dump
+from stress.cli.run import run as run_command
 from stress.defect import all_defects, find_defect
 from stress.options import RunOptions
 from stress.runner import run
@@ -121,3 +123,14 @@ def test_the_report_has_the_keys_that_the_design_names():
     assert report["epochs"] == 1
     assert report["checks"]["audits"] == 1
     assert report["findings"] == []
+
+
+@EACH
+def test_what_to_type_to_see_a_defect_by_chance_can_be_typed(defect):
+    _, _, *words = shlex.split(defect.command)
+
+    context = run_command.make_context("run", words)
+
+    for name, value in defect.options.items():
+        assert context.params[name] == value
+    assert (context.params["scenario"], context.params["defect"]) == (defect.scenario, defect.id)

@@ -56,3 +56,13 @@ def test_a_power_cut_takes_the_store_of_memory_that_is_in_use(world, actor):
     power_on(vm)
     assert not vm.g.daemon_stop
     leave(actor, person)
+
+
+def test_a_service_that_was_without_power_goes_on_however_soon_it_is_back(world):
+    runs: list[Vm] = []
+    switch(world.arena, 1)
+    world.vm.point = lambda *_: power_on(world.vm)  # before the service sleeps
+
+    serve(world.vm, runs.append)
+
+    assert len(runs) == 2

@@ -10,14 +10,12 @@ from harness.errors import BadInput
 from harness.watch import dump
 from stress.defect import all_defects
 from stress.options import COMPLETED, RunOptions
-from stress.runner import run, run_play
-from stress.script import Script
-from stress.script_gates import AT_GATE, Cue, Gates
-from stress.script_play import ScriptPlay
+from stress.runner import run
+from stress.script_gates import AT_GATE, PLAYING, Cue, Gates
+from tests.stress.playing import MODES, nothing, one_page, played
 
 SCRIPTED = [defect for defect in all_defects().values() if defect.script]
 IDS = [defect.id for defect in SCRIPTED]
-MODES = ("process", "thread")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -43,27 +41,11 @@ def test_without_the_defect_its_script_is_clean(defect, tmp_path):
     assert report.script == COMPLETED or report.script.startswith("script went off the track at cue")
 
 
-def test_full_entries_have_a_script():
-    assert [d.id for d in all_defects().values() if d.entry == "full" and not d.script] == []
+def test_every_defect_has_a_script():
+    assert [d.id for d in all_defects().values() if not d.script] == []
 
 
 # --- gates
-
-
-def nothing(_scene):
-    """A role without an act."""
-
-
-def played(mode="process", **parts):
-    """The report of a script without a defect."""
-    script = Script(**{"scene": nothing, **parts})
-    return run_play(RunOptions(script="test", mode=mode, workers=len(script.roles)), ScriptPlay(script))
-
-
-def one_page(scene):
-    scene.map("P", "O")
-    scene.put("O", 0, 7)
-    scene.map("LAST")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -200,13 +182,21 @@ def test_who_stands_at_an_open_gate_is_about_to_move(world, next_role, stuck):
     assert (gates.stuck() is not None) == stuck
 
 
+@pytest.mark.parametrize(("activity", "stuck"), [("REPORTING", False), ("JOINING", True)])
+def test_who_waits_until_his_report_is_seen_goes_on_by_himself(world, activity, stuck):
+    native = world.arena.native
+    gates = Gates(world.arena, (Cue("B", "start"),), ("A", "B"))
+    gates.row.seats[native.sit("A#0")] = PLAYING
+    native.set_activity(_native.CONSTANTS[activity], native.seat())
+
+    assert (gates.stuck() is not None) == stuck
+
+
 def test_a_run_has_one_thing_to_play():
     with pytest.raises(BadInput, match="a run has one of them"):
         RunOptions(script="H2", scenario="fork-storm")
 
 
 def test_a_defect_without_a_script_says_so():
-    bare = next(d.id for d in all_defects().values() if d.script is None)
-
-    with pytest.raises(BadInput, match=f"defect {bare} has no script"):
-        run(RunOptions(script=bare, defect=bare))
+    with pytest.raises(BadInput, match=r"defect H2\+L3 has no script"):
+        run(RunOptions(script="H2+L3", defect="H2+L3"))  # two mistakes are two stories

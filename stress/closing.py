@@ -1,0 +1,38 @@
+"""A script whose roles do not end: a finding like any other.
+
+Nobody is told to end in a script; every role comes to its end by itself.  One that is still there when
+the time is up has hung in a way that the watchdog has no name for yet (its own stall takes a minute),
+and a run that said "nothing found" of it would be a lie.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from harness.outcome import Passed, RunResult
+from stress.opening import written_down
+
+if TYPE_CHECKING:
+    from harness.outcome import Outcome
+    from stress.options import RunOptions
+    from stress.world import World
+
+
+def broken_off(options: RunOptions, world: World, result: RunResult) -> RunResult:
+    """The result, with a stall when it was the clock that ended a role, and nothing else explains it."""
+    left = [one for one in result.outcomes if not (one.service or isinstance(one, Passed))]
+    if result.findings or result.ended_by != "time limit" or not left:
+        return result
+    told = world.known_gates.told()
+    why = f"{options.what} was ended by the clock after {result.duration_s:.1f} s: " + "; ".join(
+        f"role {one.role} did not end{place(one)}" for one in left
+    )
+    finding = written_down(options, world, "stall", f"{why}. {told}".rstrip(". "), [one.seat for one in left])
+    return msgspec.structs.replace(result, findings=(finding,))
+
+
+def place(outcome: Outcome) -> str:
+    """Where it was, as far as that is known."""
+    return f" (it was at {outcome.where})" if outcome.where else ""

@@ -1,0 +1,26 @@
+"""Scripts of a test's own, played once."""
+
+from stress.options import RunOptions
+from stress.runner import run_play
+from stress.script import Script
+from stress.script_play import ScriptPlay
+
+MODES = ("process", "thread")
+
+
+def nothing(_scene):
+    """A role without an act."""
+
+
+def played(mode="process", options=None, **parts):
+    """The report of a script without a defect."""
+    script = Script(**{"scene": nothing, **parts})
+    given = RunOptions(script="test", mode=mode, workers=len(script.roles), **(options or {}))
+    return run_play(given, ScriptPlay(script))
+
+
+def one_page(scene):
+    """P's O has a page; LAST is somebody else's memory."""
+    scene.map("P", "O")
+    scene.put("O", 0, 7)
+    scene.map("LAST")
