@@ -1,6 +1,6 @@
 """What a detection found, as a page: a table, then of each defect what it is and a dump of it.
 
-Of scripts and of pairs the table is all: what their parts are is told where chance finds them.
+Of pairs the table is all: what their parts are is told where each is alone.
 
 The layout depends on nothing but the detections, so two pages differ only in what was measured.
 """
@@ -43,7 +43,7 @@ def page(defects: Sequence[Defect], detections: Sequence[Detection], options: De
         summary(detections),
         "",
     ]
-    for detection in () if options.scripts or options.pairs else detections:
+    for detection in () if options.pairs else detections:
         if detection.id in known:
             lines += section(known[detection.id], detection)
     return "\n".join(lines).rstrip() + "\n"
