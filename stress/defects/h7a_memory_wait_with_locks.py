@@ -31,15 +31,17 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
 
 
 def scene(scene: Scene) -> None:
-    """P's O shadows B, as Q's S does; B's page 0 and O's page 1 are in swap; no frame is free."""
-    scene.map("P", "B")
+    """P's O shadows B, as Q's S does; B's page 0 and O's page 1 are in swap; every frame is O's."""
+    scene.map("P", "B", pages=32)
     scene.put("B", 0, 1)
-    scene.shadow("P", "O")
+    scene.shadow("P", "O", pages=32)
     scene.put("O", 1, 2)
     scene.swap_out("B")
     scene.swap_out("O")
     scene.branch("Q", "S", over="B")
-    scene.fill("W")
+    g = scene.vm.g  # no other object's: the daemon must find nothing before A looks at the free count
+    for number in range(2, 2 + g.v_free_count - g.v_free_reserved):
+        scene.put("O", number, number)
 
 
 script = Script(
