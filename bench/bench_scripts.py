@@ -7,13 +7,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bench.common import Plan, Row, run
 from stress.defect import Defect, all_defects
 from stress.options import RunOptions
 from stress.runner import run as run_it
 
-MODES = ("process", "thread")
+MODES: tuple[Literal["process", "thread"], ...] = ("process", "thread")
 REPEATS = 100
 LIMIT_S = 1.0
 
@@ -28,7 +29,7 @@ class Sum:
     times: list[float] = field(default_factory=list)
 
 
-def play(defect: Defect, mode: str, number: int, total: Sum) -> None:
+def play(defect: Defect, mode: Literal["process", "thread"], number: int, total: Sum) -> None:
     """Add a repetition."""
     with tempfile.TemporaryDirectory(prefix="hangdog-bench-") as folder:
         report = run_it(RunOptions(script=defect.id, defect=defect.id, mode=mode, dump_dir=folder))

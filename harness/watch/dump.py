@@ -53,7 +53,7 @@ def build(
     notes: list[str] = []
     if with_stacks:
         threads, notes = _add_stacks(threads, suspicion, by_number)
-    cause = cause_of(snapshot, suspicion)
+    cause = cause_of(msgspec.structs.replace(snapshot, seats=threads), suspicion)
     dump = Dump(
         verdict=suspicion.verdict,
         summary=summary_of(snapshot, suspicion, cause),

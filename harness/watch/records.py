@@ -193,6 +193,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     certain: bool = False
     report: int = -1  # number of the report it comes from
     locks: tuple[str, str] = ("", "")  # of a report: the one held, the one wanted
+    since: str = ""  # of a report: where the one held was taken
     since_ns: int = 0  # when the last edge was closed
 
 

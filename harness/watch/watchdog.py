@@ -129,7 +129,12 @@ class Watchdog:
         who = seat.name if seat else f"seat {report.seat}"
         lines = [f"{who} {report.text}"]
         if report.lock_a:
-            lines.append(f"  holds {report.lock_a} since {report.site_a}")
+            # A complaint may be about a lock that it should hold, and does not.
+            lines.append(
+                f"  holds {report.lock_a} since {report.site_a}"
+                if report.site_a != "?"
+                else f"  about {report.lock_a}"
+            )
         lines.append(f"  at {report.site_b}")
         return Suspicion(
             verdict=REPORTS.get(report.kind, "panic"),
@@ -140,6 +145,7 @@ class Watchdog:
             certain=True,
             report=report.number,
             locks=(report.lock_a, report.lock_b),
+            since=report.site_a if report.site_a != "?" else "",
             since_ns=snapshot.taken_ns - int(report.age_s * 1e9),
         )
 

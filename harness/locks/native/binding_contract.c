@@ -66,7 +66,11 @@ static int violated(ContractObject *self, struct hd_arena *a, struct hd_seat *s,
 	Py_XDECREF(qualified);
 	PyErr_Clear();
 	uint32_t site = current_site(a);
-	Py_BEGIN_ALLOW_THREADS hd_report(a, s, HD_REPORT_CONTRACT, lock, 0, 0, site, text);
+	uint32_t since = 0;
+	for (uint32_t i = 0; i < s->depth; i++)
+		if (s->held[i].lock == lock)
+			since = s->held[i].site;
+	Py_BEGIN_ALLOW_THREADS hd_report(a, s, HD_REPORT_CONTRACT, lock, 0, since, site, text);
 	Py_END_ALLOW_THREADS
 	raise_named("ContractViolation", "%s", text);
 	return -1;
@@ -122,12 +126,13 @@ static int check(ContractObject *self, PyObject *rows, PyObject *const *args, Py
 	return 0;
 }
 
-static bool holds_a_mutex(struct hd_seat *s)
+// The mutex that this thread took first; 0: it holds none.
+static uint64_t first_mutex(struct hd_seat *s)
 {
 	for (uint32_t i = 0; i < s->depth; i++)
 		if (s->held[i].kind == HD_MUTEX)
-			return true;
-	return false;
+			return s->held[i].lock;
+	return 0;
 }
 
 // The arena of a function without locks in its contract: any argument with .arena
@@ -205,8 +210,8 @@ static PyObject *call_checked(ContractObject *self, PyObject *const *given, size
 		return NULL;
 	if (!s)
 		return PyObject_Vectorcall(self->function, given, flags, names);
-	if (self->nothing && holds_a_mutex(s)) {
-		violated(self, a, s, s->held[0].lock, "at entry no mutex may be held, and there is", "one");
+	if (self->nothing && first_mutex(s)) {
+		violated(self, a, s, first_mutex(s), "at entry no mutex may be held, and there is", "one");
 		return NULL;
 	}
 	uint32_t sleeps = s->sleeps;
