@@ -61,6 +61,14 @@ def journey(vm: Vm, space: Vmspace, va: int, now: int) -> list[str]:
     ]
 
 
+def life(vm: Vm, slot: int, now: int) -> list[str]:
+    """The same of a page wherever it was; empty when nothing is known."""
+    steps = [step for step in page_steps(vm) if step.place.page == slot and step.what != trail.FORGOTTEN]
+    if not steps:
+        return []
+    return [f"page {slot}, oldest first:", *(f"  {told(step, now)}" for step in steps[-MOST:])]
+
+
 @unguarded()
 def places_of(vm: Vm, space: Vmspace, va: int) -> list[tuple[int, int]]:
     """(object, page of it) at every link of the chain behind an address, from the top."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.shm.checked import unguarded
 from harness.watch import renderers
-from stress.journey import journey
+from stress.journey import journey, life
+from stress.rules import told
 from stress.space import hidden_lines
 from vmcore.show import show_chain, show_object, show_page
 from vmcore.show_world import show_world
@@ -21,29 +22,36 @@ if TYPE_CHECKING:
     from harness.watch.records import Dump, SeatFacts
     from vmcore.vm import Vm
 
-SECTION, JOURNEY = "vmcore", "journey of the page"
+SECTION, JOURNEY, RULES = "vmcore", "journey of the page", "what must hold"
+COMPLAINTS = frozenset({"invariant_violation", "panic", "contract_violation", "unguarded_access"})
 LAST_EVENTS = 8
 MOST = 40  # objects; a chain is a line of its own
 OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
 READ = re.compile(r"\bvmspace (\d+) read (0x[0-9a-f]+)")  # stress.oracles.wrong_data
 PAGE = re.compile(r"\bvm_pages\[(\d+)\]")
+TOLD_PAGE = re.compile(r"\b(?:page (\d+)\b(?! of space)|vm_pages\[(\d+)\])")  # of audits, and of pools
 
 
 def register(vm: Vm) -> None:
     """From now on dumps of this process have sections about this VM."""
+    renderers.register(RULES, lambda _arena, dump: told(dump.summary))
     renderers.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     renderers.register(SECTION, lambda _arena, dump: render(vm, dump))
 
 
 def unregister() -> None:
     """No section any more."""
+    renderers.unregister(RULES)
     renderers.unregister(JOURNEY)
     renderers.unregister(SECTION)
 
 
 @unguarded()  # a thread that only looks, in checked mode too: the system may be wedged
 def page_read(vm: Vm, dump: Dump) -> list[str]:
-    """The journey of the page that a read found wrong; nothing for other verdicts."""
+    """The journey of the page that a read found wrong, or the life of the first that a complaint names."""
+    if dump.verdict in COMPLAINTS:
+        page = TOLD_PAGE.search(dump.summary)
+        return life(vm, int(page[1] or page[2]), vm.native.now()) if page else []
     read = READ.search(dump.summary) if dump.verdict == "wrong_data" else None
     if read is None or not vm.vmspaces.is_live(int(read[1])):
         return []
