@@ -4,7 +4,7 @@ Every sentence here is derived from a snapshot.  What the snapshot does not show
 an empty cause is better than a guess.  Pure, like ``verdicts``.
 """
 
-from harness.watch.causes_reported import cause_of_report
+from harness.watch.causes_reported import cause_of_crash, cause_of_report
 from harness.watch.causes_stuck import cause_of_livelock, cause_of_standstill
 from harness.watch.records import SeatFacts, Snapshot, Suspicion, WaitFact
 from harness.watch.waits import edges
@@ -62,6 +62,8 @@ def cause_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
         return cause_of_livelock(snapshot, members[0])
     if suspicion.verdict in ("stall", "frozen"):
         return cause_of_standstill(snapshot, suspicion)
+    if suspicion.verdict == "crash":
+        return cause_of_crash(suspicion)
     if suspicion.verdict in REPORTED:
         return REPORTED[suspicion.verdict]
     return cause_of_report(snapshot, suspicion, members[0]) if suspicion.report >= 0 else ""

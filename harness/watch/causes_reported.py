@@ -76,6 +76,23 @@ RECORDS = (
     ),
 )  # fmt: skip
 
+ENDS = (  # how a process died, and whose doing that is
+    (r"SIG(?:SEGV|BUS)", "native code touched memory that is not there, or no more"),
+    (r"SIGABRT", "native code gave up by itself; what it printed says why"),
+    (
+        r"SIGKILL",
+        "somebody outside killed it; the kernel does when memory runs out (try: dmesg | grep -i oom)",
+    ),
+    (r"SIG[A-Z]+", "somebody sent it a signal that it does not expect"),
+    (r"exit code", "it left without telling the supervisor: os._exit, or a library that calls it"),
+)
+
+
+def cause_of_crash(suspicion: Suspicion) -> str:
+    """Whose doing the end of a process was, as far as its signal tells."""
+    how = suspicion.why.rpartition(" died: ")[2]
+    return next((f"Cause: {text}" for pattern, text in ENDS if re.search(pattern, how)), "")
+
 
 def cause_of_report(snapshot: Snapshot, suspicion: Suspicion, seat: SeatFacts) -> str:
     """What kind of mistake a report tells; nothing for the words of the system under test."""

@@ -120,6 +120,22 @@ def test_a_crash_ends_the_run_and_has_a_dump(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (lambda context: die(context, signal.SIGSEGV), "native code touched memory that is not there"),
+        (lambda context: die(context, signal.SIGKILL), "somebody outside killed it"),
+        (lambda _: os._exit(5), "it left without telling the supervisor"),
+    ],
+)
+def test_the_dump_of_a_crash_says_whose_doing_it_was(end, said, tmp_path):
+    with Session(workers=1, dump_dir=tmp_path / "dumps") as session:
+        result = session.run(end)
+
+    crash = next(f for f in result.findings if f.verdict == "crash")
+    assert json.loads(Path(crash.dump).read_text())["cause"].startswith(f"Cause: {said}")
+
+
+@pytest.mark.parametrize(
     ("prepare", "cause"),
     [
         (die, "killed by SIGKILL"),
