@@ -20,6 +20,7 @@ from vmcore.config import OPTIONS
 from vmcore.constants import KERN_SUCCESS
 from vmcore.object_cache import cache_clear
 from vmcore.show import show_entry
+from vmcore.vm_error import kern_text
 from vmcore.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def table_full(vm: Vm, table: str) -> TableFull:
 def require_done(what: str, address: int, code: int) -> None:
     """An operation that is legal must succeed.  InvariantViolated when it did not."""
     if code != KERN_SUCCESS:
-        raise InvariantViolated([f"{what} at {address:#x} failed: KERN code {code}"])
+        raise InvariantViolated([f"{what} at {address:#x} failed: {kern_text(code)}"])
 
 
 def wrong_data(vm: Vm, space: Vmspace, va: int, what: str) -> WrongData:

@@ -129,7 +129,9 @@ def test_a_store_waits_for_nobody_when_it_is_somebody_elses_turn(world, actor, p
 
 
 def test_a_refused_operation_is_a_violation(actor, process):
-    with pytest.raises(InvariantViolated, match="protect at 0x900000 failed: KERN code"):
+    with pytest.raises(
+        InvariantViolated, match=r"protect at 0x900000 failed: KERN code 1 \(invalid address\)"
+    ):
         ops.protect(actor, process, 0x900000, 0x901000, 1)
 
 
