@@ -8,8 +8,11 @@ SIGTERM raises WorkerStopped in the main thread, once, wherever it is; never in 
 message, and not any more when the outcome is on its way.
 """
 
+import _weakrefset
 import os
+import sys
 import threading
+import weakref
 from types import FrameType
 from typing import Any
 
@@ -25,6 +28,7 @@ from harness.run.post import Launch, Post
 from harness.watch import stacks
 
 _C = _native.CONSTANTS
+_CALLBACKS = frozenset({weakref.__file__, _weakrefset.__file__})
 _ENABLING = threading.Lock()  # one file per process, however many threads begin at once
 
 
@@ -35,10 +39,20 @@ class Stopper:
         self.wires: list[Wire] = []
         self.asked = self.done = False
 
-    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+    def __call__(self, _signal: int, frame: FrameType | None) -> None:
         """The handler.  A message that is half out would swallow the ones after it."""
         self.asked = True
-        if not any(wire.sending for wire in self.wires):
+        if any(wire.sending for wire in self.wires):
+            return
+        if swallows(frame):
+            sys.setprofile(self._behind)
+        else:
+            self.raise_if_asked()
+
+    def _behind(self, frame: FrameType, _event: str, _arg: object) -> None:
+        """As soon as something is called or left outside of what swallows exceptions."""
+        if not swallows(frame):
+            sys.setprofile(None)
             self.raise_if_asked()
 
     def raise_if_asked(self) -> None:
@@ -46,6 +60,15 @@ class Stopper:
         if self.asked and not self.done:
             self.done = True
             raise WorkerStopped
+
+
+def swallows(frame: FrameType | None) -> bool:
+    """Is this within a destructor or a weak reference's callback, whose exceptions are printed and lost?"""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename in _CALLBACKS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def main(launch: Launch) -> None:

@@ -24,6 +24,7 @@ PACKAGES = ("harness", "vmcore", "stress", "bench", "examples", "ci")
 PROGRAMS = {
     "uname",
     "df",
+    "dmesg",
     "make",
     "ulimit",
     "python",

@@ -108,12 +108,14 @@ def test_whoever_is_still_stopped_at_the_end_goes_on():
 
 
 def test_a_lock_that_a_killed_worker_held_is_orphaned():
-    def hold(context):
+    def take(context):  # before anybody is shot at: who is killed without the lock leaves no orphan
         context.arena.mutex("precious").acquire()
+
+    def hold(_context):
         spin_until(lambda: False)
 
     faults = Faults(kills=20, spare=0, roles=("holder",), most=1)
-    roles = [RoleSpec("holder", hold), RoleSpec("other", turn_until_told)]
+    roles = [RoleSpec("holder", hold, prepare=take), RoleSpec("other", turn_until_told)]
     with Session(faults=faults, time_limit_s=20.0) as session:
         result = session.run_roles(roles)
 

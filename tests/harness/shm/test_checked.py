@@ -169,7 +169,7 @@ def test_a_watcher_makes_a_finding_of_it(arena, row, common, tmp_path):
     finding = find(Watchdog(arena, tmp_path), "unguarded_access")
 
     assert str(caught.value) in finding.summary
-    assert finding.summary.endswith("held: common[0]")
+    assert "held: common[0]. Cause: " in finding.summary
     assert "shm/test_checked.py:" in finding.summary, "the line is not named"
 
 
