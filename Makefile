@@ -14,6 +14,8 @@ endif
 export CC
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# Every worker of every run is a new interpreter: without compiled modules each would compile them all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.hangdog-installed
@@ -113,11 +115,12 @@ $(STAMP): pyproject.toml setup.py $(NATIVE) $(STALE) | $(PY)
 	@$(PY) -c "$$CHECK_PYTHON" && $(PY) -c "$$CHECK_HEADERS"
 	@echo "hangdog: installing into $(VENV) (the first time takes a minute)"
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install -q --python $(PY) -e '.[dev]' </dev/null; \
+	  uv pip install -q --compile-bytecode --python $(PY) -e '.[dev]' </dev/null; \
 	else \
 	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; \
 	  $(PY) -m pip install -qq -e '.[dev]' </dev/null; \
 	fi
+	@$(PY) -m compileall -q harness vmcore stress
 	@printf '%s\n' '$(CURDIR)' >$@
 
 define CHECK_PYTHON

@@ -28,6 +28,7 @@ LAST_EVENTS = 8
 MOST = 40  # objects; a chain is a line of its own
 OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
 READ = re.compile(r"\bvmspace (\d+) read (0x[0-9a-f]+)")  # stress.oracles.wrong_data
+TOLD_OBJECT = re.compile(r"\bO(\d+)\(|\bobjects? (\d+)(?: and (\d+))?\b")  # of chains, and of audits
 PAGE = re.compile(r"\bvm_pages\[(\d+)\]")
 TOLD_PAGE = re.compile(r"\b(?:page (\d+)\b(?! of space)|vm_pages\[(\d+)\])")  # of audits, and of pools
 
@@ -78,11 +79,13 @@ def render(vm: Vm, dump: Dump) -> list[str]:
 
 
 def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
-    """Slots of the objects and pages that the threads of the dump hold, wait for or claim."""
-    objects: set[int] = set()
+    """Slots of the objects and pages that the head names, and that the threads hold, wait for or claim."""
+    told = {int(slot) for found in TOLD_OBJECT.findall(dump.summary) for slot in found if slot}
+    objects = set(told)
     pages: set[int] = set()
     for seat in dump.threads:
-        text = words(seat, seat.number in dump.involved)
+        # Who reports about objects has looked at others since.
+        text = words(seat, seat.number in dump.involved and not told)
         objects |= {int(found) for found in OBJECT.findall(text)}
         pages |= {int(found) for found in PAGE.findall(text)}
         for claim in seat.claims:

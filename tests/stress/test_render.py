@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness.probe.events import record
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
@@ -51,3 +52,21 @@ def test_a_page_that_is_another_threads_own_may_be_looked_at_in_a_checked_run(vm
     assert "named above:" in lines
     assert show_page(vm, vm.pages.views[slot]) in lines
     assert reports(vm) == []
+
+
+@pytest.mark.parametrize("told", ["objects {} and {} could be joined", "chain O{}(ref1,0p)→O{}(ref1,1p)"])
+def test_the_objects_that_the_head_names_are_shown_and_not_those_looked_at_since(vm, told):
+    spaces = [space_of(vm, 2) for _ in range(3)]
+    for space in spaces:
+        write(vm, space, 0, 1)
+    one, two, since = (top(vm, space) for space in spaces)
+    record(vm.arena)
+    with since.lock:
+        pass
+    reader = Reader(vm.arena)
+    found = Suspicion(verdict="leak", key="x", seats=[vm.native.seat()], why=told.format(one.slot, two.slot))
+
+    lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
+
+    after = lines[lines.index("named above:") :]
+    assert [line.split()[0] for line in after if line.startswith("O")] == [f"O{one.slot}", f"O{two.slot}"]
