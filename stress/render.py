@@ -15,6 +15,7 @@ from harness.watch import renderers
 from stress.journey import journey, life
 from stress.rules import told
 from stress.space import hidden_lines
+from vmcore import trail
 from vmcore.show import show_chain, show_object, show_page
 from vmcore.show_world import show_world
 
@@ -35,9 +36,11 @@ TOLD_PAGE = re.compile(r"\b(?:page (\d+)\b(?! of space)|vm_pages\[(\d+)\])")  # 
 
 def register(vm: Vm) -> None:
     """From now on dumps of this process have sections about this VM."""
-    renderers.register(RULES, lambda _arena, dump: told(dump.summary))
+    renderers.register(RULES, lambda _arena, dump: told(dump.summary) + outlived(vm, dump))
     renderers.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     renderers.register(SECTION, lambda _arena, dump: render(vm, dump))
+    for point in trail.ALL:
+        renderers.register_argument(point, trail.told)
 
 
 def unregister() -> None:
@@ -45,6 +48,8 @@ def unregister() -> None:
     renderers.unregister(RULES)
     renderers.unregister(JOURNEY)
     renderers.unregister(SECTION)
+    for point in trail.ALL:
+        renderers.unregister_argument(point)
 
 
 @unguarded()  # a thread that only looks, in checked mode too: the system may be wedged
@@ -57,6 +62,17 @@ def page_read(vm: Vm, dump: Dump) -> list[str]:
     if read is None or not vm.vmspaces.is_live(int(read[1])):
         return []
     return journey(vm, vm.vmspaces.views[int(read[1])], int(read[2], 16), vm.native.now())
+
+
+def outlived(vm: Vm, dump: Dump) -> list[str]:
+    """Objects that have gone, although the head says that somebody uses them: that is the mistake."""
+    slots = dict.fromkeys(int(slot) for slot in OBJECT.findall(dump.summary))
+    return [
+        line
+        for slot in slots
+        if 0 < slot < len(vm.objects.views) and not vm.objects.is_live(slot)
+        for line in (f"O{slot} was freed, and is still used by its old name", *told("A16: "))
+    ]
 
 
 @unguarded()

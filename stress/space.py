@@ -134,11 +134,13 @@ def watch_space(vm: Vm, settle: Callable[[], None] | None) -> list[str]:
     if swept.short:
         return []  # a shortage that no daemon could end: nothing can be said about the pairs
     facts = audit_pairs(vm, swept.pairs) + audit_hidden(vm, cells)
+    chains, counts = holders(vm, space, swept.pairs)
+    # A report has little room: how bad, the worst chain, then everything.
     if space.used - space.minimum > space.bound:
         facts.append(f"{space.used - space.minimum} pages are hidden, the model allows {space.bound}")
-    # A report has little room: how bad, the worst chain, then everything.
-    chains, counts = holders(vm, space, swept.pairs)
-    return [summary(vm, space), *chains[:1], *facts, *counts, *chains[1:]] if facts else []
+        return [summary(vm, space), *chains[:1], *facts, *counts, *chains[1:]]
+    # So few are hidden that it is no leak yet: what will make it one comes first.
+    return [*facts[:1], *chains[:1], summary(vm, space), *facts[1:], *counts, *chains[1:]] if facts else []
 
 
 @contextmanager

@@ -22,6 +22,7 @@ OUT_FAILED = "page-out failed"
 IN = "page-in begins"
 IN_FAILED = "page-in failed"
 FORGOTTEN = "pager forgets"  # the page's place holds how many
+ALL = (ENTERS, LEAVES, ZEROED, COPIED, OUT, OUT_DONE, OUT_FAILED, IN, IN_FAILED, FORGOTTEN)
 SLOTS, OBJECTS = 24, 20  # bits; the rest is the page number
 NUMBER_AT = SLOTS + OBJECTS
 
@@ -42,6 +43,12 @@ def pack(page: int, object: int, number: int) -> int:
 def unpack(word: int) -> Place:
     """What ``pack`` was given; a number beyond 20 bits has lost its upper ones."""
     return Place(word & (1 << SLOTS) - 1, word >> SLOTS & (1 << OBJECTS) - 1, word >> NUMBER_AT)
+
+
+def told(word: int) -> str:
+    """A packed argument as dumps name pages."""
+    place = unpack(word)
+    return f"P{place.page} O{place.object}+{place.number}"
 
 
 def passes(vm: Vm, what: str, page: VmPage) -> None:

@@ -1,4 +1,4 @@
-"""Sections that a program adds to a dump: its own words for its own records.
+"""What a program adds to a dump: sections about its own records, and the meaning of its points' arguments.
 
 A renderer gets (arena, dump) and returns lines.  One that fails is noted; the dump is
 written all the same.
@@ -11,6 +11,7 @@ from harness.shm.arena import Arena
 
 Renderer = Callable[[Arena, Any], list[str]]
 _RENDERERS: dict[str, Renderer] = {}
+_ARGUMENTS: dict[str, Callable[[int], str]] = {}
 
 
 def register(name: str, renderer: Renderer) -> None:
@@ -33,3 +34,21 @@ def sections(arena: Arena, dump: Any) -> tuple[dict[str, list[str]], list[str]]:
         except Exception as error:  # noqa: BLE001 - a wedged system may show anything; the rest of the dump matters more
             notes.append(f"section {name!r} could not be rendered: {type(error).__name__}: {error}")
     return found, notes
+
+
+def register_argument(point: str, meaning: Callable[[int], str]) -> None:
+    """From now on dumps tell the argument of this named point in these words."""
+    _ARGUMENTS[point] = meaning
+
+
+def unregister_argument(point: str) -> None:
+    """The bare number again."""
+    _ARGUMENTS.pop(point, None)
+
+
+def argument(point: str, value: int) -> str:
+    """The argument of a point for reading; nothing for none."""
+    try:
+        return _ARGUMENTS[point](value)
+    except Exception:  # noqa: BLE001 - not registered, or a word that was never packed: the number tells as much
+        return str(value or "")

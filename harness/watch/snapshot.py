@@ -12,6 +12,7 @@ from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
+from harness.watch import renderers
 from harness.watch.changes import last_change
 from harness.watch.providers import served
 from harness.watch.records import ClaimFact, EventFact, HeldFact, ReportFact, SeatFacts, Snapshot, WaitFact
@@ -226,11 +227,11 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
         event = seat.ring[i % _C["RING"]]
         kind = EVENTS.get(event.kind, "?")
         named = event.kind in (_C["EV_POINT"], _C["EV_BEGIN"], _C["EV_END"])
-        what = (
-            f"{reader.native.name(event.site)} {event.object or ''}".strip()
-            if named
-            else reader.lock_name(event.object)
-        )
+        if named:
+            name = reader.native.name(event.site)
+            what = f"{name} {renderers.argument(name, event.object)}".strip()
+        else:
+            what = reader.lock_name(event.object)
         site = "" if named else reader.site(event.site)
         found.append(EventFact(age_s=_age(now, event.when), kind=kind, what=what, site=site))
     return found

@@ -8,7 +8,7 @@ import pytest
 
 import stress.runner
 from harness.locks.contract import original
-from stress.defect import all_defects, find_defect
+from stress.defect import find_defect
 from stress.options import RunOptions
 from stress.runner import run
 from vmcore.constants import OBJ_WAITING, PG_CLEAN
@@ -124,13 +124,6 @@ def test_nothing_is_found_where_nothing_is_planted(mode, tmp_path):
 
     assert report.findings == []
     assert report.epochs == 1
-
-
-@pytest.mark.parametrize("name", sorted(name for name, defect in all_defects().items() if defect.script))
-def test_a_script_without_its_defect_breaks_no_rule(name, tmp_path):
-    report = run(RunOptions(script=name, checked=True, dump_dir=str(tmp_path)))
-
-    assert report.findings == []
 
 
 @pytest.mark.parametrize("options", [{"script": "L7", "defect": "L7"}, {"scenario": "fork-storm"}])

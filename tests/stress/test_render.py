@@ -9,11 +9,12 @@ from harness.probe.events import record
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
-from stress.render import SECTION
+from stress.render import RULES, SECTION, register, unregister
 from stress.world import Setting, World
 from tests.stress.conftest import SIZES
-from tests.vmcore.builders import reports
-from tests.vmcore.builders_objects import space_of, top, write
+from tests.vmcore.builders import locked, reports
+from tests.vmcore.builders_objects import page_at, space_of, top, write
+from vmcore import trail
 from vmcore.config import Config
 from vmcore.page import vm_page_alloc
 from vmcore.show import show_page
@@ -70,3 +71,45 @@ def test_the_objects_that_the_head_names_are_shown_and_not_those_looked_at_since
 
     after = lines[lines.index("named above:") :]
     assert [line.split()[0] for line in after if line.startswith("O")] == [f"O{one.slot}", f"O{two.slot}"]
+
+
+def test_an_object_that_was_freed_and_is_still_used_is_told_with_the_rule(vm):
+    space = space_of(vm, 2)
+    write(vm, space, 0, 1)
+    alive, freed = top(vm, space).slot, len(vm.objects.views) - 1
+    reader = Reader(vm.arena)
+    found = Suspicion(
+        verdict="order_violation", key="x", seats=[], why=f"holds object[{freed}] and takes object[{alive}]"
+    )
+    register(vm)
+    try:
+        lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[RULES]
+    finally:
+        unregister()
+
+    assert lines[0] == f"O{freed} was freed, and is still used by its old name"
+    assert lines[1].startswith("A16: ")
+    assert not any(f"O{alive} " in line for line in lines)
+
+
+def test_an_argument_of_a_point_is_told_as_the_page_that_it_names(vm):
+    record(vm.arena)
+    space = space_of(vm, 2)
+    write(vm, space, 1, 1)
+    one = top(vm, space)
+    page = page_at(vm, one, 1)
+    with locked(one):
+        trail.passes(vm, trail.ZEROED, page)
+    reader = Reader(vm.arena)
+    found = Suspicion(verdict="panic", key="x", seats=[vm.native.seat()], why="")
+
+    register(vm)
+    try:
+        [looker] = build(reader, take(reader), found, RunMeta(), with_stacks=False).threads
+    finally:
+        unregister()
+    [bare] = build(reader, take(reader), found, RunMeta(), with_stacks=False).threads
+
+    assert f"page is zeroed P{page.slot} O{one.slot}+1" in [event.what for event in looker.events]
+    assert all("P" not in event.what for event in bare.events)
+    assert len(bare.events) == len(looker.events)

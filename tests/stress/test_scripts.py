@@ -16,6 +16,7 @@ from tests.stress.playing import MODES, nothing, one_page, played
 
 SCRIPTED = [defect for defect in all_defects().values() if defect.script]
 IDS = [defect.id for defect in SCRIPTED]
+WAYS = [("process", True), ("thread", False), ("process", False), ("thread", True)]  # and checked or not
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -29,16 +30,31 @@ def test_the_script_of_a_defect_shows_it_with_a_right_verdict(defect, mode, tmp_
     assert dump.read(Path(report.findings[0].dump)).sections["vmcore"][0].startswith("free ")
 
 
-@pytest.mark.parametrize("defect", SCRIPTED, ids=IDS)
-def test_without_the_defect_its_script_is_clean(defect, tmp_path):
-    """With threads; test_checked_runs.py plays it with processes, and checks every access."""
-    report = run(RunOptions(script=defect.id, mode="thread", dump_dir=str(tmp_path)))
+def is_clean_without(defect, mode, checked, folder):
+    report = run(RunOptions(script=defect.id, mode=mode, checked=checked, dump_dir=str(folder)))
 
     assert report.findings == []
     assert report.ended_by == "done"
     assert report.checks["audits"] == 1
     # On R the interleaving may be impossible; then it says at which cue.
     assert report.script == COMPLETED or report.script.startswith("script went off the track at cue")
+
+
+@pytest.mark.parametrize(
+    ("defect", "mode", "checked"),
+    [(defect, *WAYS[number % len(WAYS)]) for number, defect in enumerate(SCRIPTED)],
+    ids=IDS,
+)
+def test_without_the_defect_its_script_is_clean(defect, mode, checked, tmp_path):
+    """One way each; ``make slow`` plays every script in every way."""
+    is_clean_without(defect, mode, checked, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "checked"), WAYS)
+@pytest.mark.parametrize("defect", SCRIPTED, ids=IDS)
+def test_without_the_defect_its_script_is_clean_in_every_way(defect, mode, checked, tmp_path):
+    is_clean_without(defect, mode, checked, tmp_path)
 
 
 def test_every_defect_has_a_script():

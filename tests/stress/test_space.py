@@ -85,6 +85,17 @@ def test_a_paged_parent_that_never_collapses_is_a_leak_that_names_the_chain():
     assert "swap" in drawn
 
 
+def test_a_pair_that_was_left_comes_first_as_long_as_hardly_anything_is_hidden():
+    with world_with(collapse__vm_object_collapse=refuse_paged_front) as vm:
+        for _ in long_lived_parent(vm, 1):
+            pass
+
+        with pytest.raises(Leak) as leak:
+            audit_at_rest(vm)
+
+    assert [fact.partition(" ")[0] for fact in leak.value.facts[:3]] == ["Q9:", "chain", "space:"]
+
+
 def test_the_same_program_on_the_right_vm_is_no_leak():
     with world_with() as vm:
         for parent in long_lived_parent(vm, 5):  # noqa: B007 - the last one is looked at below

@@ -44,6 +44,49 @@ def test_the_short_text_leaves_out_who_is_not_involved(full):
     assert short.splitlines()[-1] == f"try: {COMMAND}"
 
 
+def test_a_sentence_of_the_head_is_not_said_again(full):
+    twice = msgspec.structs.replace(full, summary=f"{full.cycle[0]}; the end")
+
+    assert full.cycle[0] not in render(twice).splitlines()[2:]
+    assert f"  {full.cycle[1]}" in render(twice).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "told"), [("deadlock", True), ("order_violation", True), ("leak", False)]
+)
+def test_the_order_of_locks_is_told_where_locks_are_in_question(full, verdict, told):
+    assert ("lock order seen" in render(msgspec.structs.replace(full, verdict=verdict))) == told
+
+
+def test_whoever_the_head_names_is_shown_with_his_last_events(full):
+    culprit = msgspec.structs.replace(full.threads[2], events=full.threads[0].events)
+    dump = msgspec.structs.replace(full, threads=[culprit], involved=[], summary=f"changed by {culprit.name}")
+
+    short = render(dump, everything=False)
+
+    assert "took a[0]" in short
+    assert "stack, innermost first" not in short
+    assert "took a[0]" not in render(msgspec.structs.replace(dump, summary="changed by somebody"))
+
+
+@pytest.mark.parametrize(
+    ("stack", "shown"),
+    [
+        (["vm/a.py:3 f", "harness/run/worker.py:9 serve", "<string>:1 <module>"], ["vm/a.py:3 f"]),
+        (["harness/run/worker.py:5 act", "vm/a.py:3 f"], ["harness/run/worker.py:5 act", "vm/a.py:3 f"]),
+        (["harness/run/account.py:36 describe", "x/multiprocess/process.py:1 run"],
+         ["harness/run/account.py:36 describe"]),
+    ],
+)  # fmt: skip
+def test_how_the_harness_called_the_program_is_left_out(full, stack, shown):
+    dump = msgspec.structs.replace(full, threads=[msgspec.structs.replace(full.threads[0], stack=stack)])
+
+    lines = render(dump).splitlines()
+
+    start = lines.index("    stack, innermost first:") + 1
+    assert lines[start : lines.index("    last events:")] == [f"      {frame}" for frame in shown]
+
+
 def test_the_page_is_well_formed_offline_and_draws_every_edge(full):
     page = render_html(full)
 
