@@ -99,6 +99,9 @@ def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
     told = {int(slot) for found in TOLD_OBJECT.findall(dump.summary) for slot in found if slot}
     objects = set(told)
     pages: set[int] = set()
+    if dump.verdict in COMPLAINTS:
+        pages = {int(slot) for found in TOLD_PAGE.findall(dump.summary) for slot in found if slot}
+        pages &= set(range(1, len(vm.pages.views)))
     for seat in dump.threads:
         # Who reports about objects has looked at others since.
         text = words(seat, seat.number in dump.involved and not told)

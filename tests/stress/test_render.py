@@ -73,6 +73,23 @@ def test_the_objects_that_the_head_names_are_shown_and_not_those_looked_at_since
     assert [line.split()[0] for line in after if line.startswith("O")] == [f"O{one.slot}", f"O{two.slot}"]
 
 
+def test_the_page_that_a_broken_rule_names_is_shown_with_its_object(vm):
+    space = space_of(vm, 2)
+    write(vm, space, 0, 1)
+    one = top(vm, space)
+    slot = page_at(vm, one, 0).slot
+    reader = Reader(vm.arena)
+    found = Suspicion(
+        verdict="invariant_violation", key="x", seats=[], why=f"Q4: page {slot} is on 0 queues; page 99999"
+    )
+
+    lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
+
+    after = lines[lines.index("named above:") :]
+    assert show_page(vm, vm.pages.views[slot]) in after
+    assert any(line.startswith(f"O{one.slot} ") for line in after)
+
+
 def test_an_object_that_was_freed_and_is_still_used_is_told_with_the_rule(vm):
     space = space_of(vm, 2)
     write(vm, space, 0, 1)
