@@ -8,6 +8,7 @@ so nothing here takes a lock.  Names are read back from the dump ("object[12]",
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.shm.checked import unguarded
@@ -40,7 +41,7 @@ def register(vm: Vm) -> None:
     renderers.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     renderers.register(SECTION, lambda _arena, dump: render(vm, dump))
     for point in trail.ALL:
-        renderers.register_argument(point, trail.told)
+        renderers.register_argument(point, partial(trail.told, point))
 
 
 def unregister() -> None:

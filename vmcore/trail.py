@@ -45,10 +45,14 @@ def unpack(word: int) -> Place:
     return Place(word & (1 << SLOTS) - 1, word >> SLOTS & (1 << OBJECTS) - 1, word >> NUMBER_AT)
 
 
-def told(word: int) -> str:
-    """A packed argument as dumps name pages."""
-    place = unpack(word)
-    return f"P{place.page} O{place.object}+{place.number}"
+def told(what: str, word: int) -> str:
+    """The argument of such an event, as dumps name pages."""
+    page, owner, number = unpack(word)
+    if what == COPIED:
+        return f"P{owner} to P{page}"
+    if what == FORGOTTEN:
+        return f"{page} of O{owner} from +{number}"
+    return f"P{page} O{owner}+{number}"
 
 
 def passes(vm: Vm, what: str, page: VmPage) -> None:

@@ -144,3 +144,15 @@ def test_a_scripts_wrong_number_is_classified(stored, found, said):
 @pytest.mark.parametrize("place", [(1, 2, 3), ((1 << 24) - 1, (1 << 20) - 1, (1 << 20) - 1)])
 def test_a_packed_place_is_read_back(place):
     assert trail.unpack(trail.pack(*place)) == place
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        (trail.ENTERS, "P4 O3+2"),
+        (trail.COPIED, "P3 to P4"),  # frame 4 becomes a copy of frame 3
+        (trail.FORGOTTEN, "4 of O3 from +2"),
+    ],
+)
+def test_an_argument_is_told_by_what_its_event_packs(what, told):
+    assert trail.told(what, trail.pack(4, 3, 2)) == told
