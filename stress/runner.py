@@ -174,10 +174,13 @@ def well(result: RunResult) -> bool:
 
 
 def joined(result: RunResult, final: RunResult) -> RunResult:
-    """The run with what its curtain found."""
+    """The run with what its curtain found, which is later than all that the workers did."""
+    late = (
+        msgspec.structs.replace(finding, at_s=finding.at_s + result.duration_s) for finding in final.findings
+    )
     return msgspec.structs.replace(
         result,
-        findings=tuple(result.findings) + tuple(final.findings),
+        findings=(*result.findings, *late),
         incidents=result.incidents + final.incidents,
         audits=(*result.audits, *(outcome.worker for outcome in final.outcomes if ended_well(outcome))),
         outcomes=result.outcomes + tuple(o for o in final.outcomes if not isinstance(o, Passed)),

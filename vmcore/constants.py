@@ -47,6 +47,7 @@ OBJ_COLLAPSING: Final = 0x0010   # R: front of a running overlay
 OBJ_PAGERALLOC: Final = 0x0020   # R: a pager is being allocated, lock dropped; pip > 0
 OBJ_DYING: Final = 0x0040        # R: ref_count reached 0, no resurrection
 OBJ_FIXED: Final = 0x0080        # R: somebody chose an address of another colour for it
+OBJ_DRAINING: Final = 0x0100     # R: one of those sleepers goes on when any share is given back
 OBJ_WAITING: Final = 0x8000      # somebody sleeps until paging_in_progress is 0
 
 # Kinds of pager.

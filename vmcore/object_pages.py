@@ -33,8 +33,7 @@ from vmcore.object_pager import ensure_pager
 from vmcore.object_paging import (
     vm_object_paging_begin,
     vm_object_paging_end,
-    vm_object_paging_sleep,
-    vm_object_paging_wait,
+    vm_object_paging_turn,
 )
 from vmcore.page import object_pages
 from vmcore.page_flags import clear_flags_o, clear_flags_p, set_flags_o
@@ -48,7 +47,6 @@ from vmcore.vm_wait import poke_daemon
 if TYPE_CHECKING:
     from vmcore.vm import Vm
 
-DRAIN_WAKEUPS = 4  # an object that many processes fault on may never be seen idle
 BACK_OFF_S = 0.001
 
 
@@ -100,19 +98,18 @@ def vm_object_page_clean(
 def drain_paging(vm: Vm, object: VmObject) -> None:
     """Let page-outs in flight end first, so that we do not write the same page twice.
 
-    Bounded: the walk below waits for single busy pages anyway, so idleness is a
-    convenience, and under many faulting processes it may never come.
+    Bounded: the walk below waits for single busy pages anyway, so idleness is a convenience, and under
+    many faulting processes it may never come.  A bound on the number of wakeups at zero would not do:
+    the count may never be zero again (docs/findings.md, 41).  So as many ends are waited for as there
+    were owners.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
     Takes:  object, channel.
     Sleeps: yes (vospgc).
     """
-    for _ in range(DRAIN_WAKEUPS):
-        if not object.paging_in_progress:
-            return
-        vm_object_paging_sleep(vm, object, "vospgc")
-        object.lock.acquire()
+    for _ in range(object.paging_in_progress):
+        vm_object_paging_turn(vm, object, "vospgc")
 
 
 @contract
@@ -130,7 +127,7 @@ def pager_to_clean_with(vm: Vm, object: VmObject) -> bool:
     while not ensure_pager(vm, object):
         if not object.flags & OBJ_PAGERALLOC:
             return False  # no record left
-        vm_object_paging_wait(vm, object, "vospgc")
+        vm_object_paging_turn(vm, object, "vospgc")
     return True
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from harness.locks.contract import contract
-from vmcore.constants import OBJ_DYING, OBJ_WAITING
+from vmcore.constants import OBJ_DRAINING, OBJ_DYING, OBJ_WAITING
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def vm_object_paging_begin(vm: Vm, object: VmObject, terminating: bool = False) 
 
 @contract
 def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
-    """Give one share back; at zero, wake whoever waits for zero.
+    """Give one share back; at zero, wake whoever waits for zero, at any count whoever waits for a turn.
 
     Source: NetBSD vm/vm_object.h, vm_object_paging_end.
     Enter:  object locked.
@@ -59,13 +59,20 @@ def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
         raise Panic(f"paging count of object {object.slot} underflows")
     object.paging_in_progress = count - 1
     vm.unclaim(object.address + PIP_OFFSET)
-    if count == 1 and object.flags & OBJ_WAITING:
+    if object.flags & OBJ_WAITING:
+        tell_paging_waiters(vm, object, count)
+
+
+def tell_paging_waiters(vm: Vm, object: VmObject, count: int) -> None:
+    """Of ``count`` shares one was given back (object locked): wake those whom that concerns."""
+    if count == 1 or object.flags & OBJ_DRAINING:
+        object.flags &= ~OBJ_DRAINING
         wake_paging_waiters(vm, object)
 
 
 @contract
 def wake_paging_waiters(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
-    """The count is zero: wake all, because WAITING does not say how many there are.
+    """The count is zero, or lower than it was: wake all, because WAITING does not say how many there are.
 
     Enter:  object locked.
     Exit:   same.
@@ -78,7 +85,7 @@ def wake_paging_waiters(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
 
 @contract
 def vm_object_paging_sleep(vm: Vm, object: VmObject, wmesg: str) -> None:  # noqa: ARG001
-    """Sleep until the count was zero once; it may not be any more when we return.
+    """Sleep until the count was zero once (or, with DRAINING, lower once); it need not be when we return.
 
     Enter:  object locked.
     Exit:   object unlocked.
@@ -100,5 +107,23 @@ def vm_object_paging_wait(vm: Vm, object: VmObject, wmesg: str = "vospgw") -> No
     Sleeps: yes (until the last owner of the count ends).
     """
     while object.paging_in_progress:
+        vm_object_paging_sleep(vm, object, wmesg)
+        object.lock.acquire()
+
+
+@contract
+def vm_object_paging_turn(vm: Vm, object: VmObject, wmesg: str) -> None:
+    """Wait until somebody's share is given back, or nobody has one.
+
+    For those who need not see the object idle, and could wait for ever: where many processes page, one
+    begins before the last has ended, and the count never comes to zero.
+
+    Enter:  object locked (kept alive by a reference of the caller).
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (until one owner of the count ends).
+    """
+    if object.paging_in_progress:
+        object.flags |= OBJ_DRAINING
         vm_object_paging_sleep(vm, object, wmesg)
         object.lock.acquire()

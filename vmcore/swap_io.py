@@ -31,7 +31,7 @@ from vmcore.constants import (
     VM_PAGER_FAIL,
     VM_PAGER_PEND,
 )
-from vmcore.object_paging import PIP_OFFSET, wake_paging_waiters
+from vmcore.object_paging import PIP_OFFSET, tell_paging_waiters
 from vmcore.page import FLAGS_O, frame_alloc, frame_free
 from vmcore.page_flags import clear_flags_o, set_flags_o, set_flags_p
 from vmcore.page_queues import vm_page_deactivate
@@ -330,8 +330,8 @@ def finish_pages(vm: Vm, record: PendingClean, object: VmObject, state: int) -> 
         raise Panic(f"paging count of object {object.slot} underflows")
     object.paging_in_progress = count - 1  # claimed by nobody: the record stood for it
     vm.changed(object.address + PIP_OFFSET)
-    if count == 1 and object.flags & OBJ_WAITING:
-        wake_paging_waiters(vm, object)
+    if object.flags & OBJ_WAITING:
+        tell_paging_waiters(vm, object, count)
 
 
 @contract

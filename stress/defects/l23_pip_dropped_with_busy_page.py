@@ -12,7 +12,7 @@ from vmcore.constants import PG_COPYONWRITE, PG_FICTITIOUS, VM_PROT_WRITE
 from vmcore.fault_copy import copy_up, publish_copy
 from vmcore.fault_state import FaultState
 from vmcore.object_pages import is_dirty
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end, vm_object_paging_wait
 from vmcore.page import object_pages
 from vmcore.page_flags import set_flags_o
 from vmcore.page_queues import page_dequeue
@@ -41,6 +41,17 @@ def fault_copy(vm: Vm, state: FaultState) -> None:
     else:
         state.prot &= ~VM_PROT_WRITE
         set_flags_o(vm, state.page, PG_COPYONWRITE)
+
+
+def drain_paging(vm: Vm, object: VmObject) -> None:
+    """As in the old kernels: until nobody pages, so that no page can be busy.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, channel.
+    Sleeps: yes (vospgc).
+    """
+    vm_object_paging_wait(vm, object, "vospgc")
 
 
 def next_to_clean(
@@ -115,14 +126,16 @@ defect = Defect(
     ),
     symptom="a page with two owners; kernels that look panic at a busy page",
     verdicts=("panic", "invariant_violation", "wrong_data", "contract_violation", "lost_wakeup"),
-    scenario="shared-msync",
+    scenario="synced-heaps",
     replacements={
         "vmcore.fault_copy.fault_copy": fault_copy,
+        "vmcore.object_pages.drain_paging": drain_paging,
         "vmcore.object_pages.next_to_clean": next_to_clean,
     },
     notes=(
-        "R's page_clean waits for busy pages, so the group leaves that out too; with --checked the count "
-        "alone is seen: a busy page in an object on which nobody pages."
+        "R's page_clean waits for busy pages, not for an idle object; the group does it the other way "
+        "round, as the old kernels did.  With --checked the count alone is seen: a busy "
+        "page in an object on which nobody pages."
     ),
     entry="full",
     script=script,

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import BadInput
 from stress.defect import all_defects, find_defect
 from stress.options import RunOptions
-from stress.runner import tables_of
+from stress.runner import run, tables_of
 from stress.scenario import Scenario, all_scenarios, find_scenario
 
 
@@ -85,3 +85,37 @@ def test_the_reproduce_command_has_every_option_that_matters():
         "hangdog run --scenario fork-storm --defect H2 --workers 4 --mode thread --seed 7 --seconds 3"
         " --pages 99 --swap-pages 64 --no-checks"
     )
+
+
+SLOW_ROUNDS = """
+from stress.acts import PAGE, pages_of
+from stress.ops import allocate, be_born, leave, write
+from stress.scenario import Scenario
+
+scenario = Scenario("slow-rounds")
+
+
+@scenario.role("writer")
+def write_long(actor, stage):
+    person = be_born(actor)
+    allocate(actor, person, pages_of(0x10000, 1))
+    for _ in range(20_000):
+        write(actor, person, 0x10000)
+    leave(actor, person)
+
+
+@scenario.check
+def in_vain(actor, stage):
+    raise AssertionError("never content")
+"""
+
+
+def test_what_the_curtain_finds_is_later_than_the_run(tmp_path):
+    file = tmp_path / "slow.py"
+    file.write_text(SLOW_ROUNDS)
+
+    report = run(RunOptions(scenario=str(file), workers=1, seconds=0.5, dump_dir=str(tmp_path)))
+
+    assert report.epochs == 0, "an audit came first, this test would prove nothing"
+    assert [finding.verdict for finding in report.findings] == ["panic"]
+    assert report.findings[0].at_s > report.duration_s >= 0.5

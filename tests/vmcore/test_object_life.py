@@ -4,10 +4,10 @@ from harness.errors import Panic
 from tests.vmcore.builders import locked, new_object
 from tests.vmcore.builders_objects import live_objects, shadow_of
 from vmcore.audit import audit
-from vmcore.constants import OBJ_INTERNAL, OBJ_WAITING
+from vmcore.constants import OBJ_DRAINING, OBJ_INTERNAL, OBJ_WAITING
 from vmcore.deallocate import vm_object_deallocate
 from vmcore.object import vm_object_reference
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end, vm_object_paging_turn
 
 
 def test_a_new_object_is_anonymous_empty_and_has_one_reference(vm):
@@ -88,6 +88,33 @@ def test_the_paging_count_counts_and_wakes_at_zero_only(vm):
 
         assert obj.chan.intend() != woken
         assert not obj.flags & OBJ_WAITING
+    vm_object_deallocate(vm, obj)
+
+
+def test_who_waits_for_a_turn_is_woken_by_any_end(vm):
+    obj = new_object(vm, 1)
+    woken = obj.chan.intend()
+    with locked(obj):
+        vm_object_paging_begin(vm, obj)
+        vm_object_paging_begin(vm, obj)
+        obj.flags |= OBJ_WAITING | OBJ_DRAINING
+
+        vm_object_paging_end(vm, obj)
+
+        assert obj.chan.intend() != woken
+        assert not obj.flags & (OBJ_WAITING | OBJ_DRAINING)
+        assert obj.paging_in_progress == 1
+        vm_object_paging_end(vm, obj)
+    vm_object_deallocate(vm, obj)
+
+
+def test_nobody_waits_for_a_turn_of_nobody(vm):
+    obj = new_object(vm, 1)
+
+    with locked(obj):
+        vm_object_paging_turn(vm, obj, "vospgc")
+
+        assert not obj.flags & (OBJ_WAITING | OBJ_DRAINING)
     vm_object_deallocate(vm, obj)
 
 

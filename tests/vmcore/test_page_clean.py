@@ -25,10 +25,21 @@ from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.page_queues import page_dequeue
 from vmcore.vmspace import vmspace_exit
 
+PATIENCE_S = 30.0
+
 
 def clean_all(vm, obj, sync=True):
     with locked(obj):
         return vm_object_page_clean(vm, obj, 0, 0, sync, False)
+
+
+def wait_for_sleeper(obj):
+    """Until somebody waits for paging on the object."""
+    for _ in range(1_000_000):
+        if obj.flags & OBJ_WAITING:
+            return
+        threading.Event().wait(0)
+    pytest.fail("nobody waits")
 
 
 def test_a_cleaned_page_is_in_the_pager_and_stays_where_it_was(vm):
@@ -114,10 +125,7 @@ def test_a_clean_waits_once_for_traffic_and_then_goes_on(vm):
     result: list[bool] = []
     thread = threading.Thread(target=lambda: result.append(clean_all(vm, obj)))
     thread.start()
-    for _ in range(1_000_000):
-        if obj.flags & OBJ_WAITING:
-            break
-        threading.Event().wait(0)
+    wait_for_sleeper(obj)
     assert result == []
 
     with locked(obj):
@@ -126,6 +134,29 @@ def test_a_clean_waits_once_for_traffic_and_then_goes_on(vm):
     thread.join()
     assert result == [True]
     vm_object_deallocate(vm, obj)
+
+
+def test_a_clean_goes_on_although_the_object_is_never_idle(vm):
+    obj = new_object(vm, 1)
+    new_page(vm, obj, 0, 7)
+    with locked(obj):
+        vm_object_paging_begin(vm, obj)
+    result: list[bool] = []
+    thread = threading.Thread(target=lambda: result.append(clean_all(vm, obj)), daemon=True)
+    thread.start()
+    wait_for_sleeper(obj)
+
+    with locked(obj):
+        vm_object_paging_begin(vm, obj)
+        vm_object_paging_end(vm, obj)
+
+    thread.join(PATIENCE_S)
+    assert result == [True]
+    assert obj.paging_in_progress == 1
+    with locked(obj):
+        vm_object_paging_end(vm, obj)
+    vm_object_deallocate(vm, obj)
+    assert all_gone(vm) == []
 
 
 def test_whoever_meets_a_pager_being_allocated_gets_none(vm):

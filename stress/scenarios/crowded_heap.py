@@ -1,0 +1,60 @@
+"""One memory in common, larger than all frames: nearly everybody is always reading some page of it back in.
+
+The window: a sync waits until nobody pages on the object, is woken when that is so, and by the time it
+has the object's lock the next one has begun.
+"""
+
+from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of
+from stress.ops import Actor, allocate, be_born, clean, fork, read, write
+from stress.scenario import Scenario
+from stress.stage import Stage
+
+COMMON, COMMON_PAGES = 0x10000, 56
+CROWD = 12
+LOADS = 30
+
+scenario = Scenario(
+    "crowded-heap",
+    "a memory in common that does not fit, read by a crowd while one syncs it",
+    pages=48,
+    places=16,
+    disk_ms=0.2,
+    noise="none",
+)
+
+
+@scenario.setup
+def a_crowd(actor: Actor, stage: Stage) -> None:
+    """All with the same memory."""
+    first = be_born(actor)
+    allocate(actor, first, pages_of(COMMON, COMMON_PAGES, shared=True))
+    for _ in range(CROWD):
+        back_on_stage(actor, stage, fork(actor, first))
+    back_on_stage(actor, stage, first)
+
+
+@scenario.role("syncer")
+def sync_a_page(actor: Actor, stage: Stage) -> None:
+    """Store to a page and have it written, without waiting for the write."""
+    person = stage.take(actor)
+    if person is None:
+        return
+    page = COMMON + actor.rng.randrange(COMMON_PAGES) * PAGE
+    write(actor, person, page)
+    clean(actor, person, page, page + PAGE, sync=False)
+    back_on_stage(actor, stage, person)
+
+
+@scenario.role("reader", count=7)
+def read_here_and_there(actor: Actor, stage: Stage) -> None:
+    """Loads of pages that are in swap, as a rule."""
+    person = stage.take(actor)
+    if person is None:
+        return
+    for _ in range(LOADS):
+        va = COMMON + actor.rng.randrange(COMMON_PAGES) * PAGE
+        (write if actor.rng.random() < 0.1 else read)(actor, person, va)
+    back_on_stage(actor, stage, person)
+
+
+scenario.check(everybody_reads_everything)
