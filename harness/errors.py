@@ -89,6 +89,7 @@ class StaleReference(RecordError):
     """A link names a record that has been freed since (its generation moved on)."""
 
     verdict = "unguarded_access"
+    reports_itself = True
 
     def __init__(self, table: str, slot: int, held: int, current: int) -> None:
         super().__init__(
@@ -111,6 +112,7 @@ class UnguardedAccess(RecordError):
     """A field was read or written without the lock that guards it."""
 
     verdict = "unguarded_access"
+    reports_itself = True
 
     def __init__(
         self, table: str, slot: int, field: str, write: bool, needs: str, held: str, where: str
@@ -128,6 +130,7 @@ class LockError(HarnessError):
     """A lock was used against its rules; raised at the call, by the native core."""
 
     verdict = "contract_violation"
+    reports_itself = True  # a watcher is told where it happens; who catches it need not tell him again
 
 
 class SelfDeadlock(LockError):

@@ -323,7 +323,9 @@ class Witness:
             return "the contents of another page"
         if found.space != wanted.space:
             return "a store of another space is seen, or its copy was given back"
-        older = found.writer == wanted.writer and found.sequence < wanted.sequence
+        if found.writer != wanted.writer:  # their numbers say nothing about each other
+            return "another writer's store to this page is seen: an older copy, if nobody shares the space"
+        older = found.sequence < wanted.sequence
         return "an older copy came back" if older else "a store that came later is seen"
 
     def check_shared(self, space: int, page: int, data: bytes, initial: bytes) -> None:

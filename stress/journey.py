@@ -2,9 +2,9 @@
 
 The places of an address are its page in every object of the shadow chain.  A page that came
 there from another object brings that place with it, so the way through a collapse is
-followed back.  The recorders keep a few hundred events of each thread and their clock moves
-every 4 ms: what is older is not known, and neither is the order of two threads within a tick.
-No lock is taken.
+followed back.  The recorders keep the last thousand points of each thread; what is older is
+not known.  Ages count from the look that the dump was made of: what threads did since stands
+behind a plus.  No lock is taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import RecordError
-from harness.probe import events
+from harness.probe import points
 from harness.shm.checked import unguarded
 from harness.shm.roster import Roster
 from vmcore import trail
@@ -115,7 +115,7 @@ def page_steps(vm: Vm) -> list[Step]:
     known = {name for key, name in vars(trail).items() if key.isupper() and isinstance(name, str)}
     found = []
     for row in Roster(vm.arena).rows():
-        for number, event in enumerate(events(vm.arena, row.number)):
+        for number, event in enumerate(points(vm.arena, row.number)):
             if event.name in known:
                 place = trail.unpack(event.object)
                 found.append(Step(event.when, row.number, number, row.role, event.name, place))
@@ -191,4 +191,9 @@ def told(step: Step, now: int) -> str:
         trail.COPIED: f"P{page} becomes a copy of P{owner}",
         trail.FORGOTTEN: f"the pager of O{owner} forgets {page} pages from +{number} on",
     }.get(step.what) or f"O{owner}+{number} (P{page}) {WORDS[step.what]}"
-    return f"-{max(0, now - step.when) / 1e9:7.3f} s  {step.who}: {text}"
+    return f"{age(now, step.when)} s  {step.who}: {text}"
+
+
+def age(now: int, when: int) -> str:
+    """Seconds before the look, or after it."""
+    return f"{'-' if when <= now else '+'}{abs(now - when) / 1e9:7.3f}"

@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 from harness.shm.checked import unguarded
 from harness.watch import renderers
+from stress.contradictions import contradictions
 from stress.journey import journey, life
 from stress.rules import told
 from stress.space import hidden_lines
 from vmcore import trail
-from vmcore.show import show_chain, show_object, show_page
-from vmcore.show_world import show_world
+from vmcore.show import OBJ, PG, names, show_chain, show_object, show_page
+from vmcore.show_store import show_pager
+from vmcore.show_world import CHAINS, show_world
 
 if TYPE_CHECKING:
     from harness.watch.records import Dump, SeatFacts
     from vmcore.vm import Vm
 
 SECTION, JOURNEY, RULES = "vmcore", "journey of the page", "what must hold"
+CANNOT_BE = "what cannot be in this picture"
 COMPLAINTS = frozenset({"invariant_violation", "panic", "contract_violation", "unguarded_access"})
+FLAGS: dict[str, Any] = {
+    "vm_objects.flags": {"prefix": "OBJ_", "table": OBJ},
+    "vm_pages.flags_o": {"prefix": "PG_", "table": PG},
+    "vm_pages.flags_p": {"prefix": "PG_", "table": PG},
+}
 LAST_EVENTS = 8
+FEW_CHAINS = 2  # where no chain is in question
 MOST = 40  # objects; a chain is a line of its own
 OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
 READ = re.compile(r"\bvmspace (\d+) read (0x[0-9a-f]+)")  # stress.oracles.wrong_data
@@ -38,19 +47,25 @@ TOLD_PAGE = re.compile(r"\b(?:page (\d+)\b(?! of space)|vm_pages\[(\d+)\])")  # 
 def register(vm: Vm) -> None:
     """From now on dumps of this process have sections about this VM."""
     renderers.register(RULES, lambda _arena, dump: told(dump.summary) + outlived(vm, dump))
+    renderers.register(CANNOT_BE, lambda _arena, _dump: contradictions(vm))
     renderers.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     renderers.register(SECTION, lambda _arena, dump: render(vm, dump))
     for point in trail.ALL:
         renderers.register_argument(point, partial(trail.told, point))
+    for word, table in FLAGS.items():
+        renderers.register_word(word, partial(names, **table))
 
 
 def unregister() -> None:
     """No section any more."""
     renderers.unregister(RULES)
+    renderers.unregister(CANNOT_BE)
     renderers.unregister(JOURNEY)
     renderers.unregister(SECTION)
     for point in trail.ALL:
         renderers.unregister_argument(point)
+    for word in FLAGS:
+        renderers.unregister_word(word)
 
 
 @unguarded()  # a thread that only looks, in checked mode too: the system may be wedged
@@ -58,11 +73,11 @@ def page_read(vm: Vm, dump: Dump) -> list[str]:
     """The journey of the page that a read found wrong, or the life of the first that a complaint names."""
     if dump.verdict in COMPLAINTS:
         page = TOLD_PAGE.search(dump.summary)
-        return life(vm, int(page[1] or page[2]), vm.native.now()) if page else []
+        return life(vm, int(page[1] or page[2]), dump.taken_ns) if page else []
     read = READ.search(dump.summary) if dump.verdict == "wrong_data" else None
     if read is None or not vm.vmspaces.is_live(int(read[1])):
         return []
-    return journey(vm, vm.vmspaces.views[int(read[1])], int(read[2], 16), vm.native.now())
+    return journey(vm, vm.vmspaces.views[int(read[1])], int(read[2], 16), dump.taken_ns)
 
 
 def outlived(vm: Vm, dump: Dump) -> list[str]:
@@ -80,8 +95,9 @@ def outlived(vm: Vm, dump: Dump) -> list[str]:
 def render(vm: Vm, dump: Dump) -> list[str]:
     """Lines: the whole VM on a page, then each object that is named, with its chain, and each page."""
     objects, pages = named(vm, dump)
-    lines = show_world(vm)
-    if dump.verdict == "leak":
+    leak = dump.verdict == "leak"
+    lines = show_world(vm, CHAINS if leak else FEW_CHAINS)
+    if leak:
         lines += hidden_lines(vm)
     if objects or pages:
         lines.append("named above:")
@@ -89,10 +105,16 @@ def render(vm: Vm, dump: Dump) -> list[str]:
         if vm.objects.is_live(slot):
             one = vm.objects.views[slot]
             lines += [show_object(vm, one), f"  chain {show_chain(vm, one)}"]
+            lines += [f"  {show_pager(vm, pager)}" for pager in pagers_of(vm, slot)]
         else:
             lines.append(f"O{slot} is free")
     lines += [show_page(vm, vm.pages.views[slot]) for slot in sorted(pages)[:MOST]]
     return lines
+
+
+def pagers_of(vm: Vm, slot: int) -> list[Any]:
+    """Every pager that says it is this object's: there should be one at most."""
+    return [pager for pager in vm.pagers.live() if pager.pg_object & 0xFFFFFFFF == slot]
 
 
 def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:

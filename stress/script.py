@@ -138,11 +138,18 @@ def rig(
 
 def install(gates: Gates, vm: Vm, faults: Mapping[str, int]) -> None:
     """Gates at the points that are no calls, named ones and transfers; and a disk that fails as asked."""
-    record, hook = vm.point, vm.io.hook
+    record, delay, hook = vm.point, vm.window, vm.io.hook
     tables = (vm.objects.views, vm.pages.views)
 
     def point(name: str, argument: int = 0) -> None:
         record(name, argument)
+        pass_gates(name, argument)
+
+    def window(name: str, argument: int = 0) -> None:
+        delay(name, argument)
+        pass_gates(name, argument)
+
+    def pass_gates(name: str, argument: int) -> None:
         records = [table[argument].address for table in tables if argument < len(table)]
         gates.reach(f"at {name}", records)
         gates.reach(f"point {name}", records)
@@ -151,7 +158,7 @@ def install(gates: Gates, vm: Vm, faults: Mapping[str, int]) -> None:
         gates.reach(f"io {kind}")
         return None if hook is None else hook(kind, what, length)
 
-    vm.point, vm.io.hook = point, transfer
+    vm.point, vm.window, vm.io.hook = point, window, transfer
     if faults:
         vm.io.result_hook = failing(gates, faults)
 

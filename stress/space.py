@@ -208,7 +208,9 @@ def hidden_lines(vm: Vm) -> list[str]:
 def reason(vm: Vm, slot: int, pair: Pair | None) -> str:
     """Why an object is still there with pages that nobody can see."""
     if pair is not None and pair.how == "overlay":
-        return f"only O{pair.front} uses it and could take it over, but has not"
+        return (
+            f"only O{pair.front} uses it and could take it over, but has not; {paged(vm, pair.front, slot)}"
+        )
     if pair is not None:
         return (
             f"O{pair.front} has a page of its own for all that it could see of it, but still goes through it"
@@ -217,6 +219,14 @@ def reason(vm: Vm, slot: int, pair: Pair | None) -> str:
         return "a copy-object below holds it back"
     users = int(vm.objects.views[slot].ref_count)
     return f"{users} users, so it stays" if users > 1 else "its only user cannot take it over"
+
+
+def paged(vm: Vm, front: int, slot: int) -> str:
+    """Which of the two has a pager: what a collapse has to deal with first."""
+    have = [f"O{one}" for one in (front, slot) if vm.objects.views[one].pager]
+    if len(have) == 1:
+        return f"{have[0]} has a pager"
+    return "both have a pager" if have else "neither has a pager"
 
 
 def top_of(vm: Vm, slot: int) -> int:

@@ -25,6 +25,7 @@ class InstantViolation(HarnessError):
     """An A invariant does not hold at the release of the lock that guards it."""
 
     verdict = "invariant_violation"
+    reports_itself = True
 
 
 class Touched(local):

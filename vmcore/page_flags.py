@@ -31,7 +31,7 @@ def set_flags_o(vm: Vm, page: VmPage, bits: int) -> None:
     Sleeps: never.
     """
     flags = page.flags_o
-    vm.point("page_flags.rmw", page.slot)
+    vm.window("page_flags.rmw", page.slot)
     page.flags_o = flags | bits
 
 
@@ -46,7 +46,7 @@ def clear_flags_o(vm: Vm, page: VmPage, bits: int) -> None:
     Sleeps: never.
     """
     flags = page.flags_o
-    vm.point("page_flags.rmw", page.slot)
+    vm.window("page_flags.rmw", page.slot)
     page.flags_o = flags & ~bits
 
 
@@ -61,7 +61,7 @@ def set_flags_p(vm: Vm, page: VmPage, bits: int) -> None:
     Sleeps: never.
     """
     flags = page.flags_p
-    vm.point("page_flags.rmw", page.slot)
+    vm.window("page_flags.rmw", page.slot)
     page.flags_p = flags | bits
 
 
@@ -76,5 +76,5 @@ def clear_flags_p(vm: Vm, page: VmPage, bits: int) -> None:
     Sleeps: never.
     """
     flags = page.flags_p
-    vm.point("page_flags.rmw", page.slot)
+    vm.window("page_flags.rmw", page.slot)
     page.flags_p = flags & ~bits

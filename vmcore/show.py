@@ -61,6 +61,8 @@ def walk(views: Sequence[Any], slot: int, link: str) -> Iterator[Any]:
 @unguarded()
 def show_object(vm: Vm, object: VmObject) -> str:
     """``O12 ref 3 pip 0 pages 4 size 8 INTERNAL swap 2 shadow O7+1``; sizes in pages."""
+    if not vm.objects.is_live(object.slot):
+        return f"O{object.slot} is free"
     parts = [
         f"O{object.slot} ref {object.ref_count} pip {object.paging_in_progress}",
         f"pages {object.resident_page_count} size {object.size // vm.page_size}",
@@ -161,8 +163,13 @@ def longest_chains(vm: Vm, count: int, most: int = LONGEST_CHAIN) -> list[str]:
 
 @unguarded()
 def show_page(vm: Vm, page: VmPage) -> str:
-    """``P5 of O3+2 BUSY|CLEAN ACTIVE``; the offset in pages, a star when it is busy: ``P5*``."""
-    owner = f"of O{page.object & 0xFFFFFFFF}+{page.offset // vm.page_size}" if page.object else "of nobody"
+    """``P5 of O3+2 BUSY|CLEAN ACTIVE``; the offset in pages, a star when it is busy: ``P5*``.
+
+    A frame that is in no object any more, or not yet, *was* where its last life put it.
+    """
+    belongs = "of" if page.flags_o & constants.PG_TABLED else "was of"
+    place = f"O{page.object & 0xFFFFFFFF}+{page.offset // vm.page_size}"
+    owner = f"{belongs} {place}" if page.object else "of nobody"
     wired = f" wired {page.wire_count}" if page.wire_count else ""
     busy = "*" if page.flags_o & constants.PG_BUSY else ""
     return (

@@ -31,6 +31,8 @@ def slot_of(link: int) -> int:
 @unguarded()
 def show_pager(vm: Vm, pager: Pager) -> str:
     """``G4 swap of O7 valid 5 of 64 blocks 2 poip 1`` or ``G6 vnode 1 of O9 size 8``; pages."""
+    if not vm.pagers.is_live(pager.slot):
+        return f"G{pager.slot} is free"
     kind = KINDS.get(pager.pg_type, f"kind {pager.pg_type}")
     owner = f"of O{slot_of(pager.pg_object)}" if pager.pg_object else "of nobody"
     if pager.pg_type == constants.PG_VNODE:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CHAINS = 5
 MOST = 8  # lines of one kind; the rest is counted
 WIDTH = 100
+GLUE = "\u00a0"  # a name and its number stay on one line
 
 
 @unguarded()
@@ -35,8 +36,9 @@ def show_queues(vm: Vm) -> str:
 @unguarded()
 def show_counters(vm: Vm) -> list[str]:
     """Every counter that is not zero, wrapped."""
-    text = " ".join(f"{name} {count}" for name, count in counters(vm).items() if count)
-    return textwrap.wrap(text, WIDTH, break_on_hyphens=False) or ["nothing was counted yet"]
+    told = (f"{name}{GLUE}{count}" for name, count in counters(vm).items() if count)
+    lines = textwrap.wrap(" ".join(told), WIDTH, break_on_hyphens=False)
+    return [line.replace(GLUE, " ") for line in lines] or ["nothing was counted yet"]
 
 
 @unguarded()

@@ -69,7 +69,8 @@ class Vm:
     def __init__(self, arena: Arena, config: Config) -> None:
         self.arena, self.config = arena, config
         self.native = native = arena.native
-        self.claim, self.unclaim, self.point = native.claim, native.unclaim, native.point
+        self.claim, self.unclaim = native.claim, native.unclaim
+        self.point, self.window = native.point, native.window  # worth remembering; only worth a delay
         self.pass_on, self.changed = native.pass_on, native.changed
         self.class_ids = {lock_class.name: lock_class.declare(arena) for lock_class in ranks.ALL}
         self.page_size = config.page_size

@@ -5,6 +5,7 @@ from harness.probe.current import point as point
 from harness.probe.current import use as use
 from harness.probe.events import Event as Event
 from harness.probe.events import events as events
+from harness.probe.events import points as points
 from harness.probe.events import record as record
 from harness.probe.noise import NAMES as NAMES
 from harness.probe.noise import PROFILES as PROFILES

@@ -37,13 +37,23 @@ def record(arena: "Arena", on: bool = True) -> None:
 
 def events(arena: "Arena", seat: int) -> list[Event]:
     """The last events of a seat (at most RING - 1), oldest first."""
+    return _ring(arena, seat, "ring", _C["RING"])
+
+
+def points(arena: "Arena", seat: int) -> list[Event]:
+    """The last named points of a seat (at most POINTS - 1), oldest first: they go back much farther."""
+    return _ring(arena, seat, "points", _C["POINTS"])
+
+
+def _ring(arena: "Arena", seat: int, name: str, size: int) -> list[Event]:
     row: Any = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(seat))
-    size, end = _C["RING"], int(row.ring_next)
-    ring = [native.Event.from_buffer_copy(row.ring[i % size]) for i in range(max(0, end - size), end)]
-    # The writer fills a place and then moves ring_next: the place it may be filling
-    # right now is the one of the event that is RING older than ring_next.
-    torn = int(row.ring_next) - size + 1 - max(0, end - size)
-    return [_event(arena, event) for event in ring[max(0, torn) :]]
+    places, next_one = getattr(row, name), f"{name}_next"
+    end = int(getattr(row, next_one))
+    kept = [native.Event.from_buffer_copy(places[i % size]) for i in range(max(0, end - size), end)]
+    # The writer fills a place and then moves on: the place it may be filling right now
+    # is the one of the event that is a whole ring older than the next one.
+    torn = int(getattr(row, next_one)) - size + 1 - max(0, end - size)
+    return [_event(arena, event) for event in kept[max(0, torn) :]]
 
 
 def _event(arena: "Arena", event: Any) -> Event:

@@ -9,8 +9,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 from harness import _native
-from harness.errors import LockError
 from harness.shm import native
+from harness.watch import stacks
 from harness.watch.verdicts import REPORTS
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ _MOST_TEXT = 20_000  # characters of a traceback that travel
 def describe(error: BaseException, arena: "Arena", report: bool = False) -> tuple[str, str, str, str, str]:
     """(class, text, traceback, verdict, place) of an exception: strings, which always travel.
 
-    With ``report`` a watcher is told, while this thread is still there to be looked at; the locks
-    have told it already what they found themselves.
+    With ``report`` a watcher is told, while this thread is still there to be looked at; locks and
+    checked records have told it already what they found themselves.
     """
     verdict = str(getattr(type(error), "verdict", ""))
     text = str(error) or type(error).__name__
-    if report and not (isinstance(error, LockError) and reported(arena, verdict)):
+    if report and not (getattr(type(error), "reports_itself", False) and reported(arena, verdict)):
         where = os.path.basename(place(error))
+        stacks.publish(error)
         arena.native.report(
             _KINDS.get(verdict, _PANIC), f"{type(error).__name__}: {text[:MOST_REPORTED]} ({where})"
         )

@@ -9,15 +9,14 @@ from harness.watch.causes_stuck import cause_of_livelock, cause_of_standstill
 from harness.watch.records import SeatFacts, Snapshot, Suspicion, WaitFact
 from harness.watch.waits import edges
 
-TICK_S = 0.005  # ages come from a clock that moves every 4 ms
-
 
 def forgotten(seat: SeatFacts, wait: WaitFact) -> str:
     """The sentence about a sleeper whose predicate is true: since when, who made it so, who woke whom."""
     since = f"since {wait.changed.age_s:.3f} s" if wait.changed else "now"
+    value = wait.value_text or wait.value
     return (
         f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock} until {wait.predicate}; "
-        f"it is {wait.value} {since} and nobody woke it: {_changed(wait)}; {_wakeups(wait)}"
+        f"it is {value} {since} and nobody woke it: {_changed(wait)}; {_wakeups(wait)}"
     )
 
 
@@ -34,16 +33,19 @@ def _wakeups(wait: WaitFact) -> str:
     if not wait.last_waker:
         return f"nobody has ever posted a wakeup to {wait.lock}"
     before = wait.last_wake_s - wait.waited_s
-    if before > TICK_S:
+    if before >= 0:
         return (
-            f"the last wakeup of {wait.lock}, at {wait.last_wake_site}, came {before:.3f} s before it slept"
+            f"the last wakeup of {wait.lock}, at {wait.last_wake_site}, came {span(before)} before it slept"
         )
-    if before < -TICK_S:
-        return (
-            f"a wakeup of {wait.lock}, at {wait.last_wake_site}, came {-before:.3f} s after it slept "
-            "and went to another"
-        )
-    return f"the last wakeup of {wait.lock}, at {wait.last_wake_site}, came about when it went to sleep"
+    return (
+        f"a wakeup of {wait.lock}, at {wait.last_wake_site}, came {span(-before)} after it slept "
+        "and went to another"
+    )
+
+
+def span(seconds: float) -> str:
+    """A time that may be very short."""
+    return f"{seconds:.3f} s" if seconds >= 0.001 else f"{seconds * 1e6:.0f} us"
 
 
 def cause_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
@@ -89,11 +91,11 @@ def _lost(seat: SeatFacts) -> str:
         return ""
     if not wait.holds:
         return "Cause: those who could make it true have gone or wait themselves"
-    if wait.last_waker and wait.last_wake_s < wait.waited_s - TICK_S:
+    if wait.last_waker and wait.last_wake_s < wait.waited_s:
         return "Cause: one sleeper was woken where several slept"
     if wait.changed is None:
         return "Cause: the condition came true without a wakeup of its sleepers"
-    if wait.changed.age_s > wait.waited_s + TICK_S:
+    if wait.changed.age_s > wait.waited_s:
         return "Cause: it went to sleep although the condition was already true"
     return "Cause: whoever made the condition true did not wake its sleepers"
 

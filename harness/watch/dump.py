@@ -1,7 +1,7 @@
 """A finding as one file: built in the order that disturbs least, written atomically.
 
-First the arena and /proc (nobody notices), then psutil, then the stack signals.  After
-the signals the suspects are looked at again: if one of them moved, the dump says that
+First the arena and /proc (nobody notices), the program's own sections among them, then psutil, then the
+stack signals.  After the signals the suspects are looked at again: if one of them moved, the dump says that
 looking may have cured it.
 """
 
@@ -35,7 +35,7 @@ def build(
     reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, with_stacks: bool = True
 ) -> Dump:
     """Everything a stranger needs, from a snapshot and what is suspected in it."""
-    now = reader.native.now()
+    now = reader.native.exact_now()
     by_number = {int(seat.number): seat for seat in reader.live()}
     threads = [
         msgspec.structs.replace(
@@ -49,10 +49,6 @@ def build(
         else seat
         for seat in snapshot.seats
     ]
-    processes = [fact for pid in sorted({seat.pid for seat in threads}) if (fact := _process(pid))]
-    notes: list[str] = []
-    if with_stacks:
-        threads, notes = _add_stacks(threads, suspicion, by_number)
     cause = cause_of(msgspec.structs.replace(snapshot, seats=threads), suspicion)
     dump = Dump(
         verdict=suspicion.verdict,
@@ -62,17 +58,22 @@ def build(
         threads=threads,
         involved=suspicion.seats,
         order=_order(reader.arena),
-        processes=processes,
-        notes=notes,
         arena=snapshot.arena,
         seed=meta.seed,
         scenario=meta.scenario,
         reproduce=meta.reproduce,
         versions=_versions() | meta.extra,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        taken_ns=now,
     )
     found, failed = renderers.sections(reader.arena, dump)
-    return msgspec.structs.replace(dump, sections=found, notes=dump.notes + failed)
+    processes = [fact for pid in sorted({seat.pid for seat in threads}) if (fact := _process(pid))]
+    notes: list[str] = []
+    if with_stacks:
+        threads, notes = _add_stacks(threads, suspicion, by_number)
+    return msgspec.structs.replace(
+        dump, threads=threads, sections=found, processes=processes, notes=notes + failed
+    )
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:

@@ -2,6 +2,8 @@
 
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 
+ADDRESSES = 0x1000
+
 
 def held_text(seat: SeatFacts) -> str:
     """What it holds, since when, from where."""
@@ -12,6 +14,12 @@ def held_text(seat: SeatFacts) -> str:
     )
 
 
+def operation_text(seat: SeatFacts) -> str:
+    """What it is doing, and to what: a small number counts something, a large one is an address."""
+    argument = hex(seat.argument) if seat.argument >= ADDRESSES else str(seat.argument or "")
+    return f"{seat.operation} {argument}".rstrip()
+
+
 def wait_text(seat: SeatFacts) -> str:
     """What it waits for."""
     wait = seat.wait
@@ -19,7 +27,7 @@ def wait_text(seat: SeatFacts) -> str:
         return "is running" + (f" in {seat.operation}" if seat.operation else "")
     if wait.kind in ("sleep", "idle"):
         word = "sleeps" if wait.kind == "sleep" else "idles"
-        until = f" until {wait.predicate} (now {wait.value})" if wait.predicate else ""
+        until = f" until {wait.predicate} (now {wait.value_text or wait.value})" if wait.predicate else ""
         return f"{word} in `{wait.wmesg}` on {wait.lock}{until} for {wait.waited_s:.3f} s, {wait.site}"
     if wait.kind == "io":
         return f"is in I/O ({wait.wmesg}) for {wait.waited_s:.3f} s, {wait.site}"
@@ -40,7 +48,7 @@ def lines_of(snapshot: Snapshot, suspicion: Suspicion) -> list[str]:
         if seat is None:
             continue
         following = by_number.get(suspicion.seats[(place + 1) % len(suspicion.seats)])
-        where = f" [in {seat.operation} {seat.argument or ''}".rstrip() + "]" if seat.operation else ""
+        where = f" [in {operation_text(seat)}]" if seat.operation else ""
         dead = " DEAD" if seat.dead else ""
         link = link_text(seat, following) if following is not None else ""
         found.append(f"{seat.name}{dead} {held_text(seat)}; {wait_text(seat)}{where}{link}")

@@ -50,6 +50,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
     op: str = ""  # of the predicate
     wanted: int = 0  # the value that it is compared with
     value: int = 0  # its present value
+    value_text: str = ""  # the same for reading
     holds: bool | None = None  # is the predicate true now?
     unwoken: bool = False  # no wakeup came since the sleeper looked
     last_waker: int = 0  # seat of the last wakeup on this channel, 0: never
@@ -180,6 +181,7 @@ class Dump(Frozen, frozen=True, kw_only=True):
     reproduce: str = ""
     versions: dict[str, str] = {}
     created: str = ""
+    taken_ns: int = 0  # the arena's clock at the look that all ages count from
 
 
 class Suspicion(Frozen, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ harness came to call the program, a sentence twice, and the order of locks where
 
 import re
 
-from harness.watch.explain import held_text, wait_text
+from harness.watch.explain import held_text, operation_text, wait_text
 from harness.watch.records import Dump, SeatFacts
 
 NOT_ABOUT_ORDER = frozenset(
@@ -21,7 +21,7 @@ NOT_ABOUT_ORDER = frozenset(
         "wrong_data",
     }
 )
-OURS = re.compile(r"harness/run/|.*/multiprocess/|<string>:")
+OURS = re.compile(r"harness/run/|stress/play\.py|.*/multiprocess/|<string>:")
 FRAMES, EVENTS = 12, 10
 
 
@@ -45,9 +45,7 @@ def _thread(seat: SeatFacts, involved: bool, named: bool) -> list[str]:
     head = f"{mark} {seat.role}: pid {seat.pid}, tid {seat.tid}, state {seat.state}{dead}, {seat.steps} steps"
     lines = [head, f"    {wait_text(seat)}"]
     if seat.operation:
-        lines.append(
-            f"    in {seat.operation} {seat.argument or ''} for {seat.operation_for_s:.3f} s".rstrip()
-        )
+        lines.append(f"    in {operation_text(seat)} for {seat.operation_for_s:.3f} s")
     if seat.held:
         lines.append(f"    {held_text(seat)}")
     lines += [

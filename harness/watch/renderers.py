@@ -1,9 +1,10 @@
-"""What a program adds to a dump: sections about its own records, and the meaning of its points' arguments.
+"""What a program adds to a dump: sections about its own records, and what its points and words mean.
 
 A renderer gets (arena, dump) and returns lines.  One that fails is noted; the dump is
 written all the same.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness.shm.arena import Arena
 Renderer = Callable[[Arena, Any], list[str]]
 _RENDERERS: dict[str, Renderer] = {}
 _ARGUMENTS: dict[str, Callable[[int], str]] = {}
+_WORDS: dict[str, Callable[[int], str]] = {}
 
 
 def register(name: str, renderer: Renderer) -> None:
@@ -52,3 +54,21 @@ def argument(point: str, value: int) -> str:
         return _ARGUMENTS[point](value)
     except Exception:  # noqa: BLE001 - not registered, or a word that was never packed: the number tells as much
         return str(value or "")
+
+
+def register_word(word: str, meaning: Callable[[int], str]) -> None:
+    """From now on the bits of such a word ("table.field") are told in these words."""
+    _WORDS[word] = meaning
+
+
+def unregister_word(word: str) -> None:
+    """The bare number again."""
+    _WORDS.pop(word, None)
+
+
+def bits(name: str, value: int) -> str:
+    """The bits of the word called "table[slot].field" for reading."""
+    try:
+        return _WORDS[re.sub(r"\[\d+\]", "", name)](value)
+    except Exception:  # noqa: BLE001 - not registered, or it knows no such value: the number tells as much
+        return f"{value:#x}"

@@ -162,11 +162,12 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
         if op and address:
             value = reader.value(address, seat.predicate_size)
             facts |= {
-                "predicate": f"{reader.word_name(address)} {_OPS.get(op, '?')} {seat.predicate_value}",
+                "predicate": predicate_text(reader, seat),
                 "address": address,
                 "op": _OPS.get(op, "?"),
                 "wanted": int(seat.predicate_value),
                 "value": value,
+                "value_text": value_text(op, reader.word_name(address), value),
                 "holds": holds(op, value, int(seat.predicate_value)),
             }
             if facts["holds"] and facts["unwoken"]:
@@ -183,6 +184,17 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
         timed=seat.wait_deadline != 0,
         **facts,
     )
+
+
+def predicate_text(reader: Reader, seat: Any) -> str:
+    """The condition that a sleeper waits for."""
+    op, name = int(seat.predicate_op), reader.word_name(int(seat.predicate_address))
+    return f"{name} {_OPS.get(op, '?')} {value_text(op, name, int(seat.predicate_value))}"
+
+
+def value_text(op: int, name: str, value: int) -> str:
+    """A value of the word, in its program's words when single bits are meant."""
+    return renderers.bits(name, value) if op in (_C["CLEAR"], _C["SET"]) else str(value)
 
 
 def _held(reader: Reader, seat: Any, now: int) -> list[HeldFact]:
@@ -293,7 +305,7 @@ def reports_since(reader: Reader, first: int, now: int) -> list[ReportFact]:
 
 def take(reader: Reader, events: bool = False) -> Snapshot:
     """All seats and what they wait for, without a lock."""
-    now = reader.native.now()
+    now = reader.native.exact_now()
     seats = [seat_facts(reader, seat, now, events) for seat in reader.live()]
     owners = {}
     for seat in seats:

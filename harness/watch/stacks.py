@@ -8,6 +8,9 @@ and whoever moved because of them is noted.
 works while the interpreter lock is held, and needs no privileges.  Its own and nobody else's: the
 frames of a thread that runs may change under the hand of another, and who follows them then crashes,
 so looking at a livelock would kill it.
+
+A thread that reports an exception has left the place of its mistake.  It writes down the exception's
+frames before it reports (``publish``), and those are its stack.
 """
 
 import ctypes
@@ -17,14 +20,19 @@ import os
 import platform
 import re
 import signal
+import threading
 import time
+import traceback
 from typing import Any
 
+from harness import _native
 from harness.shm.arena import Arena
 from harness.watch.snapshot import shorten
 
 WAIT_S = 0.1
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+_RAISED = "Raised by thread {}:\n"
+_REPORTING = _native.CONSTANTS["REPORTING"]
 _TGKILL = {"x86_64": 234, "aarch64": 131}
 _libc = ctypes.CDLL(None, use_errno=True)
 _OPEN: dict[int, Any] = {}
@@ -39,6 +47,27 @@ def enable(arena: Arena) -> None:
         file = _OPEN[pid] = os.fdopen(fd, "wb", buffering=0)
         faulthandler.register(signal.SIGUSR2, file=file, all_threads=False, chain=False)
     arena.native.set_stack_fd(_OPEN[pid].fileno())
+
+
+def publish(error: BaseException) -> None:
+    """Write down where an exception of this thread was raised; nothing when stacks are not enabled."""
+    file = _OPEN.get(os.getpid())
+    if file is None:
+        return
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    lines = [f'  File "{frame.filename}", line {frame.lineno} in {frame.name}\n' for frame in frames]
+    file.write("".join([_RAISED.format(threading.get_native_id()), *lines, "\n"]).encode())
+
+
+def raised(pid: int, tid: int, fd: int) -> list[str]:
+    """What this thread published; [] when it has not."""
+    try:
+        with open(f"/proc/{pid}/fd/{fd}", "rb") as file:
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    _, head, block = text.rpartition(_RAISED.format(tid))
+    return parse(block.partition("\n\n")[0]) if head else []
 
 
 def capture(pid: int, tid: int, fd: int) -> list[str]:
@@ -81,4 +110,7 @@ def of_seat(seat: Any, state: str) -> list[str]:
     """The stack of one seat's thread; stopped and dead processes are not asked."""
     if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
         return []
-    return capture(int(seat.pid), int(seat.tid), int(seat.stack_fd))
+    where = int(seat.pid), int(seat.tid), int(seat.stack_fd)
+    if seat.activity == _REPORTING and (frames := raised(*where)):
+        return frames
+    return capture(*where)

@@ -26,6 +26,7 @@ _C = _native.CONSTANTS
 _BLOCKED = {
     _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
 }
+OWN = "harness/run/account.py"
 LOOK_S = 0.25  # a whole look at least this often
 GAP_S = 0.5  # between two passes: we were stopped, or the machine was
 
@@ -135,7 +136,8 @@ class Watchdog:
                 if report.site_a != "?"
                 else f"  about {report.lock_a}"
             )
-        lines.append(f"  at {report.site_b}")
+        if OWN not in report.site_b:  # of an exception: where it was caught says nothing
+            lines.append(f"  at {report.site_b}")
         return Suspicion(
             verdict=REPORTS.get(report.kind, "panic"),
             key=_report_key(report),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def change(vm: Vm, page: VmPage, put: tuple[int, int], drop: tuple[int, int]) -> None:
     """Read the whole word, write the whole word: with it go the bits that another lock guards."""
     object_half, queue_half = page.flags_o, page.flags_p
-    vm.point("page_flags.rmw", page.slot)
+    vm.window("page_flags.rmw", page.slot)
     page.flags_o = (object_half | put[0]) & ~drop[0]
     page.flags_p = (queue_half | put[1]) & ~drop[1]
 

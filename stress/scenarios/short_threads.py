@@ -38,7 +38,7 @@ def every_space_has_a_user(actor: Actor, stage: Stage) -> None:
         waiting.append(thread)
     spaces, used = actor.vm.vmspaces.in_use(), {thread.space.slot for thread in waiting}
     if spaces != len(used):
-        raise Leak([f"there are {spaces} address spaces, and threads of {len(used)}"])
+        raise Leak([f"there are {spaces} address spaces, and only {len(used)} of them have a thread"])
     for thread in waiting:
         back_on_stage(actor, stage, thread)
 

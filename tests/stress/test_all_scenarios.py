@@ -10,7 +10,7 @@ WORKLOADS = {  # of the reference, section 7.2, in its order
     "fork-storm", "long-lived-parent", "fork-trees", "exec-storm", "shared-msync", "cut-files", "wire-storm",
     "clip-and-fork", "heap-growth", "shared-spaces", "exhaustion", "placement", "disk-trouble", "snapshots",
 }  # fmt: skip
-SECONDS, MINUTE = 1.0, 60.0
+SECONDS, MINUTE = (1.0, 4.0, 16.0, 64.0), 60.0
 MODES = ("process", "thread")
 
 
@@ -30,10 +30,18 @@ def test_a_scenario_says_in_one_sentence_what_it_does(scenario):
     ("name", "mode"), [(name, MODES[number % 2]) for number, name in enumerate(all_scenarios())]
 )
 def test_a_short_checked_run_is_clean(name, mode, tmp_path):
-    """One mode each; ``make slow`` runs every scenario in both, for longer."""
-    report = run(RunOptions(scenario=name, mode=mode, checked=True, seconds=SECONDS, dump_dir=str(tmp_path)))
+    """One mode each; ``make slow`` runs every scenario in both, for longer.
 
-    assert report.findings == []
+    On a crowded machine a second may be over before anybody has completed a step.
+    """
+    for seconds in SECONDS:
+        report = run(
+            RunOptions(scenario=name, mode=mode, checked=True, seconds=seconds, dump_dir=str(tmp_path))
+        )
+        assert report.findings == []
+        if report.steps:
+            break
+
     assert report.steps > 0
     assert report.checks["audits"] >= 1
     assert list(tmp_path.iterdir()) == []

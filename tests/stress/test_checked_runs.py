@@ -114,6 +114,8 @@ def test_a_planted_mistake_is_caught_and_named(name, monkeypatch, tmp_path):
     found = [finding.summary for finding in report.findings if finding.verdict == verdict]
     assert found, [(finding.verdict, finding.summary) for finding in report.findings]
     assert any(said in summary for summary in found), found
+    seats = [finding.summary.split(" ", 1)[0] for finding in report.findings if finding.verdict == verdict]
+    assert len(seats) == len(set(seats)), f"one mistake of one thread is told twice: {found}"
     assert report.findings[0].reproduce.endswith("--checked")
     assert Path(report.findings[0].dump).is_file()
 

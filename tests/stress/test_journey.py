@@ -156,3 +156,14 @@ def test_a_packed_place_is_read_back(place):
 )
 def test_an_argument_is_told_by_what_its_event_packs(what, told):
     assert trail.told(what, trail.pack(4, 3, 2)) == told
+
+
+def test_what_happened_after_the_look_stands_behind_a_plus(vm):
+    space = space_of(vm, 1)
+    looked = vm.native.exact_now()
+    write(vm, space, 0, 1)
+
+    lines = journey(vm, space, va(vm, 0), looked)
+
+    assert all(line.lstrip().startswith("+") for line in lines[1:])
+    assert len(lines) > 1

@@ -240,7 +240,7 @@ def test_a_dump_of_a_leak_tells_the_growth_and_why_each_holder_is_still_there():
     assert [count for _, count, _ in shown] == sorted(held.values(), reverse=True), "the largest first"
     for slot, _, why in shown:
         above = links[links.index(slot) - 1]
-        assert why == f"only O{above} uses it and could take it over, but has not"
+        assert why == f"only O{above} uses it and could take it over, but has not; neither has a pager"
     drawn = "→".join(f"O{slot}" for slot in links)
     assert any(re.sub(r"\([^)]*\)", "", line).strip() == drawn for line in lines)
 

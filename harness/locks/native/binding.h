@@ -46,6 +46,7 @@ PyObject *arena_unclaim(ArenaObject *self, PyObject *arg);
 PyObject *arena_pass_on(ArenaObject *self, PyObject *arg);
 PyObject *arena_changed(ArenaObject *self, PyObject *arg);
 PyObject *arena_point(ArenaObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *arena_window(ArenaObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *arena_failure(ArenaObject *self, PyObject *unused);
 struct hd_seat *seat_of(struct hd_arena *a); // seats the thread; NULL: exception set
 uint32_t name_of(struct hd_arena *a, PyObject *text); // interned; 0: exception set or full

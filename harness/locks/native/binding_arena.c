@@ -262,6 +262,13 @@ static PyObject *arena_now(ArenaObject *self, PyObject *unused)
 	return PyLong_FromUnsignedLongLong(hd_now());
 }
 
+static PyObject *arena_exact_now(ArenaObject *self, PyObject *unused)
+{
+	(void)self;
+	(void)unused;
+	return PyLong_FromUnsignedLongLong(hd_precise_now());
+}
+
 static PyObject *arena_view(ArenaObject *self, PyObject *args)
 {
 	unsigned long long offset, length;
@@ -297,11 +304,11 @@ static PyMethodDef methods[] = {
 	M(allocate, METH_VARARGS), M(declare_class, METH_VARARGS | METH_KEYWORDS), M(set_chain, METH_VARARGS),
 	M(sit, METH_O), M(seat, METH_NOARGS), M(leave, METH_NOARGS), M(begin, METH_FASTCALL), M(end, METH_NOARGS),
 	M(require_nothing_held, METH_NOARGS), M(claim, METH_O), M(unclaim, METH_O), M(pass_on, METH_O),
-	M(changed, METH_O), M(point, METH_FASTCALL),
+	M(changed, METH_O), M(point, METH_FASTCALL), M(window, METH_FASTCALL),
 	M(failure, METH_NOARGS), M(report, METH_VARARGS), M(io_begin, METH_O), M(io_end, METH_NOARGS),
 	M(set_activity, METH_VARARGS), M(held, METH_NOARGS), M(depth, METH_NOARGS), M(set_noise, METH_VARARGS),
 	M(name, METH_O), M(site, METH_O), M(set_stack_fd, METH_O), M(offset_of_seat, METH_O), M(seat_dead, METH_O),
-	M(now, METH_NOARGS), M(view, METH_VARARGS), {NULL, NULL, 0, NULL},
+	M(now, METH_NOARGS), M(exact_now, METH_NOARGS), M(view, METH_VARARGS), {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {

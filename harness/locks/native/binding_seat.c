@@ -174,6 +174,21 @@ PyObject *arena_point(ArenaObject *self, PyObject *const *args, Py_ssize_t count
 	Py_RETURN_NONE;
 }
 
+// A place that is passed so often that recording it would drive everything else out.
+PyObject *arena_window(ArenaObject *self, PyObject *const *args, Py_ssize_t count)
+{
+	(void)args;
+	if (count < 1 || count > 2)
+		return PyErr_Format(PyExc_TypeError, "window(name, argument=0)");
+	if (!(self->a->mode & HD_NOISE))
+		Py_RETURN_NONE;
+	struct hd_seat *s = seat_of(self->a);
+	if (!s)
+		return NULL;
+	NOISE(self->a, s, HD_NOISE_POINT);
+	Py_RETURN_NONE;
+}
+
 PyObject *arena_failure(ArenaObject *self, PyObject *unused)
 {
 	(void)unused;

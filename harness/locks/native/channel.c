@@ -79,7 +79,7 @@ void hd_channel_wake(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c
 	(void)a;
 	atomic_store(&c->last_waker, s ? s->number : 0);
 	atomic_store(&c->last_site, site);
-	atomic_store(&c->last_wake, hd_now());
+	atomic_store(&c->last_wake, hd_precise_now()); // before or after a sleep began?
 	if (all) {
 		atomic_fetch_add(&c->seq, 1);
 		atomic_store(&c->tokens, 0);

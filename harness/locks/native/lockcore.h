@@ -34,6 +34,7 @@
 #define HD_MAX_CLAIMS 48   // "others wait for me" marks that are not locks
 #define HD_CHANGES 64   // words that others wait for, per seat: who changed them last
 #define HD_RING 256        // events kept per seat
+#define HD_POINTS 1024     // and named points, which would soon be gone among the locks
 #define HD_SITES 4096
 #define HD_NAMES 1024
 #define HD_REPORTS 128
@@ -219,6 +220,9 @@ struct hd_seat {
 	_Atomic uint32_t ring_next;
 	int32_t stack_fd;          // memfd that this process writes its Python stack to; -1
 	struct hd_event ring[HD_RING];
+	_Atomic uint32_t points_next;
+	uint32_t spare;
+	struct hd_event points[HD_POINTS];
 	uint64_t random;           // noise state; never 0
 	uint32_t noise_left;       // places until this seat draws another speed
 	uint32_t noise_speed;      // 0 never late ... 3 always late

@@ -218,15 +218,17 @@ void hd_leave(struct hd_arena *a)
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site)
 {
 	(void)a;
-	uint32_t next = atomic_load_explicit(&s->ring_next, memory_order_relaxed);
-	struct hd_event *e = &s->ring[next % HD_RING];
 	// Points are what a journey through several threads is put together from: within one tick
 	// of the coarse clock their order would be lost.  It never lies behind the coarse one.
-	e->when = kind == HD_EV_POINT ? hd_precise_now() : hd_now();
-	e->object = object;
-	e->site = site;
-	e->kind = kind;
+	struct hd_event e = {kind == HD_EV_POINT ? hd_precise_now() : hd_now(), object, site, kind};
+	uint32_t next = atomic_load_explicit(&s->ring_next, memory_order_relaxed);
+	s->ring[next % HD_RING] = e;
 	atomic_store_explicit(&s->ring_next, next + 1, memory_order_release);
+	if (kind != HD_EV_POINT)
+		return;
+	next = atomic_load_explicit(&s->points_next, memory_order_relaxed);
+	s->points[next % HD_POINTS] = e;
+	atomic_store_explicit(&s->points_next, next + 1, memory_order_release);
 }
 
 enum hd_status hd_push(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint8_t kind, uint32_t site)
@@ -279,7 +281,7 @@ enum hd_status hd_pop(struct hd_seat *s, uint64_t lock, uint8_t kind)
 
 void hd_wait_begin(struct hd_seat *s, enum hd_activity what, uint64_t lock, uint32_t site, uint64_t deadline)
 {
-	s->wait_since = hd_now();
+	s->wait_since = hd_precise_now(); // a wait is slow anyway
 	s->wait_site = site;
 	s->wait_deadline = deadline;
 	atomic_store(&s->wait_lock, lock);
@@ -359,7 +361,7 @@ void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t out
 	struct hd_change *c = &s->changes[(address * 0x9e3779b97f4a7c15ull) >> 32 & (HD_CHANGES - 1)];
 	atomic_store_explicit(&c->address, 0, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	atomic_store_explicit(&c->when, hd_now(), memory_order_relaxed);
+	atomic_store_explicit(&c->when, hd_precise_now(), memory_order_relaxed);
 	atomic_store_explicit(&c->site, site, memory_order_relaxed);
 	atomic_store_explicit(&c->outer, outer, memory_order_relaxed);
 	atomic_store_explicit(&c->address, address, memory_order_release);

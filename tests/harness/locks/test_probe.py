@@ -146,6 +146,25 @@ def test_the_ring_keeps_the_last_ones_oldest_first_and_only_whole_ones(used):
     )
 
 
+def test_named_points_are_remembered_when_locks_have_driven_them_out(used):
+    lock = used.mutex("lock")
+    probe.record(used)
+    probe.point("before", 7)
+    for _ in range(_native.CONSTANTS["RING"]):
+        with lock:
+            pass
+
+    assert not any(event.name for event in probe.events(used, used.native.seat()))
+    assert [(event.name, event.object) for event in probe.points(used, used.native.seat())] == [("before", 7)]
+
+    size = _native.CONSTANTS["POINTS"]
+    for i in range(2 * size):
+        probe.point("p", i)
+    assert [event.object for event in probe.points(used, used.native.seat())] == list(
+        range(size + 1, 2 * size)
+    )
+
+
 def test_the_events_of_another_process_are_read_from_outside(used, actors):
     probe.record(used)
 

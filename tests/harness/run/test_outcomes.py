@@ -47,6 +47,26 @@ def test_one_passes_one_raises_and_all_are_kept(mode):
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize("mode", ["process", "thread"])
+def test_the_stack_of_a_worker_that_failed_is_that_of_its_exception(mode, tmp_path):
+    def deeper(number):
+        raise ValueError(f"at {number}")
+
+    def role(context):
+        with context.step("try"):
+            deeper(context.index)
+
+    with Session(workers=1, mode=mode, dump_dir=str(tmp_path), **ON) as session:
+        result = session.run(role)
+
+    (found,) = result.findings
+    told = dump.read(Path(found.dump))
+    (seat,) = (one for one in told.threads if one.number in told.involved)
+    assert [frame.rpartition(" ")[2] for frame in seat.stack[:2]] == ["deeper", "role"]
+    assert not any("account.py" in line for line in [*told.cycle, *seat.stack])
+    assert told.taken_ns > 0
+
+
 def test_one_passes_one_raises_and_one_is_killed():
     def role(context):
         with context.step("first"):

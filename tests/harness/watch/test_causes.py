@@ -10,7 +10,6 @@ from tests.harness.actors import wait_until
 from tests.harness.watch.looking import dumped, find, me, waiting
 
 C = _native.CONSTANTS
-TICK_NS = 10_000_000  # more than a tick of the coarse clock
 
 
 def address_of(cell):
@@ -21,12 +20,6 @@ def line_of(function, text):
     """file:line of the line of a function that contains this text."""
     lines, first = inspect.getsourcelines(function)
     return f"test_causes.py:{first + next(i for i, line in enumerate(lines) if text in line)}"
-
-
-def a_tick_later(arena):
-    """Long enough that the ages of before and after differ."""
-    begun = arena.native.now()
-    wait_until(lambda: arena.native.now() - begun > TICK_NS, "the clock")
 
 
 def sleeper(arena, role, guard, chan, cell, more=()):
@@ -73,7 +66,6 @@ def test_a_forgotten_sleeper_is_told_with_who_made_its_condition_true(arena, act
     two.expect("here")
     two.tell("sleep")
     asleep(arena, "victim")
-    a_tick_later(arena)
     one.tell("change")
     one.expect("changed")
 
@@ -129,7 +121,6 @@ def test_who_slept_although_it_was_true_already_is_told_apart(arena, actors, wat
     one.expect("promised")
     one.tell("change")
     one.expect("changed")
-    a_tick_later(arena)
     two = actors.actor(sleeper(arena, "victim", guard, chan, cell))
     two.expect("here")
     two.tell("sleep")
@@ -147,8 +138,6 @@ def test_one_woken_of_two_is_told_apart(arena, actors, watchdog, cell):
         actor.expect("here")
         actor.tell("sleep")
         asleep(arena, role)
-    a_tick_later(arena)
-    a_tick_later(arena)
     with guard:
         cell.count = 0
         chan.wakeup_one()
