@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness import _native
 from harness.errors import RecordError
 from harness.probe import points
 from harness.shm.checked import unguarded
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 MOST = 24  # lines; the newest
+POINTS: int = _native.CONSTANTS["POINTS"]
 WORDS = {
     trail.OUT: "is being written to the pager",
     trail.OUT_DONE: "was written to the pager",
@@ -57,7 +59,7 @@ def journey(vm: Vm, space: Vmspace, va: int, now: int) -> list[str]:
     return [
         head,
         *(f"  {line}" for line in lines[-MOST:] or ["no event of it is left in the recorders"]),
-        *given_up(steps),
+        *given_up(steps, known_since(vm)),
     ]
 
 
@@ -161,24 +163,55 @@ def concerning(steps: list[Step], places: set[tuple[int, int]], pages: set[int])
     return found
 
 
-def given_up(steps: list[Step]) -> list[str]:
-    """What the events prove about a loss; nothing where they prove nothing."""
-    found, written = [], {}
+def known_since(vm: Vm) -> int:
+    """From this moment on nothing is forgotten, by no thread: that an event is missing proves something."""
+    kept = [points(vm.arena, row.number) for row in Roster(vm.arena).rows()]
+    return max((one[0].when for one in kept if len(one) == POINTS - 1), default=0)
+
+
+def given_up(steps: list[Step], since: int = 0) -> list[str]:
+    """What the events prove about a loss; nothing where they prove nothing.
+
+    That a write has not ended is only proved by memories that go back to ``since``, before it began.
+    """
+    found: list[str] = []
+    written: dict[tuple[int, int], str] = {}  # place -> how its last write stands
+    entered: dict[int, tuple[int, int]] = {}  # page -> where it came in and was not written since
+    clean = ""
     for i, step in enumerate(steps):
-        at = step.place[1:]
-        if step.what in (trail.OUT, trail.OUT_DONE, trail.OUT_FAILED):
-            written[at] = step.what
-        moves = any(
-            later.what == trail.ENTERS and later.place.page == step.place.page and later.seat == step.seat
-            for later in steps[i + 1 : i + 2]
-        )
-        if step.what == trail.LEAVES and not moves and written.get(at) == trail.OUT_FAILED:
-            found.append(f"  so P{step.place.page} was given up by {step.who} although its last write failed")
-        if step.what == trail.FORGOTTEN:
+        page, at = step.place.page, step.place[1:]
+        name = f"O{step.place.object}+{step.place.number}"
+        if step.what == trail.ENTERS:
+            entered[page] = at
+        elif step.what in (trail.OUT, trail.OUT_DONE, trail.OUT_FAILED):
+            if step.what == trail.OUT and written.get(at) == trail.OUT:
+                found.append(f"  so a second write of {name} began while the first was under way")
+            if step.what != trail.OUT or step.when >= since:
+                written[at] = step.what
+            else:
+                written.pop(at, None)
+            entered.pop(page, None)
+        elif step.what == trail.LEAVES and not moves(steps, i):
+            if written.get(at) == trail.OUT_FAILED:
+                found.append(f"  so P{page} was given up by {step.who} although its last write failed")
+            elif written.get(at) == trail.OUT:
+                found.append(f"  so P{page} was given up by {step.who} while it was being written")
+            elif entered.pop(page, None) == at:
+                clean = f"  P{page} was given up by {step.who} as clean: it was not written since it came in"
+        elif step.what == trail.FORGOTTEN:
             found.append(f"  so {step.who} made the pager of O{step.place.object} forget this page")
     if steps and steps[-1].what == trail.ZEROED and steps[-2:-1] and steps[-2].what == trail.IN_FAILED:
         found.append("  so what was read is a fresh page of zeros, because the pager did not have it")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)) or [clean] * bool(clean)
+
+
+def moves(steps: list[Step], i: int) -> bool:
+    """Does the page that leaves here go somewhere else at once?"""
+    here = steps[i]
+    return any(
+        later.what == trail.ENTERS and later.place.page == here.place.page and later.seat == here.seat
+        for later in steps[i + 1 : i + 2]
+    )
 
 
 def told(step: Step, now: int) -> str:

@@ -104,6 +104,30 @@ def test_a_page_that_was_dropped_after_a_failed_write_is_said_to_be():
     assert given_up([made[0], step(1, trail.OUT_DONE, 3), made[1]._replace(number=2)]) == []
 
 
+def test_what_ends_of_a_write_prove():
+    twice = [
+        step(0, trail.ENTERS, 3),
+        step(1, trail.OUT, 3),
+        step(2, trail.OUT, 3),
+        step(3, trail.OUT_DONE, 3),
+    ]
+    early = [step(0, trail.ENTERS, 3), step(1, trail.OUT, 3), step(2, trail.LEAVES, 3)]
+    well = [
+        step(0, trail.ENTERS, 3),
+        step(1, trail.OUT, 3),
+        step(2, trail.OUT_DONE, 3),
+        step(3, trail.LEAVES, 3),
+    ]
+    clean = [step(0, trail.ENTERS, 3), step(1, trail.IN, 3), step(2, trail.LEAVES, 3)]
+
+    assert given_up(twice) == ["  so a second write of O7+1 began while the first was under way"]
+    assert given_up(early) == ["  so P3 was given up by tester while it was being written"]
+    assert given_up(well) == []
+    assert given_up(clean) == ["  P3 was given up by tester as clean: it was not written since it came in"]
+    # Who remembers less than that cannot know whether the first write had ended.
+    assert given_up(twice, since=2) == given_up(early, since=2) == []
+
+
 def step(number, what, page):
     from stress.journey import Step
 
