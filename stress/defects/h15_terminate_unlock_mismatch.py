@@ -53,7 +53,6 @@ defect = Defect(
     symptom="locks that nobody gives back, in memory that is somebody else's",
     verdicts=("contract_violation", "deadlock", "self_deadlock", "panic", "crash", "order_violation"),
     scenario="fork-storm",
-    entry="short",
     replacements={"vmcore.terminate.unlock_the_dead": unlock_the_dead},
     script=script,
 )

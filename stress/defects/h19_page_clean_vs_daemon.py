@@ -89,7 +89,6 @@ defect = Defect(
     verdicts=("panic", "invariant_violation", "crash", "wrong_data"),
     scenario="disk-trouble",
     options={"checked": True},
-    entry="short",
     replacements={
         "vmcore.object_pages.own_for_write": own_for_write,
         "vmcore.object_pages.take_back": take_back,

@@ -97,7 +97,6 @@ defect = Defect(
     symptom="stores that were made while the page was being written are gone once it has been paged out",
     verdicts=("wrong_data", "invariant_violation", "panic", "crash"),
     scenario="hot-pages",
-    entry="short",
     replacements={
         "vmcore.swap_io.queue_write": queue_write,
         "vmcore.swap_io.finish_page": finish_page,

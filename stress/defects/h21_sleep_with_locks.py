@@ -69,7 +69,6 @@ defect = Defect(
     symptom="everything stands still for a moment at each shortage, or for ever",
     verdicts=("contract_violation", "order_violation", "deadlock", "stall", "frozen"),
     scenario="disk-trouble",
-    entry="short",
     replacements={"vmcore.pageout_page.settle": settle},
     script=script,
 )

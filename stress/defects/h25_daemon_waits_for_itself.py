@@ -82,7 +82,6 @@ defect = Defect(
     symptom="the whole system hangs at the next shortage of memory",
     verdicts=("self_deadlock", "deadlock", "lost_wakeup", "frozen", "stall"),
     scenario="clip-and-fork",
-    entry="short",
     replacements={"vmcore.pageout_page.put": put},
     script=script,
 )

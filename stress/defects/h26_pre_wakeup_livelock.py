@@ -87,7 +87,6 @@ defect = Defect(
     symptom="a system that is short of memory is busy for ever, and nobody is told that there is none",
     verdicts=("livelock", "deadlock", "invariant_violation", "stall", "frozen"),
     scenario="exhaustion",
-    entry="short",
     replacements={"vmcore.pageout_page.put": put, "vmcore.pageout.scan_page": scan_page},
     script=script,
 )

@@ -61,7 +61,6 @@ defect = Defect(
     symptom="a hang, or 'no memory', while the swap has room",
     verdicts=("panic", "invariant_violation", "deadlock", "livelock", "stall", "frozen", "lost_wakeup"),
     scenario="long-lived-parent",
-    entry="short",
     replacements={"vmcore.page.reserve_for": reserve_for},
     script=script,
 )

@@ -72,7 +72,6 @@ defect = Defect(
     verdicts=("panic", "invariant_violation", "crash", "unguarded_access"),
     scenario="long-lived-parent",
     options={"workers": 8, "pages": 80},
-    entry="short",
     replacements={"vmcore.pageout.still_next": still_next},
     script=script,
 )

@@ -132,6 +132,5 @@ defect = Defect(
         "vmcore.deallocate.candidate": candidate,
         "vmcore.overlay.dispose_of_backing": dispose_of_backing,
     },
-    entry="full",
     script=script,
 )

@@ -76,6 +76,5 @@ defect = Defect(
     scenario="fork-storm",
     options={"pages": 56, "workers": 8},
     replacements={"vmcore.overlay.abandon": abandon},
-    entry="full",
     script=script,
 )

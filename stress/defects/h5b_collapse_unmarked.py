@@ -117,6 +117,5 @@ defect = Defect(
         "R's collapse also counts as paging on B, which alone would stop the second one; so the group has "
         "the test of that count beside the marks, their test and the second look."
     ),
-    entry="full",
     script=script,
 )

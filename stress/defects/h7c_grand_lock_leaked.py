@@ -88,6 +88,5 @@ defect = Defect(
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
     scenario="fork-storm",
     replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
-    entry="full",
     script=script,
 )

@@ -97,6 +97,5 @@ defect = Defect(
         "vmcore.deallocate.candidate": candidate,
         "vmcore.deallocate.after_collapse": after_collapse,
     },
-    entry="full",
     script=script,
 )

@@ -90,7 +90,6 @@ defect = Defect(
     verdicts=("livelock",),
     scenario="crowded-heap",
     options={"workers": 32, "disk_ms": 16.0},
-    entry="short",
     notes=(
         "To be called a livelock an msync must be overtaken for fifteen seconds without a gap: it takes a "
         "crowd and a slow disk.  With the repair the same crowd delays an msync by hundredths of a second."

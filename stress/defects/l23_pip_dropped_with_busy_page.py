@@ -137,6 +137,5 @@ defect = Defect(
         "round, as the old kernels did.  With --checked the count alone is seen: a busy "
         "page in an object on which nobody pages."
     ),
-    entry="full",
     script=script,
 )

@@ -84,7 +84,6 @@ defect = Defect(
     scenario="snapshots",
     replacements={"vmcore.fault_push.fault_push": fault_push},
     script=script,
-    entry="short",
     notes=(
         "In the reference W unlocks S and locks it again between two tries: with an unfair mutex it always "
         "wins.  Ours lets a waiter through in the end, so the switch leaves that unlock out: S stays locked."

@@ -80,7 +80,6 @@ defect = Defect(
     symptom="a process sleeps for ever in a page fault, on a page that nobody owns",
     verdicts=("lost_wakeup", "stall", "deadlock"),
     scenario="fork-storm",
-    entry="short",
     replacements={
         "vmcore.page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,
         "vmcore.page_wait.thread_block": thread_block,

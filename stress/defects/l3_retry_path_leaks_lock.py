@@ -70,6 +70,5 @@ defect = Defect(
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
     scenario="fork-storm",
     replacements={"vmcore.deallocate.survive": survive},
-    entry="full",
     script=script,
 )

@@ -95,7 +95,6 @@ defect = Defect(
     symptom="panic: already active; or a page that hangs on a queue twice",
     verdicts=("panic", "invariant_violation", "crash", "livelock"),
     scenario="wire-and-sync",
-    entry="short",
     script=script,
     notes=(
         "A group: the hole is closed at both ends here.  Nobody wires a page that is BUSY, so unwiring "

@@ -70,7 +70,6 @@ defect = Defect(
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
     scenario="fork-storm",
     replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
-    entry="short",
     notes=(
         "The reference has it in V1's collapse, which is H7c; this is the other place where the lower "
         "lock is taken through the pointer."

@@ -63,7 +63,6 @@ defect = Defect(
     symptom="counts that disagree with the lists, in the end a frame that is taken from an empty list",
     verdicts=("invariant_violation", "crash", "panic", "unguarded_access"),
     scenario="fork-storm",
-    entry="short",
     replacements={"vmcore.page.frame_free": frame_free},
     script=script,
 )

@@ -82,6 +82,5 @@ defect = Defect(
     scenario="fork-storm",
     options={"checked": True},
     replacements={"vmcore.deallocate.candidate": candidate},
-    entry="full",
     script=script,
 )

@@ -93,6 +93,5 @@ defect = Defect(
     scenario="fork-storm",
     options={"disk_ms": 6.0, "workers": 8, "pages": 72},
     replacements={"vmcore.collapse.may_join": may_join, "vmcore.overlay.revalidate": revalidate},
-    entry="full",
     script=script,
 )
