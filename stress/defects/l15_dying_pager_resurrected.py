@@ -85,7 +85,7 @@ defect = Defect(
         "M: faults on N: asks a pager that is gone, or somebody else's",
     ),
     symptom="a program that was just replaced crashes at its start, or reads another file",
-    verdicts=("crash", "panic", "unguarded_access", "wrong_data", "invariant_violation", "leak"),
+    verdicts=("invariant_violation", "unguarded_access", "panic", "wrong_data"),
     scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
     script=script,

@@ -116,7 +116,7 @@ defect = Defect(
         "F: the page is there; F wants the map, to look whether it is still needed: F and U wait",
     ),
     symptom="an unmap and a fault of two threads of one program wait for each other",
-    verdicts=("deadlock", "frozen", "contract_violation", "order_violation"),
+    verdicts=("deadlock", "contract_violation", "order_violation"),
     scenario="split-heaps",
     replacements={
         "vmcore.map.vm_map_unlock_and_release": vm_map_unlock_and_release,

@@ -78,7 +78,7 @@ defect = Defect(
         "nobody will wake F: m is neither busy nor WANTED",
     ),
     symptom="a process sleeps for ever in a page fault, on a page that nobody owns",
-    verdicts=("lost_wakeup", "stall", "deadlock"),
+    verdicts=("lost_wakeup",),
     scenario="fork-storm",
     replacements={
         "vmcore.page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,

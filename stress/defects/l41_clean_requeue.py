@@ -93,7 +93,7 @@ defect = Defect(
         "A: the write is done: activates m, which is active already   [O, queue]",
     ),
     symptom="panic: already active; or a page that hangs on a queue twice",
-    verdicts=("panic", "invariant_violation", "crash", "livelock"),
+    verdicts=("panic", "invariant_violation"),
     scenario="wire-and-sync",
     script=script,
     notes=(

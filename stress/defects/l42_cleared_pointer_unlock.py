@@ -67,7 +67,7 @@ defect = Defect(
         "A: releases S's reference on B, and locks B, which it holds",
     ),
     symptom="an object stays locked for ever; its next user hangs",
-    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
+    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
     replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
     notes=(
