@@ -118,6 +118,7 @@ defect = Defect(
     symptom="queues whose lists and flags disagree; a WANTED that is lost lets somebody sleep for ever",
     verdicts=("invariant_violation", "lost_wakeup", "panic", "wrong_data"),
     scenario="long-lived-parent",
+    options={"noise": "placed"},
     notes="CLEAN lies in the same word: where it comes back a store is lost, so wrong data count, too.",
     replacements={
         "vmcore.page_flags.set_flags_o": set_flags_o,
