@@ -133,4 +133,8 @@ defect = Defect(
         "vmcore.overlay.dispose_of_backing": dispose_of_backing,
     },
     script=script,
+    notes=(
+        "The nested call takes the cache lock with T held, which is against the order, too: that is reported "
+        "before A comes to T a second time and waits for itself."
+    ),
 )

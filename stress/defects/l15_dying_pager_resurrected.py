@@ -1,4 +1,4 @@
-"""L15: a file's pager that is about to be freed gets a new found."""
+"""L15: a file's pager that is about to be freed gets a new object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
-    """As the repaired step, but a pager without an found is taken as it is.
+    """As the repaired step, but a pager without an object is taken as it is.
 
     Enter:  nothing locked.
     Exit:   same.

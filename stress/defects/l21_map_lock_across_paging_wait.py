@@ -124,4 +124,9 @@ defect = Defect(
         "vmcore.deallocate.survive": wait_and_collapse,
     },
     script=script,
+    notes=(
+        "Of the three faces of the reference this is W, an unmap with the map write-locked.  R-W-R, a fault "
+        "whose collapse waits with the map read-locked and a writer queued, and msync are the same cycle: "
+        "they differ in the caller, and in the mode in which it holds the map."
+    ),
 )

@@ -86,4 +86,10 @@ defect = Defect(
     options={"checked": True},
     replacements={"vmcore.object_copy.vm_object_copy": vm_object_copy},
     script=script,
+    notes=(
+        "In the reference a collapse in front of the file's object, or its last release, takes it for "
+        "anonymous at that moment: its pages and its pager move, or dirty pages are dropped.  Here a second "
+        "private mapping does, and the harm is a snapshot instead of the file.  The window and the flag are "
+        "the same, and the other two ways are as open."
+    ),
 )

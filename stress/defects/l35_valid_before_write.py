@@ -119,7 +119,8 @@ defect = Defect(
     scenario="disk-trouble",
     notes=(
         "A group: in these sources a page stays dirty in memory until its write has succeeded, and "
-        "hides the wrong bit.  So the completion, too, goes by the bit."
+        "hides the wrong bit.  So the completion, too, goes by the bit.  That a page is called clean after a "
+        "write that failed is the mistake of L20; L35's own is what says so: a bit that was set too early."
     ),
     script=script,
     replacements={
