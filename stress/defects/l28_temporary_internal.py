@@ -88,8 +88,9 @@ defect = Defect(
     script=script,
     notes=(
         "In the reference a collapse in front of the file's object, or its last release, takes it for "
-        "anonymous at that moment: its pages and its pager move, or dirty pages are dropped.  Here a second "
-        "private mapping does, and the harm is a snapshot instead of the file.  The window and the flag are "
-        "the same, and the other two ways are as open."
+        "anonymous at that moment: its pages and its pager move, or dirty pages are dropped.  R's collapse "
+        "also keeps away from whatever may be cached, and whoever copies holds a reference.  So what is "
+        "shown is a third believer in the flag, a second private mapping: the harm is a snapshot instead of "
+        "the file."
     ),
 )

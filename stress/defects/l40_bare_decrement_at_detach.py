@@ -66,7 +66,7 @@ defect = Defect(
     script=script,
     notes=(
         "In the reference a copy re-points the dying copy-object to another shadow while terminate sleeps, "
-        "and the count goes down at the wrong one.  R cuts the link before it sleeps, and a copy does not "
-        "touch a dying one; so only the bare decrement is shown, at the object that was the shadow all along."
+        "and the count goes down at the wrong one.  R's copy panics at a dying copy-object instead; so only "
+        "the bare decrement is shown, at the object that was the shadow all along."
     ),
 )
