@@ -33,8 +33,7 @@ class Defect:
     count as finding it: a race may show its contract before its hang.
 
     ``scenario`` with ``options`` (of RunOptions: workers, disk_ms, checked...) is the run that shows it
-    soonest.  ``script`` plays the interleaving with real workers; ``entry`` is how the reference treats the
-    mistake ("full": numbered steps, so there is a script); ``notes`` is what a reader of the
+    soonest.  ``script`` plays the interleaving with real workers; ``notes`` is what a reader of the
     catalogue must know beside all that.
     """
 
@@ -49,7 +48,6 @@ class Defect:
     options: Mapping[str, Any] = field(default_factory=dict)
     replacements: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     script: Script | None = None
-    entry: Literal["full", "short"] = "short"
     notes: str = ""
 
     @property

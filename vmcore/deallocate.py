@@ -95,7 +95,7 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     """Others still use the object; but one shadower alone may now absorb it.
 
     Not only a shadower's release does that: so does a child that wrote nothing and
-    exits, when its entry's reference leaves just the parent's front object (H8).
+    exits, when its entry's reference leaves just the parent's front object.
 
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.

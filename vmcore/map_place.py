@@ -41,6 +41,7 @@ def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> 
         best = prefer(found)
         if best == found or range_is_free(vm, map, best, best + size):
             return best
+        vm.native.failure()  # one try in vain: the watchdog must see a search that never ends
         found = vm_map_findspace(vm, map, size, best)
     return found
 

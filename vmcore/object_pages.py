@@ -110,6 +110,8 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
     """
     for _ in range(object.paging_in_progress):
         vm_object_paging_turn(vm, object, "vospgc")
+        if object.paging_in_progress:
+            vm.native.failure()  # somebody was faster: a turn in vain, which the watchdog counts
 
 
 @contract

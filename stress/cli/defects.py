@@ -105,7 +105,7 @@ def described(defect: Defect, everything: bool) -> dict[str, Any]:
     keys = ["id", "name", "origin", "verdicts", "scenario"]
     if not everything:
         return {key: getattr(defect, key) for key in keys}
-    keys += ["quote", "interleaving", "symptom", "steps", "entry", "notes"]
+    keys += ["quote", "interleaving", "symptom", "steps", "notes"]
     return {key: getattr(defect, key) for key in keys} | {"script": defect.script is not None}
 
 

@@ -71,7 +71,7 @@ defect = Defect(
         "O2 reads pages from slots that belong to other pages",
     ),
     symptom="wrong pages after two collapses of paged, clipped regions",
-    verdicts=("wrong_data", "invariant_violation", "crash", "panic"),
+    verdicts=("wrong_data", "invariant_violation"),
     scenario="clip-and-fork",
     options={"workers": 8},
     replacements={"vmcore.overlay.hand_over_or_next": hand_over_or_next},

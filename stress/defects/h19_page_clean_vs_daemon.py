@@ -86,10 +86,9 @@ defect = Defect(
         "A: the write ends: m is not A's any more, or not even O's",
     ),
     symptom="a page with two owners, or freed under its transfer",
-    verdicts=("panic", "invariant_violation", "crash", "wrong_data"),
+    verdicts=("panic", "invariant_violation", "unguarded_access"),
     scenario="disk-trouble",
     options={"checked": True},
-    entry="short",
     replacements={
         "vmcore.object_pages.own_for_write": own_for_write,
         "vmcore.object_pages.take_back": take_back,

@@ -86,6 +86,5 @@ defect = Defect(
         "vmcore.deallocate.survive": survive,
         "vmcore.deallocate.after_collapse": after_collapse,
     },
-    entry="full",
     script=script,
 )

@@ -95,9 +95,8 @@ defect = Defect(
         "D: frees m: the store is lost",
     ),
     symptom="stores that were made while the page was being written are gone once it has been paged out",
-    verdicts=("wrong_data", "invariant_violation", "panic", "crash"),
+    verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="hot-pages",
-    entry="short",
     replacements={
         "vmcore.swap_io.queue_write": queue_write,
         "vmcore.swap_io.finish_page": finish_page,

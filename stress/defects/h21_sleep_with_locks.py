@@ -67,9 +67,8 @@ defect = Defect(
         "everybody who faults waits for the queue lock; who could help waits for O",
     ),
     symptom="everything stands still for a moment at each shortage, or for ever",
-    verdicts=("contract_violation", "order_violation", "deadlock", "stall", "frozen"),
+    verdicts=("contract_violation", "order_violation", "deadlock"),
     scenario="disk-trouble",
-    entry="short",
     replacements={"vmcore.pageout_page.settle": settle},
     script=script,
 )

@@ -85,9 +85,12 @@ defect = Defect(
         "D: the put lacks a frame, or swap space, and fails; the next round does the same",
     ),
     symptom="a system that is short of memory is busy for ever, and nobody is told that there is none",
-    verdicts=("livelock", "deadlock", "invariant_violation", "stall", "frozen"),
+    verdicts=("livelock", "invariant_violation"),
     scenario="exhaustion",
-    entry="short",
+    notes=(
+        "R may end the round by telling a waiter that there is no memory: a refusal counts as the finding, "
+        "as it does for H27, and so does a waiter who is told again and again that there is some."
+    ),
     replacements={"vmcore.pageout_page.put": put, "vmcore.pageout.scan_page": scan_page},
     script=script,
 )

@@ -72,6 +72,5 @@ defect = Defect(
     symptom="two processes, one exiting and one in a fault, wait for each other's object lock",
     verdicts=("deadlock", "order_violation"),
     replacements={"vmcore.deallocate.candidate": candidate},
-    entry="full",
     script=script,
 )

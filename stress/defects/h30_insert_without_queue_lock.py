@@ -59,7 +59,7 @@ defect = Defect(
         "D: sees a page that is in an object by half   [queue]",
     ),
     symptom="the daemon meets a page whose identity is just changing",
-    verdicts=("contract_violation", "unguarded_access", "invariant_violation", "panic", "crash"),
+    verdicts=("contract_violation", "invariant_violation"),
     scenario="device-users",
     replacements={"vmcore.pager_device.exchange": exchange},
     script=script,

@@ -87,6 +87,5 @@ defect = Defect(
     verdicts=("contract_violation", "deadlock", "lost_wakeup", "order_violation"),
     scenario="fork-storm",
     replacements={"vmcore.overlay.page_in_one": page_in_one},
-    entry="full",
     script=script,
 )

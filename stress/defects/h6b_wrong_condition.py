@@ -63,6 +63,5 @@ defect = Defect(
     symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
     verdicts=("lost_wakeup", "deadlock"),
     replacements={"vmcore.object_pages.drain_paging": drain_paging},
-    entry="full",
     script=script,
 )

@@ -64,6 +64,5 @@ defect = Defect(
     symptom="one of several processes that sync the same file never comes back",
     verdicts=("lost_wakeup",),
     replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
-    entry="full",
     script=script,
 )

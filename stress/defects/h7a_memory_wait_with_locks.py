@@ -72,6 +72,5 @@ defect = Defect(
     scenario="fork-storm",
     options={"pages": 56, "workers": 8},
     replacements={"vmcore.overlay.page_in_one": page_in_one},
-    entry="full",
     script=script,
 )

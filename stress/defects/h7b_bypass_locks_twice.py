@@ -56,6 +56,5 @@ defect = Defect(
     verdicts=("self_deadlock", "contract_violation"),
     scenario="fork-storm",
     replacements={"vmcore.bypass.bypass": bypass},
-    entry="full",
     script=script,
 )

@@ -85,9 +85,8 @@ defect = Defect(
         "whoever needs G next waits for a process that has long gone on",
     ),
     symptom="an object stays locked for ever after the collapse above it",
-    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
+    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
     replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
-    entry="full",
     script=script,
 )

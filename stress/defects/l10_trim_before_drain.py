@@ -96,10 +96,7 @@ defect = Defect(
         "or: the pager is empty and goes: A waits for its writes with O and B locked",
     ),
     symptom="somebody else's page is overwritten in swap; or a sleep with object locks",
-    verdicts=(
-        "wrong_data", "invariant_violation", "contract_violation", "panic", "crash", "deadlock",
-        "unguarded_access", "lost_wakeup", "order_violation",
-    ),
+    verdicts=("wrong_data", "invariant_violation", "contract_violation", "deadlock", "panic"),
     scenario="clip-and-fork",
     options={"noise": "none"},
     replacements={

@@ -64,9 +64,13 @@ defect = Defect(
         "the page is resident, not busy, not wired, and on no queue: the daemon never meets it again",
     ),
     symptom="memory that can never be paged out, a page at a time",
-    verdicts=("invariant_violation", "leak"),
+    verdicts=("invariant_violation",),
     scenario="fork-storm",
     options={"workers": 8, "disk_ms": 3.0, "pages": 56, "checked": True},
     replacements={"vmcore.overlay.leave_behind": leave_behind},
     script=script,
+    notes=(
+        "The page of a read that was in vain, only.  After one that was not, R queues the page before the "
+        "overlay moves it up; the old code left that one on no queue as well, until its next fault."
+    ),
 )

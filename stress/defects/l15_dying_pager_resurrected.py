@@ -1,4 +1,4 @@
-"""L15: a file's pager that is about to be freed gets a new found."""
+"""L15: a file's pager that is about to be freed gets a new object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
-    """As the repaired step, but a pager without an found is taken as it is.
+    """As the repaired step, but a pager without an object is taken as it is.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -85,7 +85,7 @@ defect = Defect(
         "M: faults on N: asks a pager that is gone, or somebody else's",
     ),
     symptom="a program that was just replaced crashes at its start, or reads another file",
-    verdicts=("crash", "panic", "unguarded_access", "wrong_data", "invariant_violation", "leak"),
+    verdicts=("invariant_violation", "unguarded_access", "panic", "wrong_data"),
     scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
     script=script,

@@ -81,7 +81,7 @@ defect = Defect(
         "A stores to N1, B never sees it: two objects hold the same file",
     ),
     symptom="what one process stores to a file another one does not see",
-    verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
+    verdicts=("wrong_data", "invariant_violation"),
     scenario="last-users",
     replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
     script=script,

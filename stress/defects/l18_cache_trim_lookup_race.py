@@ -78,7 +78,7 @@ defect = Defect(
         "A: reads X.pager of a freed record, or finds another object by it",
     ),
     symptom="an exiting process looks for an object that another one has just freed",
-    verdicts=("panic", "crash", "unguarded_access", "invariant_violation", "leak"),
+    verdicts=("panic", "unguarded_access", "invariant_violation"),
     scenario="exec-storm",
     replacements={"vmcore.object_cache.cache_trim": cache_trim},
     script=script,

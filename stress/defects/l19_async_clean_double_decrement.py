@@ -76,7 +76,7 @@ defect = Defect(
         "D: reaps the write: clears the BUSY of whoever owns m now, pip 0 -> 65535",
     ),
     symptom="a paging count below zero: whoever waits for it sleeps for ever, or the count is checked",
-    verdicts=("panic", "invariant_violation", "crash", "wrong_data", "lost_wakeup"),
+    verdicts=("panic", "invariant_violation", "lost_wakeup"),
     scenario="shared-msync",
     replacements={"vmcore.object_pages.write_page": write_page},
     script=script,

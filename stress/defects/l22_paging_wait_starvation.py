@@ -25,7 +25,7 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
     while object.paging_in_progress:
         vm_object_paging_turn(vm, object, "vospgc")
         if object.paging_in_progress:
-            vm.native.failure()  # somebody was faster: once more
+            vm.native.failure()  # as the repaired step
 
 
 def scene(scene: Scene) -> None:
@@ -87,10 +87,9 @@ defect = Defect(
         "G: has begun, or begins before A has O's lock: the count is not zero: A sleeps on",
     ),
     symptom="an msync that never ends while others use the memory",
-    verdicts=("livelock", "stall"),
+    verdicts=("livelock",),
     scenario="crowded-heap",
     options={"workers": 32, "disk_ms": 16.0},
-    entry="short",
     notes=(
         "To be called a livelock an msync must be overtaken for fifteen seconds without a gap: it takes a "
         "crowd and a slow disk.  With the repair the same crowd delays an msync by hundredths of a second."

@@ -125,7 +125,7 @@ defect = Defect(
         "A and F both own the page: whoever is done first gives it away under the other's hands",
     ),
     symptom="a page with two owners; kernels that look panic at a busy page",
-    verdicts=("panic", "invariant_violation", "wrong_data", "contract_violation", "lost_wakeup"),
+    verdicts=("panic", "invariant_violation"),
     scenario="synced-heaps",
     replacements={
         "vmcore.fault_copy.fault_copy": fault_copy,
@@ -137,6 +137,5 @@ defect = Defect(
         "round, as the old kernels did.  With --checked the count alone is seen: a busy "
         "page in an object on which nobody pages."
     ),
-    entry="full",
     script=script,
 )

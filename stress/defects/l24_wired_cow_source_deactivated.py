@@ -62,7 +62,7 @@ defect = Defect(
         "parent: unwires m: it is on a queue already, or is not mapped any more",
     ),
     symptom="wired pages that are paged out; unwiring them is fatal",
-    verdicts=("invariant_violation", "panic", "crash", "wrong_data"),
+    verdicts=("invariant_violation", "panic"),
     scenario="wire-storm",
     replacements={"vmcore.page_queues.vm_page_deactivate": vm_page_deactivate},
     script=script,

@@ -71,7 +71,7 @@ defect = Defect(
         "A: at the end, G.copy is not none: panic, although nothing is wrong",
     ),
     symptom="a panic in a system that is in order",
-    verdicts=("panic", "crash"),
+    verdicts=("panic",),
     scenario="private-readers",
     replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
     script=script,

@@ -93,6 +93,5 @@ defect = Defect(
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
     replacements={"vmcore.overlay.page_in_one": page_in_one},
-    entry="full",
     script=script,
 )

@@ -58,7 +58,7 @@ defect = Defect(
         "A: stores 1 and leaves; B: stores 1 and leaves: nobody tears down",
     ),
     symptom="an address space that nobody uses and nobody frees, or one that is torn down twice",
-    verdicts=("leak", "invariant_violation", "unguarded_access", "panic", "crash"),
+    verdicts=("leak", "invariant_violation", "unguarded_access", "panic"),
     scenario="short-threads",
     replacements={"vmcore.vmspace.drop_user": drop_user},
     script=script,

@@ -59,7 +59,7 @@ defect = Defect(
         "P: its next call wants the map: it has it already",
     ),
     symptom="a program that made a mistake hangs in its next call, waiting for itself",
-    verdicts=("self_deadlock", "contract_violation", "deadlock", "frozen"),
+    verdicts=("self_deadlock", "contract_violation", "deadlock"),
     scenario="refusals",
     replacements={"vmcore.map_protect.vm_map_protect": vm_map_protect},
     script=script,

@@ -117,10 +117,10 @@ defect = Defect(
     symptom="after a disk error that was noticed and survived, memory shows what the disk held before",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="disk-trouble",
-    entry="short",
     notes=(
         "A group: in these sources a page stays dirty in memory until its write has succeeded, and "
-        "hides the wrong bit.  So the completion, too, goes by the bit."
+        "hides the wrong bit.  So the completion, too, goes by the bit.  That a page is called clean after a "
+        "write that failed is the mistake of L20; L35's own is what says so: a bit that was set too early."
     ),
     script=script,
     replacements={

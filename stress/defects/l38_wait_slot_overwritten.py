@@ -78,12 +78,17 @@ defect = Defect(
         "nobody will wake F: m is neither busy nor WANTED",
     ),
     symptom="a process sleeps for ever in a page fault, on a page that nobody owns",
-    verdicts=("lost_wakeup", "stall", "deadlock"),
+    verdicts=("lost_wakeup",),
     scenario="fork-storm",
-    entry="short",
     replacements={
         "vmcore.page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,
         "vmcore.page_wait.thread_block": thread_block,
     },
     script=script,
+    notes=(
+        "In the reference the slot is lost because the process sleeps somewhere else before it blocks.  R "
+        "does not: between the two calls it only unlocks.  So no other wait overwrites the slot here; it is "
+        "written anew at the block, and a wakeup from before that is lost all the same.  The other outcome, "
+        "a sleep on the wrong channel, is not shown."
+    ),
 )

@@ -24,7 +24,6 @@ defect = Defect(
     verdicts=("lost_wakeup",),
     scenario="fork-storm",
     replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
-    entry="short",
     notes="The same switch as H6c.",
     script=script,
 )

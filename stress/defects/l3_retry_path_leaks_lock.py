@@ -67,9 +67,8 @@ defect = Defect(
         "A: releases something else, and needs T's lock for that, or returns with it",
     ),
     symptom="an exiting process waits for a lock that it holds, or leaves it locked for ever",
-    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "orphaned_lock"),
+    verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
     replacements={"vmcore.deallocate.survive": survive},
-    entry="full",
     script=script,
 )

@@ -88,7 +88,7 @@ defect = Defect(
         "E: the termination of O gives the same pager back a second time",
     ),
     symptom="a machine that hangs or panics while it goes down",
-    verdicts=("order_violation", "contract_violation", "deadlock", "crash", "panic", "unguarded_access"),
+    verdicts=("order_violation", "deadlock", "unguarded_access", "panic"),
     scenario="power-cuts",
     script=script,
     replacements={"vmcore.shutdown.vm_object_shutdown": vm_object_shutdown},

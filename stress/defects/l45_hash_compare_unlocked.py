@@ -110,11 +110,12 @@ defect = Defect(
         "M: asks the hash for G, and compares N.pager while it changes: finds nothing, or a dying object",
     ),
     symptom="named memory that two users no longer share, or a name that nobody can map any more",
-    verdicts=("wrong_data", "invariant_violation", "lost_wakeup", "leak", "panic", "crash", "frozen"),
+    verdicts=("invariant_violation", "wrong_data", "lost_wakeup"),
     scenario="named-memory",
     replacements={
         "vmcore.pager_named.make_named": make_named,
         "vmcore.collapse.may_join": may_join,
     },
+    notes="Who misses the hash waits, in R, until the pager of that name is gone: for ever, here.",
     script=script,
 )

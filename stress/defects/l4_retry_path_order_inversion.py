@@ -70,6 +70,5 @@ defect = Defect(
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
     replacements={"vmcore.deallocate.take_reference": take_reference},
-    entry="full",
     script=script,
 )

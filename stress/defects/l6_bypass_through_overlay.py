@@ -89,10 +89,9 @@ defect = Defect(
         "C still shadows B, which is empty",
     ),
     symptom="a process reads older data or zeros; kernels that look panic at an object still referenced",
-    verdicts=("wrong_data", "panic", "invariant_violation", "unguarded_access", "crash", "leak"),
+    verdicts=("wrong_data", "panic", "invariant_violation"),
     scenario="fork-storm",
     options={"disk_ms": 6.0, "workers": 8, "pages": 72},
     replacements={"vmcore.collapse.may_join": may_join, "vmcore.overlay.revalidate": revalidate},
-    entry="full",
     script=script,
 )

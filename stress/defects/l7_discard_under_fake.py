@@ -64,6 +64,5 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="fork-storm",
     replacements={"vmcore.collapse.pip_rule": pip_rule},
-    entry="full",
     script=script,
 )

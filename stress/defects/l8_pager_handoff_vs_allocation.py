@@ -70,7 +70,7 @@ defect = Defect(
         "A: installs the new pager over it   [O]: the swapped pages are gone",
     ),
     symptom="swap that nobody owns, and pages that have become zeros",
-    verdicts=("wrong_data", "invariant_violation", "leak", "panic", "crash"),
+    verdicts=("wrong_data", "invariant_violation", "leak"),
     scenario="synced-heaps",
     options={"workers": 5},
     replacements={"vmcore.object_pager.ensure_pager": ensure_pager},

@@ -55,6 +55,9 @@ MAY_IMPORT = {
     "stress": (*EVERY_PART, "harness", "harness.pytest_plugin", "vmcore"),
 }
 
+# An entry of the catalogue: H1 to H32, L1 to L50, and faces of some.
+ENTRY = re.compile(r"\b(?:H(?:[1-9]|[12]\d|3[0-2])|L(?:[1-9]|[1-4]\d|50))[a-d]?\b")
+
 # In pieces, so that this file does not contain what it forbids.
 FORBIDDEN_TEXT = re.compile(
     "|".join(
@@ -129,6 +132,18 @@ def vmcore_knows_no_defects(root: Path) -> Iterator[str]:
         for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
             if token.type == tokenize.NAME and "defect" in token.string.lower():
                 yield f"{shown(root, path)}:{token.start[0]}: {token.string}"
+
+
+def prose_names_no_entry_of_the_catalogue(root: Path) -> Iterator[str]:
+    """Comments and docstrings of the core; not other strings, where "L4" may be a format of struct."""
+    for path in sources(root, ("harness", "vmcore")):
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+            prose = token.type == tokenize.COMMENT or (
+                token.type == tokenize.STRING and '"""' in token.string
+            )
+            if prose and (found := ENTRY.search(token.string)):
+                line = token.start[0] + token.string[: found.start()].count("\n")
+                yield f"{shown(root, path)}:{line}: {found.group()}"
 
 
 def harness_knows_no_virtual_memory(root: Path) -> Iterator[str]:
@@ -247,6 +262,7 @@ RULES: list[Rule] = [
     outsiders_use_public_names,
     files_are_one_sitting,
     vmcore_knows_no_defects,
+    prose_names_no_entry_of_the_catalogue,
     harness_knows_no_virtual_memory,
     text_names_no_machine,
 ]
@@ -291,7 +307,7 @@ FINE = {
     "harness/run/__init__.py": "from harness.run.session import Session\n",
     "harness/run/session.py": "import os\n\nimport harness.watch.dump\nfrom harness.clock import now\n",
     "vmcore/__init__.py": '"""Public names."""\n',
-    "vmcore/fault.py": '"""No defect is known."""\n\nfrom harness.locks import mutex\n',
+    "vmcore/fault.py": '"""No defect is known, A4 holds."""\n\nfrom harness.locks import mutex\n\nL4 = 4\n',
     "stress/__init__.py": "",
     "stress/world.py": "import vmcore\nfrom harness import Arena, Session\nfrom harness.run import worker\n",
     "bench/bench_locks.py": "import vmcore\nfrom harness import Arena\nfrom harness.errors import BadInput\n",
@@ -327,6 +343,8 @@ PLANTED: list[tuple[Rule, str, str]] = [
     (files_are_one_sitting, "harness/locks/native/lockcore.c", "int x;\n" * 401),
     (vmcore_knows_no_defects, "vmcore/page.py", "def skip(page, known_Defects): ...\n"),
     (vmcore_knows_no_defects, "vmcore/page.py", "from stress.defects import step\n"),
+    (prose_names_no_entry_of_the_catalogue, "vmcore/page.py", '"""Frees.\n\nIts front object (H8).\n"""\n'),
+    (prose_names_no_entry_of_the_catalogue, "harness/clock.py", "HZ = 100  # or L22 would not be seen\n"),
     (harness_knows_no_virtual_memory, "harness/errors.py", "# vmcore raises this\n"),
     (harness_knows_no_virtual_memory, "harness/locks/native/seat.c", "void vm_fault(void);\n"),
     (text_names_no_machine, "docs/page.md", "see /" + "work/shared\n"),
