@@ -102,6 +102,7 @@ class DoubleFree(RecordError):
     """A record that is already free was freed again."""
 
     verdict = "unguarded_access"
+    reports_itself = True
 
     def __init__(self, table: str, slot: int) -> None:
         super().__init__(f"{table}[{slot}] is freed twice")
