@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness import _native
 from harness.errors import RecordError
-from harness.probe import points
+from harness.probe import POINTS_KEPT, points
 from harness.shm.checked import unguarded
 from harness.shm.roster import Roster
 from vmcore import trail
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from vmcore.vm import Vm
 
 MOST = 24  # lines; the newest
-POINTS: int = _native.CONSTANTS["POINTS"]
 WORDS = {
     trail.OUT: "is being written to the pager",
     trail.OUT_DONE: "was written to the pager",
@@ -166,7 +164,7 @@ def concerning(steps: list[Step], places: set[tuple[int, int]], pages: set[int])
 def known_since(vm: Vm) -> int:
     """From this moment on nothing is forgotten, by no thread: that an event is missing proves something."""
     kept = [points(vm.arena, row.number) for row in Roster(vm.arena).rows()]
-    return max((one[0].when for one in kept if len(one) == POINTS - 1), default=0)
+    return max((one[0].when for one in kept if len(one) == POINTS_KEPT), default=0)
 
 
 def given_up(steps: list[Step], since: int = 0) -> list[str]:

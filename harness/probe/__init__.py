@@ -3,6 +3,7 @@
 from harness.probe.current import current as current
 from harness.probe.current import point as point
 from harness.probe.current import use as use
+from harness.probe.events import POINTS_KEPT as POINTS_KEPT
 from harness.probe.events import Event as Event
 from harness.probe.events import events as events
 from harness.probe.events import points as points

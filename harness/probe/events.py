@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
+POINTS_KEPT: int = _C["POINTS"] - 1  # named points of a thread that ``points`` can give back
 KINDS = {value: name[3:].lower() for name, value in _C.items() if name.startswith("EV_")}
 _NAMED = {_C["EV_POINT"], _C["EV_BEGIN"], _C["EV_END"]}  # their site is the number of a name
 
@@ -41,7 +42,7 @@ def events(arena: "Arena", seat: int) -> list[Event]:
 
 
 def points(arena: "Arena", seat: int) -> list[Event]:
-    """The last named points of a seat (at most POINTS - 1), oldest first: they go back much farther."""
+    """The last named points of a seat (at most POINTS_KEPT), oldest first: they go back much farther."""
     return _ring(arena, seat, "points", _C["POINTS"])
 
 
