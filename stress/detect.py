@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import msgspec
 
@@ -156,17 +157,25 @@ def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial | None
     return msgspec.structs.replace(trial, clean_without=not told, found_without=told)
 
 
+def asked_of_run(defect: Defect, script: bool = False) -> dict[str, Any]:
+    """What a defect asks of a run: by chance its scenario and options, step by step what is looked at.
+
+    The command line, detection, tests and the benchmark all run a defect with these.
+    """
+    if script:
+        return {"script": defect.id, **defect.looks}
+    return {"scenario": defect.scenario, **defect.options}
+
+
 def run_options(
     defect: Defect, options: DetectOptions, seed: int, seconds: float, folder: str = "", without: bool = False
 ) -> RunOptions:
     """The options of one run."""
     return RunOptions(
+        **asked_of_run(defect, options.scripts),
         defect=None if without else defect.id,
-        script=defect.id if options.scripts else None,
-        scenario=None if options.scripts else defect.scenario,
         seed=seed,
         seconds=seconds,
-        **(defect.looks if options.scripts else dict(defect.options)),
         dump_dir=folder,
     )
 

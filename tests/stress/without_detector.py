@@ -13,6 +13,7 @@ import sys
 from harness.watch import verdicts
 from stress import script_play
 from stress.defect import all_defects, find_defect
+from stress.detect import asked_of_run
 from stress.options import RunOptions
 from stress.runner import run
 from stress.script_scene import Scene
@@ -55,8 +56,10 @@ def seen_by(found):
 
 def findings(name, folder):
     """The right findings of a defect's script."""
-    report = run(RunOptions(script=name, defect=name, dump_dir=folder, seconds=LIMIT_S))
-    return [found for found in report.findings if found.verdict in find_defect(name).verdicts]
+    defect = find_defect(name)
+    asked = asked_of_run(defect, script=True)
+    report = run(RunOptions(**asked, defect=name, dump_dir=folder, seconds=LIMIT_S))
+    return [found for found in report.findings if found.verdict in defect.verdicts]
 
 
 def main(detector, name, folder):
