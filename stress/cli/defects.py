@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,7 +224,8 @@ def find_them(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Gi
     chosen = to_run(chosen, ids, given)
     target = target_of(options, ids, given)
     require_runs(chosen, options)
-    found = detect(chosen, options, tell)
+    with interruptible() as heed:
+        found = detect(chosen, options, heed)
     if as_json:
         click.echo(json.dumps([result_of(one) for one in found.detections]))
     elif found.detections:
@@ -304,6 +307,32 @@ def require_runs(chosen: Sequence[Defect], options: DetectOptions) -> None:
         biggest.workers + (biggest.disks or DISKS),
         f"hangdog run --defect {biggest.defect} --workers 1 --disks 1",
     )
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[Detection, Trial], None]]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, whatever a run makes of them.
+
+    A run that has found something is ending already, and forgets an interrupt; here hours would follow.
+    What is yielded tells a trial, and raises it once more: out of a handler inside a destructor it is lost.
+    """
+    heard: list[int] = []
+
+    def interrupt(number: int, _frame: Any) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def heed(detection: Detection, trial: Trial) -> None:
+        tell(detection, trial)
+        if heard:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tell(detection: Detection, trial: Trial) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import resource
+import signal
+from contextlib import suppress
 
 import pytest
 
@@ -221,3 +223,29 @@ def test_an_interrupted_detection_says_so_and_what_there_was_and_writes_no_page(
     assert "H6a " in said.out
     assert not (tmp_path / "page.md").exists()
     assert started.family() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_run_forgets_ends_the_detection_all_the_same(number, monkeypatch, capsys):
+    """One that comes when the run is ending with a finding, or in a destructor."""
+    seen = []
+
+    def run(options):
+        seen.append(options.defect)
+        usual = signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+        before = signal.signal(number, lambda *_: None) if usual else None
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        if before is not None:
+            signal.signal(number, before)
+        return ran(options, ended_by="finding")
+
+    monkeypatch.setattr(stress.detect, "run", run)
+    handler = signal.getsignal(number)
+
+    code = outcome(["defects", "H2", "H6a", "--detect", "--seeds", "2"])
+
+    assert code == 130
+    assert seen == ["H2", None]
+    assert "interrupted after 1 of 4 trials" in capsys.readouterr().err
+    assert signal.getsignal(number) is handler
