@@ -11,6 +11,7 @@ from typing import Literal
 
 from bench.common import Plan, Row, run
 from stress.defect import Defect, all_defects
+from stress.detect import asked_of_run
 from stress.options import RunOptions
 from stress.runner import run as run_it
 
@@ -32,7 +33,8 @@ class Sum:
 def play(defect: Defect, mode: Literal["process", "thread"], number: int, total: Sum) -> None:
     """Add a repetition."""
     with tempfile.TemporaryDirectory(prefix="hangdog-bench-") as folder:
-        report = run_it(RunOptions(script=defect.id, defect=defect.id, mode=mode, dump_dir=folder))
+        asked = asked_of_run(defect, script=True)
+        report = run_it(RunOptions(**asked, defect=defect.id, mode=mode, dump_dir=folder))
     total.played += 1
     right = [found for found in report.findings if found.verdict in defect.verdicts]
     if not right:

@@ -20,7 +20,7 @@ from stress.script import Script
 
 ALIASES = {"H6": "H6a"}
 SEED_NAMED = 13
-LOOKS = ("checks", "checked")
+LOOKS = ("checks",)
 _ID = re.compile(r"^([A-Z]+)(\d+)([a-z]*)$")
 
 

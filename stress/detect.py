@@ -3,15 +3,18 @@
 For each defect and each seed two runs with the same options: one with the defect, which ends at its
 first finding or when its budget is spent, and one of R, as long as the first one took.  Neither the
 watchdog nor an oracle is told what is on.  With ``scripts`` both play the defect's script instead.
+A trial has three outcomes: found, not found, and could not run, which says nothing about the defect.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import msgspec
 
@@ -35,6 +38,7 @@ class DetectOptions(msgspec.Struct, frozen=True, kw_only=True):
     seeds: int = 1
     scripts: bool = False  # follow the scripts instead of chance
     pairs: bool = False  # what is run are defects two at a time; for the page alone
+    chosen: str = ""  # ids and filters as typed, empty: the whole catalogue; for the page alone
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +54,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     reproduce: str = ""
     clean_without: bool = True
     found_without: tuple[str, ...] = ()
-    note: str = ""  # a run that could not be made, a script that left its track
+    note: str = ""  # a script that left its track
+    error: str = ""  # the harness failed: neither found nor missed
+    error_code: int = 0
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,32 +67,43 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     scenario: str
     expected: tuple[str, ...]
+    asked: int  # seeds; an interrupted detection has fewer trials
     trials: tuple[Trial, ...] = ()
+
+    @property
+    def made(self) -> list[Trial]:
+        """Trials in which both runs could be made."""
+        return [trial for trial in self.trials if not trial.error]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """Trials that could not run."""
+        return [trial for trial in self.trials if trial.error]
 
     @property
     def detected(self) -> int:
         """Trials in which something was found."""
-        return sum(bool(trial.verdict) for trial in self.trials)
+        return sum(bool(trial.verdict) for trial in self.made)
 
     @property
     def right(self) -> int:
         """Trials in which one of the expected verdicts was among the findings."""
-        return sum(trial.right for trial in self.trials)
+        return sum(trial.right for trial in self.made)
 
     @property
     def clean(self) -> int:
         """Trials in which R was clean."""
-        return sum(trial.clean_without for trial in self.trials)
+        return sum(trial.clean_without for trial in self.made)
 
     @property
     def found(self) -> list[Trial]:
         """Trials with a right verdict; times are theirs."""
-        return [trial for trial in self.trials if trial.right]
+        return [trial for trial in self.made if trial.right]
 
     @property
     def ok(self) -> bool:
-        """Found with every seed, with a right verdict, and never without the defect."""
-        return bool(self.trials) and self.right == self.clean == len(self.trials)
+        """Found with every seed asked for, with a right verdict, and never without the defect."""
+        return self.right == self.clean == self.asked
 
     @property
     def median_s(self) -> float | None:
@@ -109,51 +126,76 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
         return min(trial.epoch for trial in self.found) + 1 if self.found else None
 
 
+class Detected(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of all of them.  Interrupted: the last one may lack trials, the rest is missing."""
+
+    detections: tuple[Detection, ...]
+    interrupted: bool = False
+
+
 OnTrial = Callable[[Detection, Trial], None]
 
 
-def detect(
-    defects: Iterable[Defect], options: DetectOptions, on_trial: OnTrial | None = None
-) -> list[Detection]:
-    """Look for each of them.  Ends early, with what there is, when somebody interrupts a run."""
+def detect(defects: Iterable[Defect], options: DetectOptions, on_trial: OnTrial | None = None) -> Detected:
+    """Look for each of them.  Ends early, with what there is, when somebody interrupts it."""
     found: list[Detection] = []
-    for defect in defects:
-        detection = Detection(
-            id=defect.id,
-            name=defect.name,
-            origin=defect.origin,
-            scenario=f"script:{defect.id}" if options.scripts else defect.scenario,
-            expected=defect.verdicts,
-        )
-        for seed in range(1, options.seeds + 1):
-            trial = one_trial(defect, options, seed)
-            if trial is None:
-                return [*found, detection] if detection.trials else found
-            detection = msgspec.structs.replace(detection, trials=(*detection.trials, trial))
-            if on_trial is not None:
-                on_trial(detection, trial)
-        found.append(detection)
-    return found
+    try:
+        for defect in defects:
+            detection = Detection(
+                id=defect.id,
+                name=defect.name,
+                origin=defect.origin,
+                scenario=f"script:{defect.id}" if options.scripts else defect.scenario,
+                expected=defect.verdicts,
+                asked=options.seeds,
+            )
+            found.append(detection)
+            for seed in range(1, options.seeds + 1):
+                trial = one_trial(defect, options, seed)
+                found[-1] = detection = msgspec.structs.replace(detection, trials=(*detection.trials, trial))
+                if on_trial is not None:
+                    on_trial(detection, trial)
+    except KeyboardInterrupt:
+        return Detected(detections=tuple(one for one in found if one.trials), interrupted=True)
+    return Detected(detections=tuple(found))
 
 
-def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial | None:
-    """Both runs; None: interrupted."""
+def one_trial(defect: Defect, options: DetectOptions, seed: int) -> Trial:
+    """Both runs.  KeyboardInterrupt also when it was a run that noticed the interrupt."""
+    now = run_options(defect, options, seed, options.budget_s)
     try:
         with tempfile.TemporaryDirectory(prefix="hangdog-detect-") as folder:
-            report = run(run_options(defect, options, seed, options.budget_s, folder))
-            if report.ended_by == "interrupt":
-                return None
-            trial = trial_of(defect, report)
+            trial = trial_of(defect, uninterrupted(replace(now, dump_dir=folder)))
         seconds = max(LEAST_S, min(trial.seconds, options.budget_s))
         if options.scripts:  # it ends by itself, and must be given the time to
             seconds = options.budget_s
-        without = run(run_options(defect, options, seed, seconds, DUMPS, without=True))
+        now = run_options(defect, options, seed, seconds, DUMPS, without=True)
+        without = uninterrupted(now)
     except HarnessError as error:
-        return Trial(seed=seed, clean_without=False, note=f"{type(error).__name__}: {error}")
-    if without.ended_by == "interrupt":
-        return None
+        said = f"{type(error).__name__}: {error}"
+        return Trial(
+            seed=seed, error=said, error_code=error.exit_code, clean_without=False, reproduce=now.command()
+        )
     told = tuple(f"{one.verdict}: {one.summary} (hangdog show {one.dump})" for one in without.findings)
     return msgspec.structs.replace(trial, clean_without=not told, found_without=told)
+
+
+def uninterrupted(options: RunOptions) -> RunReport:
+    """A run that came to its own end: what an interrupted one did not find says nothing."""
+    report = run(options)
+    if report.ended_by == "interrupt":
+        raise KeyboardInterrupt
+    return report
+
+
+def asked_of_run(defect: Defect, script: bool = False) -> dict[str, Any]:
+    """What a defect asks of a run: by chance its scenario and options, step by step what is looked at.
+
+    The command line, detection, tests and the benchmark all run a defect with these.
+    """
+    if script:
+        return {"script": defect.id, **defect.looks}
+    return {"scenario": defect.scenario, **defect.options}
 
 
 def run_options(
@@ -161,12 +203,10 @@ def run_options(
 ) -> RunOptions:
     """The options of one run."""
     return RunOptions(
+        **asked_of_run(defect, options.scripts),
         defect=None if without else defect.id,
-        script=defect.id if options.scripts else None,
-        scenario=None if options.scripts else defect.scenario,
         seed=seed,
         seconds=seconds,
-        **(defect.looks if options.scripts else dict(defect.options)),
         dump_dir=folder,
     )
 

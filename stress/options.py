@@ -98,9 +98,12 @@ class RunOptions:
     def command(self) -> str:
         """The command line that does the same again."""
         words = ["hangdog run", f"--trace {self.trace}" if self.trace else f"--scenario {self.what}"]
-        if self.script:  # chance has no part in it
-            words[1:] = [self._of_script(), *([f"--mode {self.mode}"] if self.mode != "process" else [])]
-            return " ".join(words) + (" --checked" if self.checked else "")
+        left_out = {"mode"} if self.mode == "process" else set()
+        if self.script:
+            words[1:] = [self._of_script()]
+            left_out |= {"defect", "workers", "epochs", "touches", "tasks"}  # they change nothing there
+            if not (self.noise not in (None, "none") or self.stops or self.disk_ms):
+                left_out.add("seed")  # chance has no part in it
         for name, value in (
             ("defect", self.defect), ("workers", self.workers), ("mode", self.mode), ("seed", self.seed),
             ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),
@@ -109,15 +112,27 @@ class RunOptions:
             ("disk-ms", self.disk_ms), ("disks", self.disks),
             ("touches", self.touches if self.touches != 1.0 else None), ("tasks", self.tasks),
         ):  # fmt: skip
-            if value is not None and (name, value) != ("mode", "process"):
+            if value is not None and name not in left_out:
                 words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
         words += [f"--{name.replace('_', '-')} {value}" for name, value in sorted(self.tables.items())]
-        return " ".join(words) + (" --checked" if self.checked else "" if self.checks else " --no-checks")
+        return " ".join(words) + self._looked_at()
 
     def _of_script(self) -> str:
         if self.defect == self.script:
             return f"--defect {self.defect} --script"
         return f"--script {self.script}" + (f" --defect {self.defect}" if self.defect else "")
+
+    def _looked_at(self) -> str:
+        """What the command line would not take by itself: a script's defect may ask for less."""
+        if self.checked:
+            return " --checked"
+        usual = True
+        if self.script:
+            from stress.defect import all_defects  # it stands above this file
+
+            known = all_defects().get(self.script)
+            usual = known.looks.get("checks", True) if known else True
+        return "" if self.checks == usual else " --checks" if self.checks else " --no-checks"
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,30 @@
 
 Guarantees: with ``--json`` exactly one array goes to standard output, everything else to standard
 error; the exit code of ``--detect`` is 0 when every defect was found with a right verdict and the VM
-without it was clean, 1 otherwise.
+without it was clean, that of the error when a run could not be made, 130 when somebody interrupted it,
+1 otherwise.  Refuses before the first run what it could not use after the last one.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import shlex
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.errors import BadInput
+from stress.cli.needs import require_descriptors, require_file, require_folder, require_names
+from stress.cli.run import INTERRUPTED, is_typed
+from stress.cli.said import say, unknown
 from stress.cli.table import columns
+from stress.options import DISKS
 
 if TYPE_CHECKING:
     from stress.defect import Defect
@@ -25,6 +34,16 @@ if TYPE_CHECKING:
 PAGE = Path("docs") / "defects.md"
 TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 NOT_ALL_FOUND = 1
+FILTERS = ("origin", "verdict", "scenario")
+OF_DETECTION = {
+    "budget": "--budget",
+    "seeds": "--seeds",
+    "scripts": "--script",
+    "pairs": "--pairs",
+    "write": "--write",
+}
+NONE = dict.fromkeys(FILTERS)
+Given = Mapping[str, Any]
 
 
 class Duration(click.ParamType[float]):
@@ -72,12 +91,13 @@ class Duration(click.ParamType[float]):
 )
 def defects(ids: tuple[str, ...], detecting: bool, as_json: bool, **given: Any) -> int:
     """Show the catalogue of defects, or one of them (IDS) in full; or find them all (--detect)."""
-    chosen = choose(ids, given["origin"], given["verdict"], given["scenario"])
+    chosen = choose(ids, given)
     if detecting:
-        return find_them(chosen, as_json, whole=not ids, **given)
+        return find_them(chosen, as_json, ids, given)
+    refuse_idle(ids, given)
     if as_json:
         click.echo(json.dumps([described(defect, bool(ids)) for defect in chosen]))
-    elif len(ids) == len(chosen) == 1:
+    elif ids and len(chosen) == 1:
         click.echo(in_full(chosen[0]))
     else:
         rows = [(one.id, one.origin, one.scenario, f"{one.name}: {one.symptom}") for one in chosen]
@@ -85,19 +105,78 @@ def defects(ids: tuple[str, ...], detecting: bool, as_json: bool, **given: Any) 
     return 0
 
 
-def choose(ids: Sequence[str], origin: str | None, verdict: str | None, scenario: str | None) -> list[Defect]:
-    """Those that are asked for, in that order, else the whole catalogue.  BadInput for an unknown id."""
+def choose(ids: Sequence[str], given: Given) -> list[Defect]:
+    """Those that are asked for, each once, in that order, else the whole catalogue.
+
+    BadInput for an id, a verdict or a scenario that nobody knows.
+    """
     from stress.defect import all_defects, find_defect
 
+    require_known(ids, given)
     words = [word for text in ids for word in text.split(",") if word]
+    if ids and not words:
+        raise BadInput(f"{' '.join(ids)!r} names no defect", "hangdog defects")
+    for word in words:
+        require_names(word)
     found = [find_defect(word) for word in words] if words else list(all_defects().values())
+    origin, verdict, scenario = (given[name] for name in FILTERS)
     return [
         one
-        for one in found
+        for one in {one.id: one for one in found}.values()
         if origin in (None, one.origin)
         and (verdict is None or verdict in one.verdicts)
         and scenario in (None, one.scenario)
     ]
+
+
+def require_known(ids: Sequence[str], given: Given) -> None:
+    """BadInput for a filter by a name that does not exist: nothing found would be a wrong answer."""
+    from harness.run.plan import STOP_ON
+    from stress.scenario import all_scenarios
+
+    for name, known in (("verdict", {*STOP_ON, "order_violation"}), ("scenario", all_scenarios())):
+        if given[name] is not None and given[name] not in known:
+            otherwise = typed(ids, {**given, name: None})
+            raise BadInput(
+                *unknown(
+                    name,
+                    given[name],
+                    sorted(known),
+                    lambda nearest, name=name: typed(ids, {**given, name: nearest}),  # type: ignore[misc]
+                    otherwise,
+                )
+            )
+
+
+def typed(ids: Sequence[str], given: Given, *more: str) -> str:
+    """A command line about the same defects."""
+    return " ".join(filter(None, ["hangdog defects", chosen_by(ids, given), *more]))
+
+
+def chosen_by(ids: Sequence[str], given: Given) -> str:
+    """IDS and filters, as they were typed."""
+    filters = [word for name in FILTERS if given[name] is not None for word in (f"--{name}", given[name])]
+    return shlex.join([*ids, *filters])
+
+
+def refuse_idle(ids: Sequence[str], given: Given) -> None:
+    """BadInput for what has a meaning only with --detect: whoever typed it expects runs."""
+    idle = [option for name, option in OF_DETECTION.items() if is_typed(name)]
+    if idle:
+        raise BadInput(f"{' and '.join(idle)}: nothing is run without --detect", detecting_again(ids, given))
+
+
+def detecting_again(ids: Sequence[str], given: Given, **other: Any) -> str:
+    """The detection that was typed, with some of its options otherwise; None: without that one."""
+    words = ["--detect"]
+    for name, option in OF_DETECTION.items():
+        value = other[name] if name in other else given[name] if is_typed(name) else None
+        if value in (None, False):
+            continue
+        words.append(option)
+        if value is not True:
+            words.append(f"{value:g}s" if name == "budget" else shlex.quote(str(value)))
+    return typed(ids, given, *words)
 
 
 def described(defect: Defect, everything: bool) -> dict[str, Any]:
@@ -105,8 +184,9 @@ def described(defect: Defect, everything: bool) -> dict[str, Any]:
     keys = ["id", "name", "origin", "verdicts", "scenario"]
     if not everything:
         return {key: getattr(defect, key) for key in keys}
-    keys += ["quote", "interleaving", "symptom", "steps", "notes"]
-    return {key: getattr(defect, key) for key in keys} | {"script": defect.script is not None}
+    keys += ["quote", "interleaving", "symptom", "steps", "command", "notes"]
+    told = {key: getattr(defect, key) for key in keys}
+    return told | {"options": dict(defect.options), "script": defect.script is not None}
 
 
 def in_full(defect: Defect) -> str:
@@ -129,59 +209,148 @@ def in_full(defect: Defect) -> str:
 # --- detection
 
 
-def find_them(chosen: list[Defect], as_json: bool, *, whole: bool, **given: Any) -> int:
+def find_them(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Given) -> int:
     """Run them, tell each trial as it comes, write the page, and say what came of it."""
-    from stress.detect import DetectOptions, detect, pairs_of, result_of
+    from stress.detect import DetectOptions, detect, result_of
+    from stress.detect_report import HEAD, page, row, summary
 
     options = DetectOptions(
-        budget_s=given["budget"], seeds=given["seeds"], scripts=given["scripts"], pairs=given["pairs"]
+        budget_s=given["budget"],
+        seeds=given["seeds"],
+        scripts=given["scripts"],
+        pairs=given["pairs"],
+        chosen=chosen_by(ids, given),
     )
-    if options.scripts and given["pairs"]:
-        raise BadInput(
-            "a script is that of one defect: --pairs needs chance", "hangdog defects --detect --pairs"
-        )
-    if options.scripts:
-        chosen = [defect for defect in chosen if defect.script is not None]
-    if given["pairs"]:
-        chosen = pairs_of([one for one in chosen if one.seed_named] if whole else chosen)
-    if not chosen:
-        raise BadInput("there is no defect left to run", "hangdog defects")
-    found = detect(chosen, options, tell)
+    chosen = to_run(chosen, ids, given)
+    target = target_of(options, ids, given)
+    require_runs(chosen, options)
+    with interruptible() as heed:
+        found = detect(chosen, options, heed)
     if as_json:
-        click.echo(json.dumps([result_of(one) for one in found]))
-    else:
-        from stress.detect_report import HEAD, row, summary
+        click.echo(json.dumps([result_of(one) for one in found.detections]))
+    elif found.detections:
+        click.echo(columns([HEAD, *(row(one) for one in found.detections)]))
+        click.echo(summary(found.detections, len(chosen)))
+    if found.interrupted:
+        made = sum(len(one.trials) for one in found.detections)
+        said = f"interrupted after {made} of {len(chosen) * options.seeds} trials; no page is written"
+        say(said, detecting_again(ids, given))
+        return INTERRUPTED
+    failed = [trial for one in found.detections for trial in one.failed]
+    # The catalogue's own page is not to be replaced by the news that this machine could not run it.
+    if target is not None and not (failed and given["write"] is None):
+        write_page(
+            page(chosen, found.detections, options), target, detecting_again(ids, given, write="defects.md")
+        )
+    if failed:
+        say(f"{len(failed)} trials could not run: {failed[0].error}", failed[0].reproduce)
+        return max(trial.error_code for trial in failed)
+    return 0 if all(one.ok for one in found.detections) else NOT_ALL_FOUND
 
-        click.echo(columns([HEAD, *(row(one) for one in found)]))
-        click.echo(summary(found))
-    special = options.scripts or given["pairs"] or given["origin"] or given["verdict"] or given["scenario"]
-    write_page(chosen, found, options, given["write"], whole and not special)
-    return 0 if len(found) == len(chosen) and all(one.ok for one in found) else NOT_ALL_FOUND
+
+def to_run(chosen: list[Defect], ids: Sequence[str], given: Given) -> list[Defect]:
+    """What is to be run of those chosen.  BadInput when that is nothing, or not what was asked for."""
+    from stress.detect import pairs_of
+
+    names = ", ".join(one.id for one in chosen)
+    if given["scripts"] and given["pairs"]:
+        raise BadInput(
+            "a script is that of one defect: --pairs needs chance", detecting_again(ids, given, scripts=None)
+        )
+    if not chosen:
+        raise BadInput(
+            f"there is no defect left to run: none fits {chosen_by(ids, given)}",
+            typed(ids, {**given, **NONE}),
+        )
+    if given["scripts"] and (without := [one.id for one in chosen if one.script is None]):
+        raise BadInput(
+            f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no script: only chance shows it",
+            detecting_again(ids, given, scripts=None),
+        )
+    if not given["pairs"]:
+        return chosen
+    if not ids:
+        chosen = [one for one in chosen if one.seed_named]
+    if pairs := pairs_of(chosen):
+        return pairs
+    if len(chosen) < 2:
+        why = f"{names} alone is none" if ids else f"of H1-H13 {len(chosen)} fit {chosen_by(ids, given)}"
+        raise BadInput(f"a pair needs two defects: {why}", "hangdog defects H7b H6a --detect --pairs")
+    why = "; ".join(
+        f"{one.id} and {two.id} replace the same step, {min(set(one.steps) & set(two.steps))}"
+        for one, two in combinations(chosen, 2)
+    )
+    raise BadInput(f"no two of {names} can be on at once: {why}", detecting_again(ids, given, pairs=None))
+
+
+def target_of(options: DetectOptions, ids: Sequence[str], given: Given) -> Path | None:
+    """Where the page goes: as asked, or where that of the whole catalogue belongs.
+
+    BadInput when it could not be written: after hours of runs it is too late to say so.
+    """
+    target: Path | None = given["write"]
+    if target is None and not (options.chosen or options.scripts or options.pairs) and PAGE.parent.is_dir():
+        target = PAGE
+    if target is not None:
+        require_file(target, detecting_again(ids, given, write="defects.md"))
+    return target
+
+
+def require_runs(chosen: Sequence[Defect], options: DetectOptions) -> None:
+    """What `hangdog run` needs, for the biggest of the runs to come."""
+    from stress.detect import DUMPS, run_options
+
+    runs = [run_options(one, options, 1, options.budget_s) for one in chosen]
+    require_folder(Path(DUMPS), "ls -ld .")
+    biggest = max(runs, key=lambda one: one.workers + (one.disks or DISKS))
+    require_descriptors(
+        biggest.workers + (biggest.disks or DISKS),
+        f"hangdog run --defect {biggest.defect} --workers 1 --disks 1",
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[Detection, Trial], None]]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, whatever a run makes of them.
+
+    A run that has found something is ending already, and forgets an interrupt; here hours would follow.
+    What is yielded tells a trial, and raises it once more: out of a handler inside a destructor it is lost.
+    """
+    heard: list[int] = []
+
+    def interrupt(number: int, _frame: Any) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def heed(detection: Detection, trial: Trial) -> None:
+        tell(detection, trial)
+        if heard:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tell(detection: Detection, trial: Trial) -> None:
     """One line of progress."""
-    what = trial.verdict or trial.note or "nothing"
-    right = "" if trial.right else "  NOT RIGHT"
-    clean = "clean without" if trial.clean_without else f"WITHOUT IT {', '.join(trial.found_without)}"
-    line = f"{detection.id:<6} seed {trial.seed}  {trial.seconds:7.2f} s  {what}{right}; {clean}"
-    click.echo(line, err=True)
+    if trial.error:
+        said = f"could not run: {trial.error}"
+    else:
+        what = trial.verdict or trial.note or "nothing"
+        right = "" if trial.right else "  NOT RIGHT"
+        clean = "clean without" if trial.clean_without else f"WITHOUT IT {', '.join(trial.found_without)}"
+        said = f"{trial.seconds:7.2f} s  {what}{right}; {clean}"
+    click.echo(f"{detection.id:<6} seed {trial.seed}  {said}", err=True)
 
 
-def write_page(
-    chosen: list[Defect], found: list[Detection], options: DetectOptions, target: Path | None, whole: bool
-) -> None:
-    """The page, where it was asked for, or where it belongs when it is about the whole catalogue."""
-    from stress.detect_report import page
-
-    if target is None:
-        if not whole or len(found) < len(chosen) or not PAGE.parent.is_dir():
-            return
-        target = PAGE
+def write_page(text: str, target: Path, again: str) -> None:
+    """The page; BadInput when the place has gone bad since it was looked at."""
     try:
-        target.write_text(page(chosen, found, options), encoding="utf-8")
+        target.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"cannot write {str(target)!r}: {error.strerror}", "hangdog defects --detect --write defects.md"
-        ) from None
+        raise BadInput(f"cannot write {str(target)!r}: {error.strerror}", again) from None
     click.echo(f"wrote {target}", err=True)

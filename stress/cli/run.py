@@ -8,6 +8,7 @@ somebody interrupted it.  Refuses values that no run could be made of before any
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,23 @@ from click.core import ParameterSource
 
 from harness.errors import BadInput, HarnessError
 from harness.probe import NAMES
-from stress.cli.needs import refuse_shortage, require_descriptors, require_folder
+from stress.cli.needs import refuse_shortage, require_descriptors, require_folder, require_names
 from stress.cli.said import say
 from stress.options import COMPLETED, DISKS, RunOptions, RunReport
 from vmcore.config import OPTIONS
 
 INTERRUPTED = 128 + signal.SIGINT
 DUMP_DIR = "hangdog-dumps"
+LEAST_WITHOUT_S = 2.0
 OF_THE_DEFECT = "of the defect"
+CHANCE = ("noise", "stops", "disk_ms")  # all that is left of it in a script
+NOT_OF_A_SCRIPT = {
+    "workers": "its roles are its workers",
+    "epochs": "it is played once",
+    "touches": "it replays no trace",
+    "tasks": "it replays no trace",
+    "seed": "without --noise, --stops and --disk-ms no chance is in it",
+}
 Command = Callable[..., Any]
 
 
@@ -117,6 +127,7 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
             "--watch-chains is for looking at, --json for programs: a run has one of them",
             "hangdog run --watch-chains",
         )
+    require_names(given["defect"] or "H1")
     if given["script"]:
         given |= cast(given["script"], given["defect"])
     elif given["defect"] and not given["scenario"] and not given["trace"]:
@@ -146,20 +157,25 @@ class OffTheTrack(HarnessError):
 def where_it_shows(defect: str) -> dict[str, Any]:
     """The scenario that shows a defect soonest, with its options but those given.  BadInput: unknown."""
     from stress.defect import find_defect
+    from stress.detect import asked_of_run
 
-    found = find_defect(defect)
-    return {"scenario": found.scenario, **untyped(found.options)}
+    return untyped(asked_of_run(find_defect(defect)))
 
 
 def untyped(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those that nobody has typed."""
-    source = click.get_current_context().get_parameter_source
-    return {name: value for name, value in options.items() if source(name) == ParameterSource.DEFAULT}
+    return {name: value for name, value in options.items() if not is_typed(name)}
+
+
+def is_typed(name: str) -> bool:
+    """Was this option given?"""
+    return click.get_current_context().get_parameter_source(name) != ParameterSource.DEFAULT
 
 
 def cast(script: str, defect: str | None) -> dict[str, Any]:
     """Whose script it is, and how many workers play it.  BadInput when there is none."""
     from stress.defect import find_defect
+    from stress.detect import asked_of_run
 
     if script == OF_THE_DEFECT and defect is None:
         raise BadInput("--script follows the steps of a defect: name one", "hangdog run --defect H2 --script")
@@ -170,7 +186,22 @@ def cast(script: str, defect: str | None) -> dict[str, Any]:
         raise BadInput(
             f"defect {found.id} has no script: only chance shows it", f"hangdog run --defect {found.id}"
         )
-    return {"script": found.id, "workers": len(found.script.roles), **untyped(found.looks)}
+    refuse_idle(found.id, defect)
+    looks = {name: value for name, value in asked_of_run(found, script=True).items() if name != "script"}
+    return {"script": found.id, "workers": len(found.script.roles), **untyped(looks)}
+
+
+def refuse_idle(script: str, defect: str | None) -> None:
+    """BadInput for an option that a script takes no notice of: who typed it would think that it did."""
+    idle = dict(NOT_OF_A_SCRIPT)
+    if any(map(is_typed, CHANCE)):
+        del idle["seed"]
+    for name, why in idle.items():
+        if is_typed(name):
+            raise BadInput(
+                f"--{name} has no effect with --script: {why}",
+                RunOptions(script=script, defect=defect).command(),
+            )
 
 
 def watched(options: RunOptions, as_json: bool) -> RunReport:
@@ -183,8 +214,13 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
     stream = sys.stderr if as_json else sys.stdout
     with Display(stream, options) as display:
         report = run_it(options, on_progress=display.update)
-    if not options.defect:
-        refuse_shortage(report, options.tables)
+
+    def without() -> RunReport:
+        """The VM without the defect, for as long and a bit; nobody is to see it, or to read its dumps."""
+        seconds = LEAST_WITHOUT_S + 2 * report.duration_s
+        return run_it(replace(options, defect=None, seconds=seconds, dump_dir="", arena_file=None))
+
+    refuse_shortage(report, options.tables, without if options.defect else None)
     for line in tell(report):
         click.echo(line, file=stream)
     return report

@@ -98,7 +98,7 @@ script = Script(
     cues=(
         ("F", "enter pager.vm_pager_get_pages"),  # X is being paged on, nothing is locked
         ("U", "start"),
-        ("U", "enter object_paging.vm_object_paging_sleep(X)"),  # the map is locked
+        ("U", "enter object_paging.vm_object_paging_sleep(T)"),  # the map is locked
         ("F", "io swap_read"),  # next comes the map
     ),
     check=lambda scene: scene.expect("P", 0, 1),

@@ -45,7 +45,7 @@ script = Script(
     cues=(
         ("A", "at free count read"),
         ("B", "start"),
-        ("B", "end"),
+        ("B", "exit page.frame_alloc"),
         ("A", "point free count read"),
     ),
 )

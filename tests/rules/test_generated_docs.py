@@ -1,12 +1,19 @@
 """Pages that are made from the code say what the code says."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from stress.defect import all_defects
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+CATALOGUE = list(all_defects().values())
+PAGES = {"defects.md": False, "defects-by-script.md": True}  # of scripts?
 
 
 def check(maker: str) -> tuple[int, str]:
@@ -37,3 +44,39 @@ def test_every_function_of_the_object_layer_has_a_contract_and_a_test():
         assert all(cells), row
         assert "Enter:" in cells[3]
         assert ".py::test_" in cells[4]
+
+
+def on_page(name: str) -> tuple[dict[str, list[str]], dict[str, tuple[str, list[str]]]]:
+    """By id, the cells of its row; by id, the heading's name and the numbered steps of its section."""
+    text = (ROOT / "docs" / name).read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if re.match(r"\| [HL]\d", line)
+    ]
+    sections = {}
+    for part in re.split(r"^## (?=[HL]\d)", text, flags=re.MULTILINE)[1:]:
+        head, _, rest = part.partition("\n")
+        which, _, title = head.partition(" ")
+        told = rest.partition("```")[0]
+        sections[which] = (title, re.findall(r"^\d+\. .*", told, flags=re.MULTILINE))
+    return {row[0]: row for row in rows}, sections
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_defects_has_the_whole_catalogue_in_its_order(name):
+    rows, sections = on_page(name)
+
+    assert list(rows) == list(sections) == [defect.id for defect in CATALOGUE]
+
+
+@pytest.mark.parametrize("defect", CATALOGUE, ids=[defect.id for defect in CATALOGUE])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_tells_a_defect_as_the_catalogue_does(name, defect):
+    """What was measured may be old; what is told may not."""
+    rows, sections = on_page(name)
+    where = f"script:{defect.id}" if PAGES[name] else defect.scenario
+    steps = [f"{number}. {step}" for number, step in enumerate(defect.interleaving, 1)]
+
+    assert rows[defect.id][:4] == [defect.id, defect.name, defect.origin, where]
+    assert sections[defect.id] == (defect.name, steps)

@@ -3,13 +3,16 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+import stress.detect
 from harness.errors import BadInput
 from stress.cli.main import outcome
 from stress.defect import all_defects, find_defect
 from stress.detect import Detection, DetectOptions, Trial, detect, pairs_of, result_of
-from stress.detect_report import page
+from stress.detect_report import page, summary
+from stress.options import RunReport
 
 QUICK = ("H1", "H2", "H3", "H6a", "H6b", "H6c", "H7b", "H7c", "L3", "L42")
 BUDGET_S = 60.0
@@ -26,6 +29,7 @@ def detection(*trials, **parts):
         "origin": "documented",
         "scenario": "fork-storm",
         "expected": ("deadlock",),
+        "asked": len(trials),
     }
     return Detection(**{**kept, **parts}, trials=trials)
 
@@ -34,8 +38,10 @@ def detection(*trials, **parts):
 def test_chance_finds_the_quick_ones_and_nothing_without_them(id):
     seen = []
 
-    (found,) = detect([find_defect(id)], DetectOptions(budget_s=BUDGET_S), lambda *told: seen.append(told))
+    detected = detect([find_defect(id)], DetectOptions(budget_s=BUDGET_S), lambda *told: seen.append(told))
 
+    (found,) = detected.detections
+    assert not detected.interrupted
     assert found.ok, found.trials
     assert found.trials[0].verdict in find_defect(id).verdicts
     assert 0 < (found.median_s or 0) <= BUDGET_S
@@ -45,7 +51,7 @@ def test_chance_finds_the_quick_ones_and_nothing_without_them(id):
 
 
 def test_a_script_is_one_trial_per_seed_and_needs_no_scenario():
-    (found,) = detect([find_defect("H6b")], DetectOptions(scripts=True, seeds=2))
+    (found,) = detect([find_defect("H6b")], DetectOptions(scripts=True, seeds=2)).detections
 
     assert found.ok, found.trials
     assert [one.seed for one in found.trials] == [1, 2]
@@ -69,7 +75,7 @@ def detect_as(id, defect):
     kept = module.defect
     module.defect = defect
     try:
-        return detect([find_defect(id)], DetectOptions(scripts=True))
+        return detect([find_defect(id)], DetectOptions(scripts=True)).detections
     finally:
         module.defect = kept
 
@@ -107,6 +113,52 @@ def test_a_finding_without_the_defect_spoils_it():
     assert result_of(detection(trial(1), loud))["clean"] == 1
 
 
+def test_a_trial_that_could_not_run_is_neither_found_nor_missed_nor_loud():
+    found = detection(trial(1), Trial(seed=2, error="ArenaError: no room", error_code=3, clean_without=False))
+
+    text = page([find_defect("H2")], [found], DetectOptions(seeds=2))
+
+    assert (found.detected, found.right, found.clean, found.ok) == (1, 1, 1, False)
+    assert "| 1/1, 1 could not run | 1/1 | 1/1 |" in text
+    assert "Could not run: H2 (ArenaError: no room)." in text
+    assert "beside" not in text
+    assert "Not with every seed" not in text
+
+
+def test_an_interrupted_defect_is_not_ok_with_the_trials_that_there_were():
+    assert detection(trial(1), asked=1).ok
+    assert not detection(trial(1), asked=2).ok
+    assert "1 of 3 defects" in summary([detection(trial(1)), detection(trial(1), asked=2)], 3)
+    assert "Not run with every seed: 2 of them." in summary(
+        [detection(trial(1)), detection(trial(1), asked=2)], 3
+    )
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_an_interrupt_ends_the_detection_with_what_there_is(number, monkeypatch):
+    """In whichever of the four runs of two trials; in the last two the first trial is there."""
+    calls = []
+
+    def run(options):
+        calls.append(options)
+        if len(calls) == number and number % 2:
+            raise KeyboardInterrupt  # outside a run nobody else takes it
+        report = RunReport(
+            seed=1, scenario="", workers=1, mode="", duration_s=0, epochs=0, steps=0, steps_per_s=0,
+            counters={}, checks={},
+        )  # fmt: skip
+        return msgspec.structs.replace(report, ended_by="interrupt") if len(calls) == number else report
+
+    monkeypatch.setattr(stress.detect, "run", run)
+
+    found = detect([find_defect("H2")], DetectOptions(seeds=2))
+
+    assert found.interrupted
+    assert [len(one.trials) for one in found.detections] == ([1] if number > 2 else [])
+    assert not any(one.ok for one in found.detections)
+    assert len(calls) == number
+
+
 def test_the_page_depends_on_nothing_but_what_was_found():
     defects = [find_defect("H2"), find_defect("L7")]
     found = [
@@ -124,6 +176,32 @@ def test_the_page_depends_on_nothing_but_what_was_found():
     assert "1 of 2 defects were found with every seed and a right verdict. Not with every seed: L7." in text
     assert "```text\ndeadlock  fork-storm\n```" in text
     assert "Not found with a right verdict." in text
+
+
+@pytest.mark.parametrize(
+    ("options", "title", "made_by"),
+    [
+        (DetectOptions(), "The defects, and how soon they are found", "defects --detect --budget 60s"),
+        (
+            DetectOptions(scripts=True),
+            "The defects, played step by step",
+            "defects --detect --budget 60s --seeds 1 --script",
+        ),
+        (DetectOptions(pairs=True), "Pairs of defects", "defects --detect --budget 60s --seeds 1 --pairs"),
+        (
+            DetectOptions(chosen="H2 --origin documented"),
+            "The defects, and how soon they are found",
+            "defects H2 --origin documented --detect --budget 60s",
+        ),
+    ],
+)
+def test_a_page_says_what_it_is_about_and_what_was_typed(options, title, made_by):
+    text = page([], [], options)
+
+    assert text.startswith(f"# {title}\n")
+    words = " ".join(text.split())
+    assert f"Generated by `hangdog {made_by}" in words
+    assert ("the VM without it for as long, but at least 2 s" in words) != options.scripts
 
 
 # --- pairs
@@ -218,7 +296,9 @@ def test_detection_from_the_command_line_writes_its_page_and_says_what_it_found(
     (row,) = json.loads(said.out)
     assert (code, row["id"], row["ok"], row["right"]) == (0, "H7b", True, 1)
     assert "self_deadlock; clean without" in said.err
-    assert target.read_text().startswith("# The defects, and how soon they are found\n")
+    text = target.read_text()
+    assert text.startswith("# The defects, played step by step\n")
+    assert "`hangdog defects H7b --detect --budget 60s --seeds 1 --script`" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +308,7 @@ def test_detection_from_the_command_line_writes_its_page_and_says_what_it_found(
         (["--budget", "0s"], "is no time"),
         (["--seeds", "0"], "seeds"),
         (["--script", "--pairs"], "a script is that of one defect"),
-        (["--verdict", "nonsense"], "no defect left to run"),
+        (["--verdict", "nonsense"], "there is no verdict 'nonsense'"),
         (["H99"], "no defect is named"),
     ],
 )

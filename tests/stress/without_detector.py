@@ -5,14 +5,17 @@ taken away here is away there.
 
     python -m tests.stress.without_detector DETECTOR DEFECT FOLDER
     python -m tests.stress.without_detector DETECTOR all FOLDER    of each: id, found or missed, by whom
+    python -m tests.stress.without_detector DETECTOR DEFECT FOLDER SECONDS    by chance instead: the verdicts
 """
 
 import re
 import sys
 
 from harness.watch import verdicts
-from stress import script_play
+from stress import ops_files, ops_shared, ops_snapshot, script_play
+from stress.contents import Witness
 from stress.defect import all_defects, find_defect
+from stress.detect import asked_of_run
 from stress.options import RunOptions
 from stress.runner import run
 from stress.script_scene import Scene
@@ -30,7 +33,15 @@ def forgotten_sleepers():
 
 
 def contents():
+    """What a script's load must show, and the content oracle in all its places."""
     Scene.expect = lambda scene, space, page, _value: scene.read(space, page)  # type: ignore[method-assign,assignment]
+    Witness.check_private = Witness.check_shared = unheard  # type: ignore[method-assign]
+    vars(ops_files)["check"] = vars(ops_shared)["check_genuine"] = unheard
+    vars(ops_snapshot)["check_exposed"] = unheard
+
+
+def unheard(*_):
+    """Whatever was read is fine."""
 
 
 def audits():
@@ -55,13 +66,25 @@ def seen_by(found):
 
 def findings(name, folder):
     """The right findings of a defect's script."""
-    report = run(RunOptions(script=name, defect=name, dump_dir=folder, seconds=LIMIT_S))
-    return [found for found in report.findings if found.verdict in find_defect(name).verdicts]
+    defect = find_defect(name)
+    asked = asked_of_run(defect, script=True)
+    report = run(RunOptions(**asked, defect=name, dump_dir=folder, seconds=LIMIT_S))
+    return [found for found in report.findings if found.verdict in defect.verdicts]
 
 
-def main(detector, name, folder):
-    """Print ``found`` or ``missed``."""
+def by_chance(name, folder, seconds):
+    """All verdicts of a defect where it shows best."""
+    asked = asked_of_run(find_defect(name)) | {"seconds": seconds}
+    report = run(RunOptions(**asked, defect=name, dump_dir=folder))
+    return {found.verdict for found in report.findings}
+
+
+def main(detector, name, folder, seconds=None):
+    """Print ``found`` or ``missed``; by chance, the verdicts."""
     TAKE_AWAY[detector]()
+    if seconds is not None:
+        print(*sorted(by_chance(name, folder, float(seconds))))
+        return
     if name != "all":
         print("found" if findings(name, folder) else "missed")
         return

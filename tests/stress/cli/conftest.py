@@ -1,6 +1,7 @@
 """The command line as a user has it: a process of its own, with a limit, nothing left of it."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import psutil
 import pytest
+
+from stress.cli.main import hangdog as group
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 60  # far more than any of these needs; reaching it is a failure
@@ -95,3 +99,12 @@ def hangdog(start: Callable[..., Started]) -> Callable[..., Said]:
 
 def interrupt(started: Started) -> None:
     os.kill(started.pid, signal.SIGINT)
+
+
+def parses(command: str) -> None:
+    """A usage error, unless this is a command line of ours."""
+    _, name, *words = shlex.split(command)
+    outer = click.Context(group)
+    found = group.get_command(outer, name)
+    assert found is not None
+    found.make_context(name, words, parent=outer).close()

@@ -6,12 +6,14 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.errors import BadInput, CannotRunHere
+from harness.outcome import Failed
 from stress.cli import needs
 from stress.cli.summary import tell
-from stress.options import RunOptions
+from stress.options import RunOptions, RunReport
 from stress.runner import run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,6 +43,8 @@ TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
         (["--seconds", "0"], ["0.0 seconds"], "hangdog run --seconds 20"),
         (["--epochs", "0"], ["0 epochs"], "hangdog run --epochs 1"),
         (["--objects", "8"], ["--objects 8 is too small"], "hangdog run --objects 16"),
+        (["--defect", "H2", "--objects", "8"], ["--objects 8 is too small"], "hangdog run --objects 16"),
+        (["--defect", "H2+"], ["'H2+'", "one side of it is empty"], "hangdog run --defect H2"),
         (
             ["--pagers", "1"],
             ["--pagers 1 is too small to set up fork-storm"],
@@ -155,6 +159,22 @@ def test_a_folder_that_is_not_there_yet_is_fine_and_not_made(tmp_path):
     needs.require_folder(tmp_path / "a" / "b")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_table_that_only_the_defect_fills_stays_a_finding(alone):
+    last = Failed(worker="A#0", role="A", error="TableFull", text="table 'objects' is full", traceback="")
+    short = RunReport(
+        seed=1, scenario="fork-storm", workers=4, mode="", duration_s=0, epochs=0, steps=0, steps_per_s=0,
+        counters={}, checks={}, outcomes=[last],
+    )  # fmt: skip
+    clean = msgspec.structs.replace(short, outcomes=[])
+
+    if alone:
+        needs.refuse_shortage(short, {"objects": 8}, lambda: clean)
+        return
+    with pytest.raises(BadInput, match="--objects 8 is too small"):
+        needs.refuse_shortage(short, {"objects": 8}, lambda: short)
 
 
 def test_too_few_pages_to_begin_with_is_said_at_once_and_nobody_waits_for_memory(start):
