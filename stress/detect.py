@@ -23,9 +23,11 @@ from harness.watch import dump as dumps
 from harness.watch.render_text import render
 from stress.defect import Defect, find_defect
 from stress.options import COMPLETED, RunOptions, RunReport
+from stress.render import CANNOT_BE, JOURNEY, RULES
 from stress.runner import run
 
-EXCERPT_LINES = 24
+HEAD_LINES, SECTION_LINES = 16, 8  # of a dump's excerpt
+TELLING = (RULES, CANNOT_BE, JOURNEY)  # the sections that say something about the mistake
 NOT_SHOWN = ("/tmp/", "site-packages/")  # files of this machine, frames of libraries
 LEAST_S = 2.0  # of R, however soon the defect was found
 DUMPS = "hangdog-dumps"  # of R alone: a finding there is somebody's next work
@@ -229,13 +231,23 @@ def trial_of(defect: Defect, report: RunReport) -> Trial:
 
 
 def excerpt_of(path: str) -> tuple[str, ...]:
-    """The first lines of a dump as text; nothing when no file could be written."""
+    """What a dump says first: verdict and threads without their events, then what its sections prove."""
     try:
-        lines = render(dumps.read(Path(path)), everything=False).splitlines()
+        dump = dumps.read(Path(path))
     except HarnessError as error:
         return (str(error),)
-    kept = [line.rstrip() for line in lines if not any(word in line for word in NOT_SHOWN)][:EXCERPT_LINES]
-    return (*kept, "...") if len(lines) > EXCERPT_LINES else tuple(kept)
+    calm = [msgspec.structs.replace(seat, events=[]) for seat in dump.threads]
+    head = render(msgspec.structs.replace(dump, threads=calm, sections={}), everything=False)
+    lines = cut(head.partition("\n\narena ")[0].replace("\n\n\n", "\n\n").splitlines(), HEAD_LINES)
+    for name in TELLING:
+        if section := dump.sections.get(name):
+            lines += ["", f"{name}:", *cut([f"  {line}" for line in section], SECTION_LINES)]
+    return tuple(line.rstrip() for line in lines if not any(word in line for word in NOT_SHOWN))
+
+
+def cut(lines: list[str], most: int) -> list[str]:
+    """The first of them; dots for the rest."""
+    return [*lines[:most], "..."] if len(lines) > most else lines
 
 
 def pairs_of(defects: Sequence[Defect]) -> list[Defect]:

@@ -195,7 +195,7 @@ def given_up(steps: list[Step], since: int = 0) -> list[str]:
             elif written.get(at) == trail.OUT:
                 found.append(f"  so P{page} was given up by {step.who} while it was being written")
             elif entered.pop(page, None) == at:
-                clean = f"  P{page} was given up by {step.who} as clean: it was not written since it came in"
+                clean = f"  P{page} was given up by {step.who}; it was not written since it came in"
         elif step.what == trail.FORGOTTEN:
             found.append(f"  so {step.who} made the pager of O{step.place.object} forget this page")
     if steps and steps[-1].what == trail.ZEROED and steps[-2:-1] and steps[-2].what == trail.IN_FAILED:

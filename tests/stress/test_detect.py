@@ -87,6 +87,17 @@ def test_a_wrong_verdict_is_a_detection_that_does_not_count_as_right():
     assert found.trials[0].verdict == "lost_wakeup"
 
 
+def test_an_excerpt_has_the_head_and_what_its_sections_prove_without_the_rest():
+    (found,) = detect([find_defect("L9")], DetectOptions(scripts=True)).detections
+
+    excerpt = found.trials[0].excerpt
+
+    assert "what cannot be in this picture:" in excerpt
+    assert any(line.startswith("  A9: pager") for line in excerpt)
+    assert not any("last events" in line or line.startswith(("arena ", "try: ")) for line in excerpt)
+    assert len(excerpt) < 50
+
+
 # --- what is counted
 
 

@@ -123,7 +123,7 @@ def test_what_ends_of_a_write_prove():
     assert given_up(twice) == ["  so a second write of O7+1 began while the first was under way"]
     assert given_up(early) == ["  so P3 was given up by tester while it was being written"]
     assert given_up(well) == []
-    assert given_up(clean) == ["  P3 was given up by tester as clean: it was not written since it came in"]
+    assert given_up(clean) == ["  P3 was given up by tester; it was not written since it came in"]
     # Who remembers less than that cannot know whether the first write had ended.
     assert given_up(twice, since=2) == given_up(early, since=2) == []
 
