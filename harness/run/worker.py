@@ -29,7 +29,6 @@ from harness.watch import stacks
 
 _C = _native.CONSTANTS
 _CALLBACKS = frozenset({weakref.__file__, _weakrefset.__file__})
-_ENABLING = threading.Lock()  # one file per process, however many threads begin at once
 
 
 class Stopper:
@@ -133,8 +132,7 @@ class Worker:
         context.seat = self.arena.native.sit(post.name)
         row.pid, row.service, row.seat = os.getpid(), int(post.spec.service), context.seat
         row.state = Row.RUNNING
-        with _ENABLING:
-            stacks.enable(self.arena)
+        stacks.enable(self.arena)
         if post.spec.prepare:
             context.prepared = post.spec.prepare(context)
         self.wire.send((handshake.READY, context.seat, threading.get_native_id()))

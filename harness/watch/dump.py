@@ -9,6 +9,7 @@ import contextlib
 import os
 import platform
 import tempfile
+import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,10 @@ from harness.watch.causes import cause_of
 from harness.watch.explain import lines_of, summary_of
 from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, events_of
+
+PATIENCE_S = (
+    1.0  # on a crowded machine a thread that runs may not get to its signal for long; of all together
+)
 
 
 class DumpError(BadInput):
@@ -100,9 +105,11 @@ def _add_stacks(
     """Signals last.  The suspects' wait sequences are compared across them."""
     before = {n: by_number[n].wait_seq for n in suspicion.seats if n in by_number}
     found = []
+    end = time.monotonic() + PATIENCE_S
     for facts in threads:
         seat = by_number.get(facts.number)
-        stack = stacks.of_seat(seat, facts.state) if seat is not None and not facts.dead else []
+        left = max(stacks.WAIT_S, end - time.monotonic())
+        stack = stacks.of_seat(seat, facts.state, left) if seat is not None and not facts.dead else []
         found.append(msgspec.structs.replace(facts, stack=stack))
     moved = [n for n, seq in before.items() if by_number[n].wait_seq != seq]
     # A report's thread goes on by itself; only a waiter that moved was cured by looking.

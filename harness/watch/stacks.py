@@ -29,24 +29,28 @@ from harness import _native
 from harness.shm.arena import Arena
 from harness.watch.snapshot import shorten
 
-WAIT_S = 0.1
+WAIT_S = 0.1  # for a thread that does not answer
+CALM_LOOKS = 3
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _RAISED = "Raised by thread {}:\n"
 _REPORTING = _native.CONSTANTS["REPORTING"]
 _TGKILL = {"x86_64": 234, "aarch64": 131}
 _libc = ctypes.CDLL(None, use_errno=True)
 _OPEN: dict[int, Any] = {}
+_ENABLING = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_ENABLING=threading.Lock()))
 
 
 def enable(arena: Arena) -> None:
     """Called once by each worker (and after a fork); publishes the descriptor in the seat."""
     pid = os.getpid()
-    if pid not in _OPEN:
-        _OPEN.clear()
-        fd = os.memfd_create("hangdog-stack", os.MFD_CLOEXEC)
-        file = _OPEN[pid] = os.fdopen(fd, "wb", buffering=0)
-        faulthandler.register(signal.SIGUSR2, file=file, all_threads=False, chain=False)
-    arena.native.set_stack_fd(_OPEN[pid].fileno())
+    with _ENABLING:  # two threads would each open a file, and that of the first would be closed again
+        if pid not in _OPEN:
+            _OPEN.clear()
+            fd = os.memfd_create("hangdog-stack", os.MFD_CLOEXEC)
+            file = _OPEN[pid] = os.fdopen(fd, "wb", buffering=0)
+            faulthandler.register(signal.SIGUSR2, file=file, all_threads=False, chain=False)
+        arena.native.set_stack_fd(_OPEN[pid].fileno())
 
 
 def publish(error: BaseException) -> None:
@@ -70,23 +74,25 @@ def raised(pid: int, tid: int, fd: int) -> list[str]:
     return parse(block.partition("\n\n")[0]) if head else []
 
 
-def capture(pid: int, tid: int, fd: int) -> list[str]:
-    """Stack of one thread, the most recent call first; [] when it does not answer."""
+def capture(pid: int, tid: int, fd: int, wait_s: float = WAIT_S) -> list[str]:
+    """Stack of one thread, the most recent call first; [] when it does not answer in time."""
     path = f"/proc/{pid}/fd/{fd}"
     try:
         before = os.stat(path).st_size
         _signal(pid, tid)
-        end = time.monotonic() + WAIT_S
-        size = before
-        while time.monotonic() < end:
-            now = os.stat(path).st_size
-            if now == size and now > before:
-                break
-            size = now
-            time.sleep(0.001)
+        end = time.monotonic() + wait_s
         with open(path, "rb") as file:
-            file.seek(before)
-            return parse(file.read().decode(errors="replace"))
+            frames: list[str] = []
+            calm = 0
+            # It is written piece by piece, by a thread that may lose its processor in between, and nothing
+            # says that it is whole: so frames must be there, and no new ones for some looks.
+            while calm < CALM_LOOKS and time.monotonic() < end:
+                time.sleep(0.001)
+                file.seek(before)
+                now = parse(file.read().decode(errors="replace"))
+                calm = calm + 1 if now and now == frames else 0
+                frames = now
+            return frames
     except OSError:
         return []
 
@@ -106,11 +112,11 @@ def parse(text: str) -> list[str]:
     return [f"{shorten(match[1])}:{match[2]} {match[3]}" for match in frames if match]
 
 
-def of_seat(seat: Any, state: str) -> list[str]:
+def of_seat(seat: Any, state: str, wait_s: float = WAIT_S) -> list[str]:
     """The stack of one seat's thread; stopped and dead processes are not asked."""
     if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
         return []
     where = int(seat.pid), int(seat.tid), int(seat.stack_fd)
     if seat.activity == _REPORTING and (frames := raised(*where)):
         return frames
-    return capture(*where)
+    return capture(*where, wait_s)

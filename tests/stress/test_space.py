@@ -240,7 +240,15 @@ def test_a_dump_of_a_leak_tells_the_growth_and_why_each_holder_is_still_there():
     assert [count for _, count, _ in shown] == sorted(held.values(), reverse=True), "the largest first"
     for slot, _, why in shown:
         above = links[links.index(slot) - 1]
-        assert why == f"only O{above} uses it and could take it over, but has not; neither has a pager"
+        assert why.startswith(f"only O{above} uses it and could take it over, but has not; ")
+        assert (
+            why.rpartition("; ")[2]
+            == {
+                0: "neither has a pager",
+                1: f"O{slot if vm.objects.views[slot].pager else above} has a pager",
+                2: "both have a pager",
+            }[bool(vm.objects.views[slot].pager) + bool(vm.objects.views[above].pager)]
+        )
     drawn = "→".join(f"O{slot}" for slot in links)
     assert any(re.sub(r"\([^)]*\)", "", line).strip() == drawn for line in lines)
 

@@ -1,5 +1,6 @@
 """A dump survives its file, its readers, and everything that goes wrong around it."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -261,6 +262,35 @@ def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, act
     sleeper = next(seat for seat in told.threads if seat.number == number)
     assert any("sleep_in_here" in frame for frame in sleeper.stack)
     assert told.notes == []
+
+
+def test_threads_that_begin_at_once_share_one_file(arena, actors, monkeypatch):
+    """The first one's would be closed again when the second took its place, and it could never be asked."""
+    made = os.memfd_create
+
+    def begin_together(actor):
+        opened, both = [], threading.Barrier(2)
+
+        def slow(*given):
+            opened.append(made(*given))
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(1.0)  # the other is at the same place, if nothing keeps it away
+            return opened[-1]
+
+        def thread():
+            me(arena, "beginner")
+            stacks.enable(arena)
+            arena.native.leave()
+
+        monkeypatch.setattr(os, "memfd_create", slow)
+        threads = [threading.Thread(target=thread) for _ in range(2)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        actor.say(len(opened))
+
+    actors.actor(begin_together).expect("1")
 
 
 def churn(depth=40):
