@@ -7,6 +7,8 @@ from pathlib import Path
 
 from harness.shm.roster import Roster
 from harness.watch import dump
+from harness.watch.records import RunMeta, Suspicion
+from harness.watch.snapshot import Reader, take
 
 LIMIT_S = 15.0
 PERIOD_S = 0.004
@@ -86,3 +88,10 @@ def busy(arena, role, work):
         actor.hear("stop")
 
     return body
+
+
+def built(arena, with_stacks=False, **facts):
+    """A dump of this moment, about a stall unless ``facts`` say otherwise."""
+    reader = Reader(arena)
+    why = {"verdict": "stall", "key": "k", "seats": [], "why": "nothing moves"}
+    return dump.build(reader, take(reader), Suspicion(**(why | facts)), RunMeta(), with_stacks)

@@ -1,10 +1,8 @@
 """A dump survives its file, its readers, and everything that goes wrong around it."""
 
-import contextlib
 import os
 import resource
 import signal
-import threading
 from pathlib import Path
 
 import msgspec
@@ -12,14 +10,13 @@ import pytest
 
 from harness import _native
 from harness.errors import BadInput
-from harness.watch import dump, renderers, stacks
+from harness.watch import dump, renderers
 from harness.watch.dump import DumpError
-from harness.watch.records import Dump, RunMeta, Suspicion
+from harness.watch.records import Dump, RunMeta
 from harness.watch.render_text import render
-from harness.watch.snapshot import Reader, take
 from harness.watch.watchdog import Watchdog
-from tests.harness.actors import fork, wait_until
-from tests.harness.watch.looking import dumped, find, me, stopped, waiting
+from tests.harness.actors import fork
+from tests.harness.watch.looking import built, dumped, find, me
 from tests.harness.watch.specimen import COMMAND, specimen
 
 
@@ -206,12 +203,6 @@ def sections():
     renderers._RENDERERS.update(before)
 
 
-def built(arena, with_stacks=False, **facts):
-    reader = Reader(arena)
-    why = {"verdict": "stall", "key": "k", "seats": [], "why": "nothing moves"}
-    return dump.build(reader, take(reader), Suspicion(**(why | facts)), RunMeta(), with_stacks)
-
-
 def test_a_renderer_that_fails_costs_its_section_and_nothing_else(arena, tmp_path, sections):
     sections.register("good", lambda where, told: [f"{where.name}: {told.verdict}"])
     sections.register("bad", lambda *_: [1 // 0])
@@ -234,135 +225,6 @@ def test_a_renderer_of_the_same_name_replaces_the_other_and_can_be_taken_away(ar
     sections.unregister("world")
 
     assert built(arena).sections == {}
-
-
-def asleep(arena, actors):
-    """A process that publishes its stack and sleeps on a channel for ever; (actor, seat, guard, channel)."""
-    guard, bell = arena.mutex("guard"), arena.channel("bell")
-
-    def sleep_in_here(actor):
-        me(arena, "sleeper")
-        stacks.enable(arena)
-        guard.acquire()
-        actor.say(arena.native.seat())
-        bell.sleep(guard, "nap")
-        actor.hear("never")
-
-    actor = actors.actor(sleep_in_here)
-    number = int(actor.listen())
-    wait_until(waiting(arena, "sleeper"), "the sleeper")
-    return actor, number, bell
-
-
-def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, actors):
-    _, number, _ = asleep(arena, actors)
-
-    told = built(arena, with_stacks=True, seats=[number])
-
-    sleeper = next(seat for seat in told.threads if seat.number == number)
-    assert any("sleep_in_here" in frame for frame in sleeper.stack)
-    assert told.notes == []
-
-
-def test_threads_that_begin_at_once_share_one_file(arena, actors, monkeypatch):
-    """The first one's would be closed again when the second took its place, and it could never be asked."""
-    made = os.memfd_create
-
-    def begin_together(actor):
-        opened, both = [], threading.Barrier(2)
-
-        def slow(*given):
-            opened.append(made(*given))
-            with contextlib.suppress(threading.BrokenBarrierError):
-                both.wait(1.0)  # the other is at the same place, if nothing keeps it away
-            return opened[-1]
-
-        def thread():
-            me(arena, "beginner")
-            stacks.enable(arena)
-            arena.native.leave()
-
-        monkeypatch.setattr(os, "memfd_create", slow)
-        threads = [threading.Thread(target=thread) for _ in range(2)]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
-        actor.say(len(opened))
-
-    actors.actor(begin_together).expect("1")
-
-
-def churn(depth=40):
-    """Frames come and go all the time."""
-    while depth:
-        churn(depth - 1)
-        depth -= 1
-
-
-def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(arena, actors):
-    """Nobody else may walk its frames, as they change under him: that killed one process in three."""
-
-    def two_threads(actor):
-        me(arena, "runner")
-        stacks.enable(arena)
-        runner = threading.Thread(target=churn, daemon=True)
-        runner.start()
-        actor.say(f"{runner.native_id} {Reader(arena).seats[arena.native.seat() - 1].stack_fd}")
-        actor.hear("enough")
-
-    actor = actors.actor(two_threads)
-    tid, fd = map(int, actor.listen().split())
-
-    of_runner = [stacks.capture(actor.pid, tid, fd) for _ in range(50)]
-    of_main = stacks.capture(actor.pid, actor.pid, fd)
-
-    assert any("two_threads" in frame for frame in of_main)
-    assert sum("churn" in frames[0] for frames in of_runner if frames) > 40
-    assert [frames for frames in of_runner if any("two_threads" in frame for frame in frames)] == []
-
-
-def test_a_waiter_that_goes_on_while_its_stack_is_taken_is_noted_as_cured(arena, actors, monkeypatch):
-    _, number, bell = asleep(arena, actors)
-    capture = stacks.capture
-
-    def cure(*who):
-        found = capture(*who)
-        bell.wakeup()
-        row = Reader(arena).seats[number - 1]
-        wait_until(lambda: not row.activity, "its waking up")
-        return found
-
-    monkeypatch.setattr(stacks, "capture", cure)
-
-    told = built(arena, with_stacks=True, seats=[number])
-
-    assert told.notes == [f"cured_by_probe: seat {number} went on after its stack was taken"]
-
-
-def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch):
-    actor, number, _ = asleep(arena, actors)
-    os.kill(actor.pid, signal.SIGSTOP)
-    wait_until(stopped(actor.pid), "the stop")
-    asked = []
-
-    def ask(*who):
-        asked.append(who)
-        return []
-
-    monkeypatch.setattr(stacks, "capture", ask)
-
-    told = built(arena, with_stacks=True, seats=[number])
-    os.kill(actor.pid, signal.SIGCONT)
-
-    assert asked == [], "it would answer when it goes on, to nobody"
-    assert next(seat for seat in told.threads if seat.number == number).stack == []
-
-
-def test_a_process_without_that_descriptor_has_no_stack(arena, actors):
-    actor, _, _ = asleep(arena, actors)
-
-    assert stacks.capture(actor.pid, actor.pid, 10_000) == []
 
 
 def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versions(arena, actors, tmp_path):
