@@ -76,8 +76,12 @@ defect = Defect(
         "D: reaps the write: clears the BUSY of whoever owns m now, pip 0 -> 65535",
     ),
     symptom="a paging count below zero: whoever waits for it sleeps for ever, or the count is checked",
-    verdicts=("panic", "invariant_violation", "lost_wakeup"),
+    verdicts=("panic", "invariant_violation", "lost_wakeup", "unguarded_access"),
     scenario="shared-msync",
     replacements={"vmcore.object_pages.write_page": write_page},
     script=script,
+    notes=(
+        "The count of a write in flight is what keeps its object alive until the write is reaped; without it "
+        "the object may be freed before, and who reaps follows a link to a record that is gone."
+    ),
 )

@@ -81,7 +81,7 @@ defect = Defect(
         "F: looks m up: there is none, and goes on with it",
     ),
     symptom="a fault follows a null pointer after a truncation",
-    verdicts=("panic",),
+    verdicts=("panic", "contract_violation"),
     scenario="cut-files",
     replacements={
         "vmcore.fault_search.page_that_came": page_that_came,
@@ -89,7 +89,8 @@ defect = Defect(
     },
     script=script,
     notes=(
-        "A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it.  The "
+        "A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it, and who "
+        "gives up the page that he has lost before he looks it up again has no claim on it: a contract.  The "
         "crash of the old kernels is an exception here, and an exception that nobody catches a panic."
     ),
 )
