@@ -10,6 +10,7 @@ Times are seconds since the workers were let go; nothing here looks at a clock.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -68,6 +69,8 @@ class Ledger:
         """A verdict with its dump; None when it is known already or our own doing."""
         if excuse := self._excuse(found, now):
             self.incident(f"{found.verdict} not counted, {excuse}: {found.summary}")
+            if found.dump:  # it would lie beside those of findings, and nobody would say what it is
+                Path(found.dump).unlink(missing_ok=True)
             return None
         for i, known in enumerate(self.findings):
             if known.verdict != found.verdict:

@@ -8,6 +8,7 @@ import resource
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from harness.errors import BadInput, CannotRunHere
@@ -86,8 +87,11 @@ def refuse_shortage(
     """
     if (found := shortage(report, given)) is None:
         return
-    if without is not None and shortage(without(), given) is None:
-        return
+    if without is not None:
+        right = without()
+        if shortage(right, given) is None:
+            return
+        forget(right)
     name, said = found
     forget(report)
     option, count = OPTIONS[name], given[name]
@@ -117,12 +121,18 @@ def is_shortage(outcome: Failed) -> bool:
 
 
 def forget(report: RunReport) -> None:
-    """Remove the dumps of a run, and their folder if it is empty then."""
+    """Remove the dumps of a run, and their folder if it is empty then.
+
+    Also those that came too late to be counted: where all workers run short at once, the watchdog is still
+    writing of the second when the first has ended the run.  Their names differ in number and verdict only.
+    """
     folders = set()
     for found in report.findings:
         if found.dump:
-            Path(found.dump).unlink(missing_ok=True)
-            folders.add(Path(found.dump).parent)
+            one = Path(found.dump)
+            for late in one.parent.glob(f"{escape(one.name.rsplit('-', 2)[0])}-*.json"):
+                late.unlink(missing_ok=True)
+            folders.add(one.parent)
     for folder in folders:
         with suppress(OSError):  # others' dumps are there
             folder.rmdir()

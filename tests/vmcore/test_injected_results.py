@@ -287,12 +287,15 @@ ROUGH = DiskFaults(
     late=0.2, late_ms=3,
 )  # fmt: skip
 USED = 60
+TURNS, MOST_TURNS = 4, 40
 
 
 def live(vm, space, salt, unavailable):
-    """Store and load all pages again and again; an access may fail, a value may not be old."""
+    """Store and load until every kind of fault was met; an access may fail, a value may not be old."""
     newest = {}
-    for turn in range(4):
+    for turn in range(MOST_TURNS):
+        if turn >= TURNS and min(counted(vm.arena).values()) > 0:
+            return
         for page in range(USED):
             value = salt + turn * 1000 + page
             insist(

@@ -278,6 +278,20 @@ def test_our_own_doing_is_no_finding_but_an_orphaned_lock_is():
     assert len(book.incidents) == 2
 
 
+def test_the_dump_of_what_is_not_counted_is_taken_away(tmp_path):
+    book = ledger()
+    book.injure(1, "stopped", until=10.0)
+    ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
+    for file in (ours, theirs):
+        file.write_text("{}")
+
+    book.from_watchdog(found("frozen", 1, dump=str(ours)), 5.0)
+    book.from_watchdog(found("deadlock", 1, dump=str(theirs)), 5.0)
+
+    assert not ours.exists()
+    assert theirs.exists()
+
+
 def test_findings_name_workers_and_the_command():
     book = ledger(reproduce="hangdog run", name_of=lambda seat: {1: "a#0"}.get(seat, ""))
 
