@@ -113,7 +113,14 @@ defect = Defect(
         "A: wakes and goes on with B, which is free: a second move, a second free",
     ),
     symptom="use of a freed object, a chain whose offset was added twice, swap that is freed twice",
-    verdicts=("unguarded_access", "panic", "invariant_violation", "wrong_data", "contract_violation"),
+    verdicts=(
+        "unguarded_access",
+        "panic",
+        "invariant_violation",
+        "wrong_data",
+        "contract_violation",
+        "self_deadlock",
+    ),
     scenario="fork-storm",
     options={"noise": "none"},
     replacements={
@@ -127,7 +134,8 @@ defect = Defect(
         "R's collapse also counts as paging on B, which alone would stop the second one; so beside the "
         "marks, their test and the second look the group has the test of that count, for this share of it "
         "only: faults and writes keep a collapse away as ever.  Where C's overlay frees the page that A is "
-        "reading, which it does not own, that breaks a contract."
+        "reading, which it does not own, that breaks a contract; where it moves that page, still BUSY, A meets "
+        "it again in its next fault and waits for itself."
     ),
     script=script,
 )
