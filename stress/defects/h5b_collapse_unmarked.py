@@ -134,8 +134,8 @@ defect = Defect(
         "R's collapse also counts as paging on B, which alone would stop the second one; so beside the "
         "marks, their test and the second look the group has the test of that count, for this share of it "
         "only: faults and writes keep a collapse away as ever.  Where C's overlay frees the page that A is "
-        "reading, which it does not own, that breaks a contract; where it moves that page, still BUSY, A meets "
-        "it again in its next fault and waits for itself."
+        "reading, which it does not own, that breaks a contract; where it moves that page, still BUSY, A "
+        "meets it again in its next fault and waits for itself."
     ),
     script=script,
 )
