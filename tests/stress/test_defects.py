@@ -109,7 +109,8 @@ def test_a_run_that_the_clock_ends_gets_its_last_audit_all_the_same(tmp_path):
 
     assert report.findings == []
     assert report.ended_by == "time limit"
-    assert report.checks["audits"] == report.epochs + 1
+    # An audit that is under way when the time is up comes to its end, and its epoch does not count.
+    assert report.checks["audits"] - report.epochs in (1, 2)
 
 
 def test_the_report_has_the_keys_that_the_design_names():
