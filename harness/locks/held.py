@@ -32,7 +32,11 @@ class HeldLock:
 def held_by(arena: "Arena", seat: int) -> list[HeldLock]:
     """The locks of one seat, the first taken first."""
     row: Any = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(seat))
-    return [_held(arena, seat, row.held[i]) for i in range(min(int(row.depth), _C["MAX_HELD"]))]
+    return [
+        _held(arena, seat, h)
+        for h in row.held[: min(int(row.depth), _C["MAX_HELD"])]
+        if h.lock and not h.kind & _C["INTENT"]  # neither a gap nor a lock that it only asks for
+    ]
 
 
 def mine(arena: "Arena") -> list[HeldLock]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _C = _native.CONSTANTS
 Site = tuple[str, int, str]
 REPORT_KINDS = {value: name[7:].lower() for name, value in _C.items() if name.startswith("REPORT_")}
-_PUBLISHED = 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def reports(arena: "Arena") -> list[Report]:
     for number in range(max(0, count - limit), count):
         at = arena.header.reports + number % limit * size
         row = native.Report.from_buffer_copy(arena.mapping[at : at + size])
-        if row.state == _PUBLISHED:
+        if row.state:
             found.append(_report(arena, row, names))
     return found
 
@@ -127,7 +126,7 @@ def _report(arena: "Arena", row: Any, names: dict[int, str]) -> Report:
         wanted_site=arena.native.site(row.site_b),
         held_lock=int(row.lock_a),
         wanted_lock=int(row.lock_b),
-        acked=bool(row.acked),
+        acked=row.acked == row.state,
     )
 
 

@@ -46,7 +46,7 @@ def reported(arena: "Arena", verdict: str) -> bool:
     header, seat, size = arena.header, arena.native.seat(), _native.LAYOUT["hd_report"][0]
     for i in range(min(int(header.report_count), _native.CONSTANTS["REPORTS"])):
         row = native.Report.from_buffer(arena.mapping, header.reports + i * size)
-        if row.state == 2 and row.seat == seat and REPORTS.get(row.kind) == verdict:
+        if row.state and row.seat == seat and REPORTS.get(row.kind) == verdict:
             return True
     return False
 

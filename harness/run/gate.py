@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness import _native
 from harness.shm import native
 from harness.shm.layout import guarded
+from harness.shm.native import on_list
 
 if TYPE_CHECKING:
     from harness.shm.arena import Arena
@@ -97,28 +98,25 @@ class Gate:
         """The record of a seat."""
         return native.Seat.from_buffer(self.arena.mapping, self.arena.native.offset_of_seat(number))
 
-    def quiet(self, number: int, parked: bool = False) -> tuple[int, int, bool] | None:
-        """(seat, wait sequence, doubt) of a service that rests and holds nothing; None while it works.
+    def quiet(self, number: int, parked: bool = False) -> tuple[int, int] | None:
+        """(seat, wait sequence) of a service that rests and holds nothing; None while it works.
 
         At rest: parked, or idle on a channel that nobody has woken since it looked.  A service that was
         told to go on, or woken, and has not run yet still looks as before: so ``parked`` says whether
-        the supervisor knows it to be parked.  Doubt: a single wakeup lies there that may be its own,
-        or may be left from somebody who was killed; its own it takes within a slice of its sleep.
+        the supervisor knows it to be parked.
         """
         row = self.rows[number]
         seat = self.seat(row.seat)
         before, activity = int(seat.wait_seq), seat.activity
         if seat.depth or not (activity == _C["IDLE"] or (activity == _C["PARKED"] and parked)):
             return None
-        doubt = False
         if activity == _C["IDLE"]:
             if not seat.wait_lock:
                 return None
             channel: Any = native.Channel.from_buffer(self.arena.mapping, int(seat.wait_lock))
-            if channel.seq != seat.wait_intent:
+            if not on_list(channel, int(row.seat)):
                 return None
-            doubt = channel.tokens != 0
-        return (int(row.seat), before, doubt) if seat.wait_seq == before else None
+        return (int(row.seat), before) if seat.wait_seq == before else None
 
     def place(self, number: int) -> str:
         """Where a worker is, from its seat: what it waits for, else its operation; empty: nothing known."""

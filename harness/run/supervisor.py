@@ -48,7 +48,6 @@ _C = _native.CONSTANTS
 TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
 HANG_GRACE_S = 0.3  # after a finding: who hangs will not come, and who runs comes at once
 QUIET_S = 10.0  # services have so long to rest before an audit
-DOUBT_S = 0.3  # three slices of a native wait: a wakeup that nobody has taken by then is nobody's
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
@@ -139,17 +138,13 @@ class Supervisor(Hearing):
 
     def services_rest(self) -> bool:
         """Wait until two looks see every service at rest.  False: one would not, or the run ends."""
-        first: list[tuple[int, int, bool] | None] = []
-        since = self.clock.now()
+        first: list[tuple[int, int] | None] = []
 
         def look() -> bool:
-            nonlocal first, since
+            nonlocal first
             now = [self.gate.quiet(m.post.number, m.parked) for m in self.crew.services()]
-            if now != first or None in now:
-                first, since = now, self.clock.now()
-                return not now or self.is_ending()
-            doubt = any(row[2] for row in now if row)
-            return not doubt or self.clock.now() - since >= DOUBT_S or self.is_ending()
+            same, first = now == first and None not in now, now
+            return same or not now or self.is_ending()
 
         rested = self.wait_until(look, QUIET_S, every_s=0.002)
         if not rested:
@@ -249,7 +244,7 @@ class Supervisor(Hearing):
         header, size = self.plan.arena.header, _native.LAYOUT["hd_report"][0]
         for i in range(min(int(header.report_count), _C["REPORTS"])):
             row = native.Report.from_buffer(self.plan.arena.mapping, header.reports + i * size)
-            if row.state == 2 and not row.acked:
+            if row.state and row.acked != row.state:
                 return True
         return False
 
@@ -294,6 +289,9 @@ def cause_of(member: Member) -> str:
 
 def forget_reports(arena: Any) -> None:
     """Reports of an earlier run in this arena are no news.  Nobody works in it now."""
+    size = _native.LAYOUT["hd_report"][0]
+    start = int(arena.header.reports)
+    arena.mapping[start : start + size * _C["REPORTS"]] = bytes(size * _C["REPORTS"])
     arena.header.report_count = 0
 
 

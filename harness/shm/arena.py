@@ -22,13 +22,12 @@ from harness.shm.layout import fingerprint, native_fingerprint
 from harness.shm.table import Table
 
 MAX_NAME = 60
-MAX_SEATS = 4096
+MAX_SEATS: int = _native.CONSTANTS["MAX_SEATS"]
 _MAX_ENTRY_NAME = 47
 _LOCK_NAMES = 1024
 _LOCK_BYTES = _native.LAYOUT["hd_mutex"][0]
 _REGISTRY = "lock registry"  # one mutex, then (hash, offset) pairs
 _OPEN: dict[int, "Arena"] = {}  # boot id -> the arena of this process: a fork keeps its parent's mapping
-_KEPT: list["Arena"] = []  # closed while a thread of this process held a lock in it
 
 
 class Arena:
@@ -120,26 +119,18 @@ class Arena:
     def close(self) -> None:
         """Give the descriptor back; nobody can attach through this process any more.
 
-        It does not unmap.  The kernel has a list, by address, of the robust locks that each thread
-        holds: with the mapping gone under a holder the list would lead into nothing, and the lock
-        would never be given to anybody again.  The memory goes when the last view of it is garbage;
-        if a thread of this process holds a lock at the time of the call, it stays for ever.
+        It does not unmap.  The kernel has a list, by address, of the robust locks of each thread, and
+        the ``life`` of its seat is one: with the mapping gone, nobody would learn of its end.  The
+        calling thread leaves its seat if it holds nothing.  The memory goes when the last view of it is
+        garbage and no thread of this process has a seat in it.
         """
         if _OPEN.get(self.header.boot_id) is self:
             del _OPEN[self.header.boot_id]
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-            if self._held_here():
-                _KEPT.append(self)
-
-    def _held_here(self) -> bool:
-        size = ctypes.sizeof(native.Seat)
-        seats = (
-            native.Seat.from_buffer(self.mapping, self.header.seats + i * size)
-            for i in range(self.header.seat_count)
-        )
-        return any(seat.pid == os.getpid() and seat.depth for seat in seats)
+            if self.native.seat() and not self.native.depth():
+                self.native.leave()
 
     def __enter__(self) -> Self:
         return self

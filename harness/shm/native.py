@@ -60,3 +60,14 @@ Site: Any = mirror("hd_site")
 Name: Any = mirror("hd_name")
 Report: Any = mirror("hd_report")
 Entry: Any = mirror("hd_entry")
+
+
+def on_list(channel: Any, seat: int) -> bool:
+    """Is this seat's sleep on the channel still without a wakeup?  (Being off the list is being woken.)"""
+    return bool(channel.asleep[(seat - 1) // 64] >> (seat - 1) % 64 & 1)
+
+
+def reading(lock: Any, seat: int) -> bool:
+    """Does this seat's cell of a read/write lock say that it reads (as upgrader, too)?"""
+    cell = lock.cells[(seat - 1) // 32] >> (seat - 1) % 32 * 2 & 3
+    return bool(cell == _native.CONSTANTS["READING"])

@@ -33,7 +33,6 @@ class SeatInfo:
     role: str
     pid: int
     tid: int
-    started: int  # of the process, clock ticks since boot: tells a reused pid
     seated: int
     left: bool  # the thread ended properly, or gave the seat back
     dead: bool  # taken, and its thread is gone: killed, or ended holding a lock
@@ -79,7 +78,6 @@ class Roster:
             role=seat.role.decode(errors="replace"),
             pid=int(seat.pid),
             tid=int(seat.tid),
-            started=int(seat.started),
             seated=int(seat.seated),
             left=seat.live != TAKEN,
             dead=self.arena.native.seat_dead(seat.number),
@@ -91,3 +89,7 @@ class Roster:
             failures=int(seat.failures),
             depth=int(seat.depth),
         )
+
+    def waiting_for(self, offset: int) -> int:
+        """How many threads wait for the lock, or sleep on the channel, at this offset."""
+        return sum(seat.live == TAKEN and seat.activity and seat.wait_lock == offset for seat in self.seats)

@@ -154,7 +154,7 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
         facts = {
             "wmesg": reader.native.name(seat.wait_message),
             "guard": int(seat.wait_guard),
-            "unwoken": channel.seq == seat.wait_intent and channel.tokens == 0,
+            "unwoken": native.on_list(channel, int(seat.number)),
             "last_waker": int(channel.last_waker),
             "last_wake_s": _age(now, channel.last_wake),
             "last_wake_site": reader.site(channel.last_site),
@@ -201,6 +201,8 @@ def _held(reader: Reader, seat: Any, now: int) -> list[HeldFact]:
     found = []
     for i in range(min(seat.depth, _C["MAX_HELD"])):
         held = seat.held[i]
+        if not held.lock or held.kind & _C["INTENT"]:
+            continue  # a gap, or an intent
         found.append(
             HeldFact(
                 lock=reader.lock_name(held.lock),
@@ -285,8 +287,8 @@ def reports_since(reader: Reader, first: int, now: int) -> list[ReportFact]:
     for number in range(max(first, header.report_count - _C["REPORTS"]), header.report_count):
         at = header.reports + number % _C["REPORTS"] * ctypes.sizeof(native.Report)
         report = native.Report.from_buffer(reader.mapping, at)
-        if report.state != 2:
-            break  # being written; the next scan will see it
+        if report.state != number + 1:
+            continue  # being written, by somebody who may have been killed meanwhile
         found.append(
             ReportFact(
                 number=number,
@@ -310,9 +312,13 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
     owners = {}
     for seat in seats:
         if seat.wait and seat.wait.kind == "mutex":
-            owners[seat.wait.offset] = int(native.Mutex.from_buffer(reader.mapping, seat.wait.offset).owner)
+            owners[seat.wait.offset] = (
+                int(native.Mutex.from_buffer(reader.mapping, seat.wait.offset).owner) & _C["SEAT_MASK"]
+            )
         if seat.wait and seat.wait.guard:
-            owners[seat.wait.guard] = int(native.Mutex.from_buffer(reader.mapping, seat.wait.guard).owner)
+            owners[seat.wait.guard] = (
+                int(native.Mutex.from_buffer(reader.mapping, seat.wait.guard).owner) & _C["SEAT_MASK"]
+            )
     roles: dict[str, list[int]] = {}
     for seat in seats:
         roles.setdefault(seat.role.split("#")[0], []).append(seat.number)

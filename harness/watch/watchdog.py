@@ -153,7 +153,7 @@ class Watchdog:
 
     def _ack(self, report: ReportFact) -> None:
         """The thread that reported may go on: it has been dumped."""
-        self._report_record(report.number).acked = 1
+        self._report_record(report.number).acked = report.number + 1
 
     def _report_record(self, number: int) -> Any:
         size = _native.LAYOUT["hd_report"][0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.shm.native import Channel as ChannelWords
+from harness.shm.roster import Roster
 from tests.vmcore.builders import stamp
 from tests.vmcore.builders_objects import empty_space, number
 from vmcore.access import vm_read, vm_write
@@ -84,7 +84,7 @@ def store(vm: Vm, space: Vmspace, va: int, value: int) -> bool:
 
 def asleep(channel: Any) -> int:
     """How many sleep on the channel."""
-    return int(ChannelWords.from_buffer(channel.home.mapping, channel.offset).waiters)
+    return Roster(channel.home).waiting_for(channel.offset)
 
 
 @contextmanager

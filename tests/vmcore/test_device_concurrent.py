@@ -1,6 +1,6 @@
 """Devices and several who use them at once: one object each, and no page is lost."""
 
-from harness.shm.native import Mutex as MutexWords
+from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
 from tests.vmcore.builders import Team, locked, services
 from tests.vmcore.builders_device import PAGES, clear, map_device, object_of
@@ -52,7 +52,7 @@ def test_two_who_come_before_there_is_a_pager_get_one_object(vm):
 
 
 def waiting(vm, lock):
-    return MutexWords.from_buffer(vm.arena.mapping, lock.offset).waiters
+    return Roster(vm.arena).waiting_for(lock.offset)
 
 
 def pagers_made(vm):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.shm.native import Mutex
+from harness.shm.roster import Roster
 from tests.vmcore.builders import new_object, new_page, new_pmap, stamp
 from vmcore.constants import (
     PV_MODIFIED,
@@ -97,7 +97,7 @@ def test_nobody_can_unmap_a_page_in_the_middle_of_an_access(vm, page):
     def slow_store(frame):
         inside.set()
         deadline = time.monotonic() + 30
-        while not waiters(pmap) and time.monotonic() < deadline:
+        while not waiters(vm, pmap) and time.monotonic() < deadline:
             thread.join(0.001)
         frame[:] = stamp(vm, 4)
         return True
@@ -109,6 +109,6 @@ def test_nobody_can_unmap_a_page_in_the_middle_of_an_access(vm, page):
     assert access(vm, pmap, VA, True, slow_store) is None
 
 
-def waiters(pmap):
+def waiters(vm, pmap):
     """How many threads wait for the pmap's lock."""
-    return Mutex.from_buffer(pmap.lock_).waiters
+    return Roster(vm.arena).waiting_for(pmap.lock.offset)

@@ -89,7 +89,7 @@ def write_among_faults(vm, space):
 
     def look_again(vm, map, address, found, wiring):
         result = vm_map_lookup_again(vm, map, address, found, wiring)
-        if result == KERN_SUCCESS and record.queued_writers:  # who has the map for reading passed one
+        if result == KERN_SUCCESS and record.writer:  # who has the map for reading passed one
             passed[threading.get_ident(), turn] += 1
         return result
 

@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from harness.shm.native import Channel
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, wait_until
 from tests.vmcore.builders import services
@@ -109,7 +108,7 @@ def test_a_fork_waits_for_the_wirers_of_the_shared_memory_it_copies(vm):
     share = vm.sharing_maps(entry_at(vm, one).object)
 
     forker = in_thread(fork, vm, other)
-    wait_until(lambda: Channel.from_buffer(vm.arena.mapping, share.chan.offset).waiters, "the fork, asleep")
+    wait_until(lambda: Roster(vm.arena).waiting_for(share.chan.offset), "the fork, asleep")
     assert space_map(vm, other).lock.try_write(), "it waits with its map locked"
     space_map(vm, other).lock.release()
     gate.set()

@@ -17,14 +17,12 @@ static int arena_init(ArenaObject *self, PyObject *args, PyObject *kwds)
 	if (PyObject_GetBuffer(mapping, &self->view, PyBUF_WRITABLE) < 0)
 		return -1;
 	struct hd_arena *a = self->view.buf;
-	if ((size_t)self->view.len < sizeof *a || memcmp(a->magic, HD_MAGIC, sizeof a->magic) ||
-	    a->version != HD_VERSION || a->size > (uint64_t)self->view.len) {
+	if (hd_check(a, (uint64_t)self->view.len) != HD_OK) {
 		PyBuffer_Release(&self->view);
 		PyErr_SetString(PyExc_ValueError, "the buffer does not begin with an arena of this build");
 		return -1;
 	}
 	self->a = a;
-	hd_opened(a);
 	return 0;
 }
 
@@ -32,8 +30,11 @@ static void arena_dealloc(ArenaObject *self)
 {
 	PyTypeObject *type = Py_TYPE(self);
 	if (self->a) {
-		hd_closed(self->a);
-		PyBuffer_Release(&self->view);
+		// While a thread of ours sits there the kernel's robust list points into the mapping.
+		// Then the buffer is kept for the life of the process, the interpreter's end included.
+		hd_leave_seat(self->a); // of this thread, when it holds nothing
+		if (!hd_seated(self->a))
+			PyBuffer_Release(&self->view);
 	}
 	type->tp_free(self);
 	Py_DECREF(type);
@@ -100,7 +101,8 @@ static PyObject *arena_seat(ArenaObject *self, PyObject *unused)
 static PyObject *arena_leave(ArenaObject *self, PyObject *unused)
 {
 	(void)unused;
-	hd_leave(self->a);
+	if (!hd_leave_seat(self->a))
+		return raise_named("LockError", "the thread still holds locks: it cannot leave its seat");
 	Py_RETURN_NONE;
 }
 
@@ -165,15 +167,15 @@ static PyObject *arena_held(ArenaObject *self, PyObject *unused)
 {
 	(void)unused;
 	struct hd_seat *s = seat_of(self->a);
-	PyObject *all = s ? PyList_New(s->depth) : NULL;
+	PyObject *all = s ? PyList_New(0) : NULL;
 	for (uint32_t i = 0; all && i < s->depth; i++) {
 		struct hd_held *h = &s->held[i];
+		if (!h->lock || (h->kind & HD_INTENT))
+			continue;
 		PyObject *row = Py_BuildValue("(KIII)", (unsigned long long)h->lock, h->kind, h->class_id, h->site);
-		if (!row) {
-			Py_DECREF(all);
-			return NULL;
-		}
-		PyList_SET_ITEM(all, i, row);
+		if (!row || PyList_Append(all, row) < 0)
+			Py_CLEAR(all);
+		Py_XDECREF(row);
 	}
 	return all;
 }
@@ -182,7 +184,10 @@ static PyObject *arena_depth(ArenaObject *self, PyObject *unused)
 {
 	(void)unused;
 	struct hd_seat *s = seat_of(self->a);
-	return s ? PyLong_FromUnsignedLong(s->depth) : NULL;
+	uint32_t count = 0;
+	for (uint32_t i = 0; s && i < s->depth && i < HD_MAX_HELD; i++) // neither gaps nor what it only asks for
+		count += s->held[i].lock && !(s->held[i].kind & HD_INTENT);
+	return s ? PyLong_FromUnsignedLong(count) : NULL;
 }
 
 static PyObject *arena_set_noise(ArenaObject *self, PyObject *args)

@@ -28,7 +28,7 @@
 #include <time.h>
 
 #define HD_MAGIC "hangdog\1"
-#define HD_VERSION 2u
+#define HD_VERSION 3u
 #define HD_MAX_CLASSES 64  // one word of the order bitmap
 #define HD_MAX_HELD 32     // locks one thread may hold at a time
 #define HD_MAX_CLAIMS 48   // "others wait for me" marks that are not locks
@@ -62,7 +62,7 @@ enum hd_mode { // header.mode bits
 	HD_STRICT = 16,   // an order violation is an exception, not only a report
 };
 
-enum hd_kind { HD_MUTEX = 1, HD_READ = 2, HD_WRITE = 3, HD_CHANNEL = 4 };
+enum hd_kind { HD_MUTEX = 1, HD_READ = 2, HD_WRITE = 3, HD_CHANNEL = 4, HD_INTENT = 16 }; // INTENT: asks, has not got it
 
 enum hd_activity { // what a seat is doing, as far as a watcher must know
 	HD_RUNNING = 0,
@@ -109,58 +109,71 @@ enum hd_predicate { // when is the sleeper's condition true?  value is signed 64
 	HD_NO_PREDICATE = 0, HD_EQ, HD_NE, HD_GT, HD_GE, HD_LT, HD_LE, HD_CLEAR, HD_SET
 };
 
+// A lock word names its holder.  Taking a lock *is* writing this word, so there is no
+// moment at which lock and bookkeeping disagree.  id = generation << 9 | seat number.
+#define HD_MAX_SEATS 511u
+#define HD_SEAT_MASK 0x1ffu
+#define HD_ID_MASK 0x0fffffffu
+#define HD_CLOSED 0x10000000u  // rwlock: about to be granted, not even passing readers may enter
+#define HD_WAITERS 0x20000000u // somebody sleeps on this word
+#define HD_SUSPECT 0x40000000u // a holder died inside and nobody has repaired the data yet
+#define HD_GRANTED 0x80000000u // rwlock: with CLOSED the holder is inside, without it is on its way out and lets readers in
+#define HD_CELLS ((HD_MAX_SEATS + 32) / 32) // two bits per seat
+enum hd_cell { HD_NOT_READING = 0, HD_WANTS = 1, HD_READING = 2 };
+
 struct hd_mutex {
 	uint16_t class_id; // every lock record begins with these three
 	uint16_t kind;
 	uint32_t instance; // shown as class[instance]
-	pthread_mutex_t os; // process-shared, robust, error-checking
-	_Atomic uint32_t owner;   // seat number of the holder; 0 when free
-	_Atomic uint32_t waiters;
+	_Atomic uint32_t owner;   // lock word
+	_Atomic uint32_t first;   // id of one who has waited too long: nobody overtakes it any more
 	_Atomic uint32_t site;    // where the holder took it
 	_Atomic uint32_t contended;
-	_Atomic uint32_t suspect; // 1: a holder died inside; 2: abandoned, broken for ever
+	_Atomic uint32_t suspect; // 2: abandoned, broken for ever.  Never goes back
+	uint32_t spare;
 	_Atomic uint64_t since;   // coarse monotonic ns
 	_Atomic uint64_t acquired; // how often
 };
 
-struct hd_rwlock { // guard is held for a few instructions; waiting happens on word
+struct hd_rwlock {
 	uint16_t class_id; // every lock record begins with these three
 	uint16_t kind;
 	uint32_t instance; // shown as class[instance]
-	pthread_mutex_t guard;
-	_Atomic uint32_t word;    // futex: moves at every release
-	_Atomic uint32_t readers;
-	_Atomic uint32_t writer;  // seat number
-	_Atomic uint32_t upgrader; // seat number of a reader that waits to become writer
-	_Atomic uint32_t queued_writers;
-	_Atomic uint32_t waiters;
-	_Atomic uint32_t site;    // of the writer
-	_Atomic uint32_t suspect; // 1: a holder died inside; 2: abandoned, broken for ever
+	_Atomic uint32_t writer;   // lock word; claimed, then closed, then granted
+	_Atomic uint32_t first;    // as in the mutex, among writers
+	_Atomic uint32_t upgrader; // lock word of a reader that becomes writer; goes before writers
+	_Atomic uint32_t drain;    // futex: moves when a reader leaves while somebody claims
+	_Atomic uint32_t phase;    // futex: moves when readers may have a chance
+	_Atomic uint32_t suspect;  // 2: abandoned, broken for ever.  Never goes back
+	_Atomic uint32_t site;     // of the writer
+	_Atomic uint32_t contended;
 	_Atomic uint64_t since;
 	_Atomic uint64_t acquired;
+	_Atomic uint64_t cells[HD_CELLS]; // hd_cell of every seat
 };
 
 struct hd_channel { // never reset when the record around it is recycled
 	uint16_t class_id; // every lock record begins with these three
 	uint16_t kind;
 	uint32_t instance; // shown as class[instance]
-	_Atomic uint32_t word;    // futex: moves at every wakeup of either kind
-	_Atomic uint32_t seq;     // moves at every wakeup of all; the sleeper's intent
-	_Atomic uint32_t tokens;  // single wakeups not yet taken
-	_Atomic uint32_t singles; // single wakeups ever: a sleeper takes none from before its time
-	_Atomic uint32_t waiters; // a hint: too high after a kill, never too low
+	_Atomic uint32_t seq;     // moves at every wakeup, before anybody is chosen; the sleeper's intent
+	_Atomic uint32_t word;    // futex: moves after sleepers were taken off the list
+	_Atomic uint32_t turn;    // whom wakeup_one looks at first
 	_Atomic uint32_t last_waker; // seat
 	_Atomic uint32_t last_site;
+	uint32_t spare;
 	_Atomic uint64_t last_wake;  // coarse monotonic ns
+	_Atomic uint64_t asleep[(HD_MAX_SEATS + 64) / 64]; // one bit per seat
 };
+#define HD_NESTED_SLEEPS 4
 
 struct hd_held {
-	uint64_t lock; // offset of the lock record
+	_Atomic uint64_t lock; // offset of the lock record; 0: no row.  Written last, cleared first; rows never move
 	uint64_t since;
 	uint32_t site;
 	uint16_t class_id;
 	uint8_t kind; // hd_kind
-	uint8_t told; // the last holder died, and this one was told
+	uint8_t told; // the last holder died, this one was told and has not repaired
 };
 
 struct hd_claim { // "whoever waits for this word waits for me": busy pages, paging counts
@@ -185,10 +198,14 @@ struct hd_event {
 };
 
 struct hd_seat {
-	_Atomic uint32_t live;  // 0 free, 1 being taken, 2 taken, 3 left (thread ended properly)
+	pthread_mutex_t life;   // robust; the occupant holds it as long as it lives: the kernel tells of its end
+	_Atomic uint32_t generation; // odd: nobody's, being taken or left; even: the occupant's
 	uint32_t number;        // 1..
-	uint32_t pid, tid;
-	uint64_t started;       // /proc/PID/stat field 22: tells a reused pid
+	_Atomic uint32_t live;  // for display: 0 free, 1 being taken, 2 taken, 3 left (thread ended properly)
+	_Atomic uint32_t tid;   // as the kernel writes it into `life`
+	uint32_t pid;           // display
+	uint32_t id;            // of the occupant, for itself
+	_Atomic uint64_t asleep_on[HD_NESTED_SLEEPS]; // channels it may be registered in
 	uint64_t seated;        // coarse monotonic ns
 	char role[32];
 	_Atomic uint32_t activity; // hd_activity
@@ -249,7 +266,7 @@ struct hd_site { _Atomic uint32_t state; uint32_t line; uint64_t hash; char func
 struct hd_name { _Atomic uint32_t state; uint32_t spare; uint64_t hash; char text[48]; };
 
 struct hd_report {
-	_Atomic uint32_t state; // 0 free, 1 being written, 2 published
+	_Atomic uint32_t state; // number of the report + 1 once it is complete; 0 while it is written
 	uint32_t kind;          // hd_report_kind
 	uint32_t seat;
 	_Atomic uint32_t acked; // a watcher has dumped it
@@ -271,7 +288,8 @@ struct hd_arena { // first bytes of the segment
 	uint32_t creator;      // pid
 	uint32_t seat_count;
 	char name[64];
-	uint64_t seats, classes, order, edges, sites, names, reports, directory;
+	uint64_t seats, classes, order, edges, sites, names, reports, directory, tried;
+	uint64_t file_device, file_inode; // of the segment's own file: tells a copy
 	_Atomic uint64_t heap_next;
 	_Atomic uint32_t class_count;
 	_Atomic uint32_t directory_count;
@@ -282,7 +300,7 @@ struct hd_arena { // first bytes of the segment
 	_Atomic uint64_t watcher_beat; // coarse ns of the watcher's last scan
 	uint32_t noise_turn;  // places between two speeds of a seat, in the mean; 0: all alike
 	uint32_t spare_half;
-	uint64_t spare[7];
+	uint64_t spare[4];
 };
 
 struct hd_entry { // directory: who lies where
@@ -293,9 +311,17 @@ struct hd_entry { // directory: who lies where
 
 // --- arena.c
 uint64_t hd_fixed_size(uint32_t seat_count); // bytes before the heap
+enum hd_status hd_check(const void *base, uint64_t size); // HD_OK: an arena of this build whose every table is where it must be
 enum hd_status hd_format(void *base, uint64_t size, const char *name, uint32_t seat_count, uint64_t boot_id);
 uint64_t hd_allocate(struct hd_arena *a, uint64_t bytes, uint64_t align); // 0: full
 static inline void *hd_at(struct hd_arena *a, uint64_t offset) { return (char *)a + offset; }
+static inline bool hd_fits(const struct hd_arena *a, uint64_t offset, uint64_t size) { return !(offset % 8) && offset >= sizeof *a && size <= a->size && offset <= a->size - size; }
+static inline uint32_t hd_class_of(uint32_t class_id) { return class_id & (HD_MAX_CLASSES - 1); } // a damaged record names some class, but one that is there
+static inline struct hd_seat *hd_seat_of(struct hd_arena *a, uint32_t id) // NULL: no such seat
+{
+	uint32_t n = id & HD_SEAT_MASK;
+	return n && n <= a->seat_count ? (struct hd_seat *)hd_at(a, a->seats) + (n - 1) : 0;
+}
 static inline uint64_t hd_offset(struct hd_arena *a, const void *p) { return (uint64_t)((const char *)p - (char *)a); }
 uint64_t hd_now(void); // coarse monotonic ns
 uint64_t hd_precise_now(void); // the same clock, exact: a few times dearer
@@ -303,10 +329,12 @@ uint64_t hd_precise_now(void); // the same clock, exact: a few times dearer
 // --- seat.c
 struct hd_seat *hd_sit(struct hd_arena *a, const char *role); // NULL: table full
 struct hd_seat *hd_my_seat_slow(struct hd_arena *a);           // NULL: none yet
-void hd_leave(struct hd_arena *a);
-void hd_opened(struct hd_arena *a); // mapped in this process (counted)
-void hd_closed(struct hd_arena *a); // about to be unmapped
-bool hd_seat_dead(const struct hd_seat *s); // taken, but its thread is gone
+bool hd_leave_seat(struct hd_arena *a); // false: it still holds something, and stays
+uint32_t hd_seated(struct hd_arena *a); // threads of this process that sit in it: must not be unmapped
+bool hd_seat_alive(struct hd_seat *s);  // taken, and its thread lives; a few ns, no system call
+bool hd_seat_dead(struct hd_seat *s);   // taken, but its thread is gone
+bool hd_id_dead(struct hd_arena *a, uint32_t id); // nobody who has this id lives
+uint32_t *hd_life_word(struct hd_seat *s);
 // The boot id is compared too: a new arena may be mapped where an old one was.
 struct hd_tls { struct hd_arena *arena; struct hd_seat *seat; uint64_t boot_id; };
 extern _Thread_local struct hd_tls hd_tls __attribute__((tls_model("initial-exec")));
@@ -314,9 +342,14 @@ static inline struct hd_seat *hd_me(struct hd_arena *a)
 {
 	return hd_tls.arena == a && hd_tls.boot_id == a->boot_id ? hd_tls.seat : hd_my_seat_slow(a);
 }
-enum hd_status hd_push(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint8_t kind, uint32_t site);
-enum hd_status hd_pop(struct hd_seat *s, uint64_t lock, uint8_t kind); // kind 0: any
-struct hd_held *hd_find_held(struct hd_seat *s, uint64_t lock);
+struct hd_held *hd_push(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint8_t kind, uint32_t site); // NULL: full
+void hd_got(struct hd_arena *a, struct hd_seat *s, struct hd_held *h, uint8_t kind); // the intent has come true
+void hd_pop(struct hd_seat *s, struct hd_held *h);
+struct hd_held *hd_find_held(struct hd_seat *s, uint64_t lock); // innermost that it has got
+struct hd_held *hd_find_intent(struct hd_seat *s, uint64_t lock);
+struct hd_wait { uint64_t lock, since, deadline, guard, address; int64_t value; uint32_t activity, site, message, intent, size, op, seq; };
+struct hd_wait hd_wait_save(struct hd_seat *s); // around code of others (signal handlers) that may itself wait
+void hd_wait_restore(struct hd_seat *s, const struct hd_wait *w);
 void hd_wait_begin(struct hd_seat *s, enum hd_activity what, uint64_t lock, uint32_t site, uint64_t deadline);
 void hd_wait_end(struct hd_seat *s);
 enum hd_status hd_claim(struct hd_seat *s, uint64_t address, uint32_t site);
@@ -336,16 +369,38 @@ enum hd_status hd_check_sleep(struct hd_arena *a, struct hd_seat *s, uint64_t ex
 void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
 	       uint32_t site_a, uint32_t site_b, const char *text);
 
+// --- word.c: lock words and sleeping on them
+enum hd_take { HD_TAKEN, HD_TAKEN_SUSPECT, HD_NOT_TAKEN };
+enum hd_take hd_word_take(struct hd_arena *a, _Atomic uint32_t *word, _Atomic uint32_t *first, uint32_t id, bool slept, bool always_suspect);
+void hd_word_sleep(struct hd_arena *a, _Atomic uint32_t *word, _Atomic uint32_t *first, uint32_t id, uint64_t until);
+void hd_word_queue_up(struct hd_arena *a, _Atomic uint32_t *first, uint32_t id); // waited too long
+void hd_word_unqueue(_Atomic uint32_t *word, _Atomic uint32_t *first, uint32_t id);
+void hd_sleep_on(_Atomic uint32_t *word, uint32_t value, struct hd_seat *blocker, uint32_t bits, uint64_t until);
+void hd_wake(_Atomic uint32_t *word, int how_many, uint32_t bits);
+// rest: what stays in the word (SUSPECT when the data is still in doubt).
+static inline void hd_word_give(_Atomic uint32_t *word, _Atomic uint32_t *first, uint32_t rest)
+{
+	uint32_t old = atomic_exchange(word, rest);
+	if (atomic_load(first))
+		hd_wake(word, 0x7fffffff, ~0u); // it may be any of them
+	else if (old & HD_WAITERS)
+		hd_wake(word, 1, ~0u);
+}
+#define HD_PATIENCE_NS 10000000ull // then a waiter queues up and is not overtaken any more
+
 // --- lockcore.c.  deadline: coarse monotonic ns, 0 = none.  Blocking calls return
 // HD_INTERRUPTED at every slice; call again with the same arguments (first = false).
 enum hd_status hd_mutex_init(struct hd_mutex *m, uint16_t class_id, uint32_t instance);
 enum hd_status hd_mutex_try(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, bool ordered);
 // A short wait for a holder on another processor; true: worth another try.
 bool hd_mutex_spin(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m);
+enum hd_status hd_mutex_again(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site); // after the spin: no failure
 enum hd_status hd_mutex_wait(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, uint64_t deadline);
+void hd_mutex_cancel(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m); // give up waiting after an exception
 enum hd_status hd_mutex_release(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m);
 enum hd_status hd_mutex_recover(struct hd_seat *s, struct hd_mutex *m); // after HD_OWNER_DIED
 enum hd_status hd_mutex_abandon(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m);
+void hd_mutex_estate(struct hd_mutex *m, uint32_t seat);
 
 // --- rwlock.c
 enum hd_status hd_rw_init(struct hd_rwlock *l, uint16_t class_id, uint32_t instance);
@@ -356,10 +411,14 @@ enum hd_status hd_rw_downgrade(struct hd_arena *a, struct hd_seat *s, struct hd_
 enum hd_status hd_rw_release(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l);
 enum hd_status hd_rw_recover(struct hd_seat *s, struct hd_arena *a, struct hd_rwlock *l);
 void hd_rw_cancel(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l); // leave the queue after an exception
+void hd_rw_estate(struct hd_rwlock *l, uint32_t seat);
 
-// --- channel.c
+// --- channel.c.  register, then let go of the lock, then wait until HD_INTERRUPTED is over, then end
 void hd_channel_init(struct hd_channel *c, uint16_t class_id, uint32_t instance);
-enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent, uint32_t singles, uint64_t deadline);
+enum hd_status hd_channel_register(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent); // HD_FULL: sleeps within sleeps within...
+enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint64_t deadline);
+bool hd_channel_unregister(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c); // true: it was woken
 void hd_channel_wake(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t site, bool all);
+void hd_channel_estate(struct hd_channel *c, uint32_t seat);
 
 #endif

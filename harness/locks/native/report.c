@@ -1,4 +1,8 @@
 // Misuse that a watcher must see while the thread is still there.
+//
+// A row carries the number of its report (+1), written last.  A watcher that finds an
+// older number there passes on and comes back for a while: nobody who was killed in the
+// middle hides what comes after it.
 
 #include "lockcore.h"
 
@@ -7,7 +11,7 @@
 #define FREEZE_LIMIT_NS 3000000000ull // then the thread goes on: nobody is coming
 #define WATCHED_NS 1000000000ull      // a beat older than this: nobody watches
 
-static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_report *r)
+static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_report *r, uint32_t number)
 {
 	uint64_t start = hd_now();
 	uint64_t beat = atomic_load(&a->watcher_beat);
@@ -17,10 +21,19 @@ static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_rep
 	atomic_store(&s->activity, HD_REPORTING);
 	atomic_fetch_add(&s->wait_seq, 1);
 	struct timespec t = {0, 1000000};
-	while (!atomic_load(&r->acked) && hd_now() - start < FREEZE_LIMIT_NS)
+	while (atomic_load(&r->acked) != number + 1 && atomic_load(&r->state) == number + 1 && hd_now() - start < FREEZE_LIMIT_NS) {
+		uint64_t latest = atomic_load(&a->watcher_beat);
+		if (latest < start && hd_now() - start > WATCHED_NS)
+			break; // it has not looked once since: it is the watcher that is gone
 		nanosleep(&t, NULL);
+	}
 	atomic_store(&s->activity, before);
 	atomic_fetch_add(&s->wait_seq, 1);
+}
+
+static uint32_t class_at(struct hd_arena *a, uint64_t lock)
+{
+	return hd_fits(a, lock, sizeof(struct hd_mutex)) ? ((const struct hd_mutex *)hd_at(a, lock))->class_id : 0;
 }
 
 // Old reports are overwritten when the table is full of newer ones: what matters is
@@ -29,8 +42,9 @@ void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, 
 	       uint32_t site_a, uint32_t site_b, const char *text)
 {
 	struct hd_report *table = hd_at(a, a->reports);
-	struct hd_report *r = &table[atomic_fetch_add(&a->report_count, 1) % HD_REPORTS];
-	atomic_store(&r->state, 1);
+	uint32_t number = atomic_fetch_add(&a->report_count, 1);
+	struct hd_report *r = &table[number % HD_REPORTS];
+	atomic_store(&r->state, 0);
 	atomic_store(&r->acked, 0);
 	r->kind = kind;
 	r->seat = s ? s->number : 0;
@@ -39,13 +53,11 @@ void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, 
 	r->lock_b = lock_b;
 	r->site_a = site_a;
 	r->site_b = site_b;
-	const struct hd_mutex *lock = hd_at(a, lock_a); // all lock records begin alike
-	r->class_a = lock_a ? lock->class_id : 0;
-	lock = hd_at(a, lock_b);
-	r->class_b = lock_b ? lock->class_id : 0;
+	r->class_a = class_at(a, lock_a); // all lock records begin alike
+	r->class_b = class_at(a, lock_b);
 	memset(r->text, 0, sizeof r->text);
 	strncpy(r->text, text, sizeof r->text - 1);
-	atomic_store(&r->state, 2);
+	atomic_store(&r->state, number + 1);
 	if (s)
-		wait_until_seen(a, s, r);
+		wait_until_seen(a, s, r, number);
 }

@@ -49,7 +49,8 @@ def is_waiting(arena):
 
 def nobody_waits(lock) -> bool:
     kind = native.Mutex if type(lock).__name__ == "Mutex" else native.RwLock
-    return not is_waiting(lock.home) and kind.from_buffer(lock.home.mapping, lock.offset).waiters == 0
+    row = kind.from_buffer(lock.home.mapping, lock.offset)
+    return not is_waiting(lock.home) and not row.first
 
 
 # --- exclusion

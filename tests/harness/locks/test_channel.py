@@ -133,7 +133,7 @@ def test_sleep_returns_without_the_lock_and_wakeup_wakes_all(cell, lock, chan, m
         actor.expect("woken True")
         actor.end()
 
-    assert native.Channel.from_buffer(arena.mapping, chan.offset).waiters == 0
+    assert not any(native.Channel.from_buffer(arena.mapping, chan.offset).asleep)
 
 
 def test_wakeup_one_wakes_exactly_one(cell, lock, chan, mode, arena, actors):

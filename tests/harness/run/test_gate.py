@@ -11,7 +11,6 @@ from harness import _native
 from harness.outcome import Failed, Killed, Passed
 from harness.run import RoleSpec, Session
 from harness.run.gate import Gate, Row
-from harness.shm import native
 from harness.shm.roster import Roster
 from tests.harness.run.roles import children_of, rows, spin_until
 
@@ -153,28 +152,6 @@ def test_a_service_that_was_told_to_go_on_and_did_not_run_yet_does_not_rest():
         result = session.run(look)
 
     assert result.values() == [(True, None)]
-
-
-def test_a_wakeup_that_is_nobodys_is_in_doubt_and_does_not_hold_up_the_gate():
-    """A sleeper that was killed before it took its single wakeup leaves it there for ever."""
-
-    def idle(context):
-        lock = context.arena.mutex("guard")
-        lock.acquire()
-        context.arena.channel("jobs").sleep(lock, "no work", idle=True)
-
-    def leave_a_token(context):
-        spin_until(lambda: Gate(context.arena).quiet(1) is not None)
-        channel = context.arena.channel("jobs")
-        record = native.Channel.from_buffer(context.arena.mapping, channel.offset)
-        record.tokens = 1
-
-    with Session(watch=False) as session:
-        session.arena.mutex("guard"), session.arena.channel("jobs")
-        roles = [RoleSpec("leaver", leave_a_token), RoleSpec("server", idle, service=True)]
-        result = session.run_roles(roles, audit=lambda context: context.epoch)
-
-    assert (result.audits, result.incidents) == ((0,), ())
 
 
 def test_a_worker_killed_on_its_way_is_not_waited_for():

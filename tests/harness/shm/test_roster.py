@@ -28,7 +28,6 @@ def test_a_seat_says_who_sits_there_and_what_it_does(arena):
     assert row.alive
     assert not row.left
     assert not row.dead
-    assert row.started > 0
     assert row.seated > 0
 
 
@@ -63,13 +62,14 @@ def test_a_thread_that_ends_has_left_and_a_killed_process_is_dead(arena, actors)
     assert [row.alive for row in roster.rows()] == [True, False]
 
 
-def test_a_reused_pid_is_told_by_its_start_time(arena):
+def test_a_seat_is_dead_when_the_kernel_has_marked_it_and_not_because_of_its_pid(arena):
     number = arena.native.sit("me")
     roster = Roster(arena)
+
+    roster.seats[number - 1].pid += 1  # shown, and nothing else
     assert not roster.row(number).dead
 
-    roster.seats[number - 1].started += 1
-
+    roster.seats[number - 1].tid += 1  # not the thread that the kernel has in `life`
     assert roster.row(number).dead
 
 
