@@ -6,14 +6,13 @@ looking may have cured it.
 """
 
 import contextlib
+import functools
 import os
 import platform
 import tempfile
-import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psutil
@@ -24,12 +23,8 @@ from harness.shm.arena import Arena
 from harness.watch import renderers, stacks
 from harness.watch.causes import cause_of
 from harness.watch.explain import lines_of, summary_of
-from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, SeatFacts, Snapshot, Suspicion
+from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, events_of
-
-PATIENCE_S = (
-    1.0  # on a crowded machine a thread that runs may not get to its signal for long; of all together
-)
 
 
 class DumpError(BadInput):
@@ -67,18 +62,14 @@ def build(
         seed=meta.seed,
         scenario=meta.scenario,
         reproduce=meta.reproduce,
-        versions=_versions() | meta.extra,
+        versions=versions() | meta.extra,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         taken_ns=now,
     )
     found, failed = renderers.sections(reader.arena, dump)
     processes = [fact for pid in sorted({seat.pid for seat in threads}) if (fact := _process(pid))]
-    notes: list[str] = []
-    if with_stacks:
-        threads, notes = _add_stacks(threads, suspicion, by_number)
-    return msgspec.structs.replace(
-        dump, threads=threads, sections=found, processes=processes, notes=notes + failed
-    )
+    dump = msgspec.structs.replace(dump, sections=found, processes=processes, notes=failed)
+    return add_stacks(reader, dump, suspicion) if with_stacks else dump
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:
@@ -94,28 +85,33 @@ def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) 
         seed=meta.seed,
         scenario=meta.scenario,
         reproduce=meta.reproduce,
-        versions=_versions() | meta.extra,
+        versions=versions() | meta.extra,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _add_stacks(
-    threads: list[SeatFacts], suspicion: Suspicion, by_number: dict[int, Any]
-) -> tuple[list[SeatFacts], list[str]]:
-    """Signals last.  The suspects' wait sequences are compared across them."""
+def add_stacks(reader: Reader, dump: Dump, suspicion: Suspicion) -> Dump:
+    """The same dump with the Python stacks of its threads, asked for all at once.
+
+    It signals threads, so it comes last.  The suspects' wait sequences are compared across the signals.
+    """
+    by_number = {int(seat.number): seat for seat in reader.live()}
     before = {n: by_number[n].wait_seq for n in suspicion.seats if n in by_number}
-    found = []
-    end = time.monotonic() + PATIENCE_S
-    for facts in threads:
-        seat = by_number.get(facts.number)
-        left = max(stacks.WAIT_S, end - time.monotonic())
-        stack = stacks.of_seat(seat, facts.state, left) if seat is not None and not facts.dead else []
-        found.append(msgspec.structs.replace(facts, stack=stack))
+    asked = [
+        (seat, facts.state)
+        for facts in dump.threads
+        if not facts.dead and (seat := by_number.get(facts.number)) is not None
+    ]
+    found = stacks.of_seats(asked)
+    threads = [
+        msgspec.structs.replace(facts, stack=found.get(facts.number, facts.stack)) for facts in dump.threads
+    ]
     moved = [n for n, seq in before.items() if by_number[n].wait_seq != seq]
+    notes = list(dump.notes)
     # A report's thread goes on by itself; only a waiter that moved was cured by looking.
     if moved and suspicion.report < 0:
-        return found, [f"cured_by_probe: seat {moved[0]} went on after its stack was taken"]
-    return found, []
+        notes.insert(0, f"cured_by_probe: seat {moved[0]} went on after its stack was taken")
+    return msgspec.structs.replace(dump, threads=threads, notes=notes)
 
 
 def _process(pid: int) -> ProcessFact | None:
@@ -151,7 +147,9 @@ def _site(site: tuple[str, int, str]) -> str:
     return f"{site[0]}:{site[1]} {site[2]}"
 
 
-def _versions() -> dict[str, str]:
+@functools.cache  # reading the metadata of a package takes 5 ms, which a verdict need not wait for
+def versions() -> dict[str, str]:
+    """Of what made the dump.  A watcher asks once before it begins."""
     try:
         own = metadata.version("hangdog")
     except metadata.PackageNotFoundError:
@@ -159,8 +157,11 @@ def _versions() -> dict[str, str]:
     return {"hangdog": own, "python": platform.python_version(), "kernel": platform.release()}
 
 
-def write(path: Path, dump: Dump) -> Path:
-    """Write the whole file or nothing.  DumpError names the path and the reason."""
+def write(path: Path, dump: Dump, lasting: bool = True) -> Path:
+    """Write the whole file or nothing.  DumpError names the path and the reason.
+
+    ``lasting``: wait until it would survive a crash of the machine, too.
+    """
     data = msgspec.json.format(msgspec.json.encode(dump), indent=1)
     temporary = ""
     try:
@@ -169,7 +170,8 @@ def write(path: Path, dump: Dump) -> Path:
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):

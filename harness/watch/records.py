@@ -215,6 +215,7 @@ class Finding(Frozen, frozen=True, kw_only=True):
     summary: str
     dump: str
     detected_after_s: float
+    dumped_after_s: float = 0.0  # the dump was on disk then, still without stacks
     reproduce: str
     seats: list[int] = []
     text: str = ""  # the whole dump for reading, when it could not be written

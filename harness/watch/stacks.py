@@ -23,14 +23,24 @@ import signal
 import threading
 import time
 import traceback
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness import _native
 from harness.shm.arena import Arena
-from harness.watch.snapshot import shorten
+from harness.watch.snapshot import proc_state, shorten
 
-WAIT_S = 0.1  # for a thread that does not answer
-CALM_LOOKS = 3
+WAIT_S = 0.5  # for a thread that does not answer; on a crowded machine it may not get to its signal for long
+PERIOD_S = 0.0003
+GONE_S = 0.02
+CALM_LOOKS = 10
+OUTERMOST = (
+    " in <module>",
+    " in _bootstrap",
+    " in _run_module_as_main",
+    "  ...",
+)  # and then nothing more comes
+_FILE = "hangdog-stack"
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _RAISED = "Raised by thread {}:\n"
 _REPORTING = _native.CONSTANTS["REPORTING"]
@@ -47,7 +57,7 @@ def enable(arena: Arena) -> None:
     with _ENABLING:  # two threads would each open a file, and that of the first would be closed again
         if pid not in _OPEN:
             _OPEN.clear()
-            fd = os.memfd_create("hangdog-stack", os.MFD_CLOEXEC)
+            fd = os.memfd_create(_FILE, os.MFD_CLOEXEC)
             file = _OPEN[pid] = os.fdopen(fd, "wb", buffering=0)
             faulthandler.register(signal.SIGUSR2, file=file, all_threads=False, chain=False)
         arena.native.set_stack_fd(_OPEN[pid].fileno())
@@ -74,27 +84,117 @@ def raised(pid: int, tid: int, fd: int) -> list[str]:
     return parse(block.partition("\n\n")[0]) if head else []
 
 
-def capture(pid: int, tid: int, fd: int, wait_s: float = WAIT_S) -> list[str]:
-    """Stack of one thread, the most recent call first; [] when it does not answer in time."""
-    path = f"/proc/{pid}/fd/{fd}"
+@dataclass
+class _Asked:
+    """One process whose threads are asked one after the other: they write into one file."""
+
+    pid: int
+    fd: int
+    left: list[tuple[int, int]]  # (seat, tid), the next one last
+    file: int = -1
+    seat: int = 0  # of the thread that is asked now; 0: none
+    tid: int = 0
+    start: int = 0  # where its answer begins
+    asked_at: float = 0.0
+    looked_at: float = 0.0
+    frames: list[str] = field(default_factory=list)
+    calm: int = 0  # looks in a row that showed the same frames
+
+    def ask_next(self) -> bool:
+        """Send the signal to the next thread; False when there is none left."""
+        self.seat = 0
+        while self.left:
+            seat, tid = self.left.pop()
+            try:
+                self.start = os.fstat(self.file).st_size
+                _signal(self.pid, tid)
+            except OSError:  # it has ended meanwhile
+                continue
+            self.seat, self.tid, self.frames, self.calm = seat, tid, [], 0
+            self.asked_at = self.looked_at = time.monotonic()
+            return True
+        return False
+
+    def is_gone(self, now: float) -> bool:
+        """Has the thread ended since it was asked?  Looked at now and then only."""
+        if now - self.looked_at < GONE_S:
+            return False
+        self.looked_at = now
+        return proc_state(self.pid, self.tid) in "-ZX"
+
+    def answer(self) -> bool:
+        """Read what there is; True when it is whole.
+
+        It is written piece by piece, by a thread that may lose its processor in between, and no mark
+        follows the last piece.  The outermost frame of most threads is known by its name; of all others
+        frames must be there, and no new ones for some looks.
+        """
+        size = max(0, os.fstat(self.file).st_size - self.start)
+        text = os.pread(self.file, size, self.start).decode(errors="replace")
+        now = parse(text)
+        self.calm = self.calm + 1 if now and now == self.frames else 0
+        self.frames = now
+        return bool(now) and (_outermost(text) or self.calm >= CALM_LOOKS)
+
+
+def _outermost(text: str) -> bool:
+    """Does the answer end with a frame that has no caller (or with the mark of a stack that was cut)?"""
+    last = text.rstrip("\n").rpartition("\n")[2]
+    return text.endswith("\n") and last.endswith(OUTERMOST)
+
+
+def collect(threads: list[tuple[int, int, int, int]], wait_s: float = WAIT_S) -> dict[int, list[str]]:
+    """Stacks of many threads, the most recent call first: (seat, pid, tid, fd) -> {seat: frames}.
+
+    All processes are asked at once, the threads of one process in turn.  A thread that does not answer
+    within ``wait_s`` seconds has no entry; a thread whose process runs another program by now, to which
+    the signal would be deadly, is not asked.
+    """
+    found: dict[int, list[str]] = {}
+    groups: dict[int, _Asked] = {}
+    for seat, pid, tid, fd in reversed(threads):
+        groups.setdefault(pid, _Asked(pid, fd, [])).left.append((seat, tid))
+    open_now = [one for one in groups.values() if _open(one)]
     try:
-        before = os.stat(path).st_size
-        _signal(pid, tid)
-        end = time.monotonic() + wait_s
-        with open(path, "rb") as file:
-            frames: list[str] = []
-            calm = 0
-            # It is written piece by piece, by a thread that may lose its processor in between, and nothing
-            # says that it is whole: so frames must be there, and no new ones for some looks.
-            while calm < CALM_LOOKS and time.monotonic() < end:
-                time.sleep(0.001)
-                file.seek(before)
-                now = parse(file.read().decode(errors="replace"))
-                calm = calm + 1 if now and now == frames else 0
-                frames = now
-            return frames
+        waiting = [one for one in open_now if one.ask_next()]
+        while waiting:
+            time.sleep(PERIOD_S)
+            now = time.monotonic()
+            for one in waiting:
+                if one.answer():
+                    found[one.seat] = one.frames
+                elif now - one.asked_at < wait_s and not one.is_gone(now):
+                    continue
+                else:
+                    # The rest may still come, into the file that the others of this process write: their
+                    # answers could not be told from it, so they are not asked.
+                    one.left.clear()
+                    if one.frames:
+                        found[one.seat] = one.frames
+                one.ask_next()
+            waiting = [one for one in waiting if one.seat]
+    finally:
+        for one in open_now:
+            os.close(one.file)
+    return found
+
+
+def _open(one: _Asked) -> bool:
+    path = f"/proc/{one.pid}/fd/{one.fd}"
+    try:
+        if not os.readlink(path).startswith(f"/memfd:{_FILE}") or not _catches(one.pid):
+            return False
+        one.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return []
+        return False
+    return True
+
+
+def _catches(pid: int) -> bool:
+    """Has the process a handler for our signal?  Without one it would end."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        caught = next((line for line in status if line.startswith("SigCgt:")), "SigCgt: 0")
+    return bool(int(caught.split()[1], 16) >> (signal.SIGUSR2 - 1) & 1)
 
 
 def _signal(pid: int, tid: int) -> None:
@@ -112,11 +212,16 @@ def parse(text: str) -> list[str]:
     return [f"{shorten(match[1])}:{match[2]} {match[3]}" for match in frames if match]
 
 
-def of_seat(seat: Any, state: str, wait_s: float = WAIT_S) -> list[str]:
-    """The stack of one seat's thread; stopped and dead processes are not asked."""
-    if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
-        return []
-    where = int(seat.pid), int(seat.tid), int(seat.stack_fd)
-    if seat.activity == _REPORTING and (frames := raised(*where)):
-        return frames
-    return capture(*where, wait_s)
+def of_seats(seats: list[tuple[Any, str]], wait_s: float = WAIT_S) -> dict[int, list[str]]:
+    """{seat number: frames} of (seat row, state letter); stopped and dead ones are not asked."""
+    found: dict[int, list[str]] = {}
+    ask = []
+    for seat, state in sorted(seats, key=lambda one: one[1] == "D"):  # who is in the kernel for long, last
+        if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
+            continue
+        number, where = int(seat.number), (int(seat.pid), int(seat.tid), int(seat.stack_fd))
+        if seat.activity == _REPORTING and (frames := raised(*where)):
+            found[number] = frames
+        else:
+            ask.append((number, *where))
+    return found | collect(ask, wait_s)

@@ -19,7 +19,7 @@ from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
 from harness.watch import dump as dumps
-from harness.watch.records import Finding, ReportFact, RunMeta, Snapshot, Suspicion
+from harness.watch.records import Dump, Finding, ReportFact, RunMeta, Snapshot, Suspicion
 from harness.watch.render_text import render
 from harness.watch.snapshot import Reader, reports_since, take
 from harness.watch.verdicts import REPORTS, History, Limits, judge
@@ -29,7 +29,12 @@ _BLOCKED = {
     _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
 }
 OWN = "harness/run/account.py"
+PERIOD_S = 0.002  # a pass reads two words of a seat: cheap
+WHOLE_S = 0.004  # between two whole looks, which are some hundred times dearer
 LOOK_S = 0.25  # a whole look at least this often
+# The file is there before the stacks are: threads on a crowded machine take their time to write theirs down.
+NO_STACKS_YET = "the stacks of the threads were still being asked for when this was written"
+AGAIN_S = 0.001  # something was suspected for the first time: the second look comes at once
 GAP_S = 0.5  # between two passes; what is longer was not watched: we were stopped, or the machine was
 
 
@@ -52,7 +57,7 @@ class Watchdog:
         meta: RunMeta | None = None,
         on_finding: Callable[[Finding], None] | None = None,
         *,
-        period_s: float = 0.004,
+        period_s: float = PERIOD_S,
         limits: Limits | None = None,
         with_stacks: bool = True,
     ) -> None:
@@ -60,6 +65,7 @@ class Watchdog:
         self.on_finding, self.period_s, self.with_stacks = on_finding, period_s, with_stacks
         self.limits = limits or Limits()
         self.reader = Reader(arena)
+        dumps.versions()
         self.history = History()
         self.findings: list[Finding] = []
         self.notices: list[Finding] = []
@@ -68,13 +74,15 @@ class Watchdog:
         self._next_report = 0
         self._last_pass = self._last_look = time.monotonic()
         self._pulse: dict[int, int] = {}
+        self._again = False
+        self._suspected = ""  # the last one
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Scan until told to stop.  For a process of its own: it gives its seat in the arena back."""
         self.arena.native.leave()
         while not stop():
             self.scan()
-            time.sleep(self.period_s)
+            time.sleep(AGAIN_S if self._again else self.period_s)
 
     def scan(self) -> list[Finding]:
         """One pass; the findings that are new."""
@@ -85,8 +93,10 @@ class Watchdog:
         new: list[Finding] = []
         reports = reports_since(self.reader, self._next_report, self.reader.native.now())
         blocked = self._blocked()
-        if not (reports or blocked or now - self._last_look >= LOOK_S):
+        since = now - self._last_look
+        if not (reports or self._again or (blocked and since >= WHOLE_S) or since >= LOOK_S):
             return new
+        self._again = False
         self._last_look = now
         snapshot = take(self.reader)
         for report in reports:
@@ -95,7 +105,13 @@ class Watchdog:
             self._ack(report)
         for suspicion in judge(snapshot, self.history, self.limits):
             new += self._settle(snapshot, suspicion)
+            self._again = self._again or self._is_new(suspicion)
         return new
+
+    def _is_new(self, suspicion: Suspicion) -> bool:
+        """Was it suspected for the first time, so that nothing but a second look is missing?"""
+        before, self._suspected = self._suspected, suspicion.key
+        return not suspicion.certain and suspicion.key != before
 
     def settle_notices(self) -> list[Finding]:
         """At the end of a run, before anything is ended: what was a notice and still holds is a finding."""
@@ -160,27 +176,28 @@ class Watchdog:
         if notice and (not suspicion.notice or suspicion.key in self._noticed):
             return []
         (self._noticed if notice else self._known).add(suspicion.key)
-        after = max(0.0, (self.reader.native.now() - suspicion.since_ns) / 1e9) if suspicion.since_ns else 0.0
-        try:
-            dump = dumps.build(self.reader, snapshot, suspicion, self.meta, self.with_stacks)
-        except Exception as error:  # noqa: BLE001 - a finding without its trimmings is better than none
-            dump = dumps.bare(snapshot, suspicion, self.meta, f"{type(error).__name__}: {error}")
+        now = self.reader.native.exact_now()
+        after = max(0.0, (now - suspicion.since_ns) / 1e9) if suspicion.since_ns else 0.0
+        stacks = self.with_stacks
+        if stacks and self.dump_dir is not None:
+            first = self._built(snapshot, suspicion, with_stacks=False)
+            dump = msgspec.structs.replace(first, notes=[*first.notes, NO_STACKS_YET])
+        else:
+            first = dump = self._built(snapshot, suspicion, with_stacks=stacks)
         number = len(self.findings) + len(self.notices) + 1
-        path = ""
-        if self.dump_dir is not None:
-            kind = "-notice" if notice else ""
-            name = f"{self.arena.name}-{number}-{suspicion.verdict}{kind}.json"
-            try:
-                path = str(dumps.write(self.dump_dir / name, dump))
-            except dumps.DumpError as error:
-                path = ""
-                dump = msgspec.structs.replace(dump, notes=[*dump.notes, str(error)])
+        path, trouble = self._write(number, notice, dump, lasting=not stacks)
+        if trouble:
+            dump = msgspec.structs.replace(first, notes=[*first.notes, trouble])
+        on_disk = self.reader.native.exact_now()
+        if path and first is not dump:
+            self._write(number, notice, self._with_stacks(first, suspicion), lasting=True)
         finding = Finding(
             id=number,
             verdict=suspicion.verdict,
             summary=dump.summary,
             dump=path,
             detected_after_s=round(after, 4),
+            dumped_after_s=round(after + (on_disk - now) / 1e9, 4),
             reproduce=self.meta.reproduce,
             seats=suspicion.seats,
             text="" if path else render(dump),
@@ -188,6 +205,30 @@ class Watchdog:
             key=suspicion.key,
         )
         (self.notices if notice else self.findings).append(finding)
+        # Only now: whoever is told may end the threads, and with them their stacks.
         if self.on_finding:
             self.on_finding(finding)
         return [] if notice else [finding]
+
+    def _built(self, snapshot: Snapshot, suspicion: Suspicion, with_stacks: bool) -> Dump:
+        try:
+            return dumps.build(self.reader, snapshot, suspicion, self.meta, with_stacks)
+        except Exception as error:  # noqa: BLE001 - a finding without its trimmings is better than none
+            return dumps.bare(snapshot, suspicion, self.meta, f"{type(error).__name__}: {error}")
+
+    def _with_stacks(self, dump: Dump, suspicion: Suspicion) -> Dump:
+        try:
+            return dumps.add_stacks(self.reader, dump, suspicion)
+        except Exception as error:  # noqa: BLE001 - the same
+            why = f"the stacks could not be taken: {type(error).__name__}: {error}"
+            return msgspec.structs.replace(dump, notes=[*dump.notes, why])
+
+    def _write(self, number: int, notice: bool, dump: Dump, lasting: bool) -> tuple[str, str]:
+        """(path, trouble): one of them is empty; both where dumps are not kept."""
+        if self.dump_dir is None:
+            return "", ""
+        name = f"{self.arena.name}-{number}-{dump.verdict}{'-notice' if notice else ''}.json"
+        try:
+            return str(dumps.write(self.dump_dir / name, dump, lasting)), ""
+        except dumps.DumpError as error:
+            return "", str(error)

@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 
 from harness.watch import stacks
 from harness.watch.snapshot import Reader
-from tests.harness.actors import wait_until
+from tests.harness.actors import LIMIT_S, wait_until
 from tests.harness.watch.looking import built, me, stopped, waiting
 
 
@@ -89,8 +92,8 @@ def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(are
     actor = actors.actor(two_threads)
     tid, fd = map(int, actor.listen().split())
 
-    of_runner = [stacks.capture(actor.pid, tid, fd) for _ in range(50)]
-    of_main = stacks.capture(actor.pid, actor.pid, fd)
+    of_runner = [stacks.collect([(1, actor.pid, tid, fd)]).get(1, []) for _ in range(50)]
+    of_main = stacks.collect([(1, actor.pid, actor.pid, fd)])[1]
 
     assert any("two_threads" in frame for frame in of_main)
     assert sum("churn" in frames[0] for frames in of_runner if frames) > 40
@@ -99,16 +102,16 @@ def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(are
 
 def test_a_waiter_that_goes_on_while_its_stack_is_taken_is_noted_as_cured(arena, actors, monkeypatch):
     _, number, bell = asleep(arena, actors)
-    capture = stacks.capture
+    ask = stacks.of_seats
 
-    def cure(*who):
-        found = capture(*who)
+    def cure(seats):
+        found = ask(seats)
         bell.wakeup()
         row = Reader(arena).seats[number - 1]
         wait_until(lambda: not row.activity, "its waking up")
         return found
 
-    monkeypatch.setattr(stacks, "capture", cure)
+    monkeypatch.setattr(stacks, "of_seats", cure)
 
     told = built(arena, with_stacks=True, seats=[number])
 
@@ -121,11 +124,7 @@ def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch
     wait_until(stopped(actor.pid), "the stop")
     asked = []
 
-    def ask(*who):
-        asked.append(who)
-        return []
-
-    monkeypatch.setattr(stacks, "capture", ask)
+    monkeypatch.setattr(stacks, "_signal", lambda *who: asked.append(who))
 
     told = built(arena, with_stacks=True, seats=[number])
     os.kill(actor.pid, signal.SIGCONT)
@@ -137,4 +136,84 @@ def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch
 def test_a_process_without_that_descriptor_has_no_stack(arena, actors):
     actor, _, _ = asleep(arena, actors)
 
-    assert stacks.capture(actor.pid, actor.pid, 10_000) == []
+    assert stacks.collect([(1, actor.pid, actor.pid, 10_000)]) == {}
+
+
+def three_threads(actor_number, arena):
+    """An actor's body: three threads wait, each so many calls deep; says (seat, tid, fd) of each."""
+
+    def down(levels, actor, bell):
+        if levels:
+            return down(levels - 1, actor, bell)
+        seat = arena.native.seat()
+        actor.say(f"{seat} {threading.get_native_id()} {Reader(arena).seats[seat - 1].stack_fd}")
+        return bell.wait(LIMIT_S)
+
+    def body(actor):
+        bell = threading.Event()
+
+        def thread(levels):
+            me(arena, f"thread {levels}")
+            stacks.enable(arena)
+            down(levels, actor, bell)
+            arena.native.leave()
+
+        threads = [threading.Thread(target=thread, args=(3 * actor_number + i,)) for i in range(3)]
+        for one in threads:
+            one.start()
+        actor.hear("enough")
+        bell.set()
+        for one in threads:
+            one.join(LIMIT_S)
+
+    return body
+
+
+def test_threads_of_several_processes_each_tell_their_own_stack(arena, actors):
+    crew = [actors.actor(three_threads(number, arena)) for number in range(2)]
+    asked, role_of = [], {}
+    for actor in crew:
+        for _ in range(3):
+            seat, tid, fd = map(int, actor.listen().split())
+            asked.append((seat, actor.pid, tid, fd))
+            role_of[seat] = Reader(arena).seats[seat - 1].role.decode()
+
+    found = stacks.collect(asked)
+
+    depth = {role_of[seat]: sum(" down" in frame for frame in frames) for seat, frames in found.items()}
+    assert depth == {f"thread {levels}": levels + 1 for levels in range(6)}
+    for actor in crew:
+        actor.tell("enough")
+        actor.end()
+
+
+REPLACED = """
+import os
+file = os.memfd_create("hangdog-stack", 0)  # inherited, so that only the handler is missing
+print(os.getpid(), file, flush=True)
+os.execvp("cat", ["cat"])
+"""
+
+
+def line_of(child):
+    """The next line that it prints, in time."""
+    ready, _, _ = select.select([child.stdout], [], [], LIMIT_S)
+    assert ready, "the child printed nothing"
+    return child.stdout.readline()
+
+
+def test_a_process_that_runs_another_program_by_now_is_not_signalled():
+    """SIGUSR2 would end it: the handler went with the program that had asked for it."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", REPLACED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    pid, fd = map(int, line_of(child).split())
+    child.stdin.write(b"here\n")
+    assert line_of(child) == b"here\n", "the other program did not start"
+
+    found = stacks.collect([(1, pid, pid, fd)])
+
+    child.stdin.write(b"still here\n")
+    assert (found, line_of(child)) == ({}, b"still here\n")
+    child.communicate(timeout=LIMIT_S)
+    assert child.returncode == 0
