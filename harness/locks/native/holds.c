@@ -2,7 +2,7 @@
 //
 // The word decides, the row only says where.  A row is written before its word and outlives
 // it, so a row alone proves nothing: it counts when the lock's word names this seat's whole
-// id (number and generation), or, for a reader, when its cell says READING.  A row with
+// id (number and generation), or, for a living reader, when its cell says READING.  A row with
 // INTENT is a lock that is only asked for.  Everything is read by value, and believed when
 // the seat's generation and the row are the same afterwards.
 
@@ -24,6 +24,19 @@ static bool names(_Atomic uint32_t *word, uint32_t id)
 	return (atomic_load(word) & HD_ID_MASK) == id;
 }
 
+// A cell has no generation; that of a dead seat counts for nothing.
+static bool reads(struct hd_rwlock *l, struct hd_seat *s)
+{
+	uint32_t at = s->number - 1;
+	return at < HD_MAX_SEATS && (atomic_load(&l->cells[at / 32]) >> at % 32 * 2 & 3) == HD_READING && hd_seat_alive(s);
+}
+
+static bool granted_to(_Atomic uint32_t *word, uint32_t id) // until then it is a claim
+{
+	uint32_t v = atomic_load(word);
+	return (v & HD_ID_MASK) == id && (v & HD_GRANTED);
+}
+
 static bool confirmed(struct hd_arena *a, struct hd_seat *s, uint32_t id, const struct hd_hold *h)
 {
 	if (h->kind == HD_MUTEX)
@@ -31,10 +44,7 @@ static bool confirmed(struct hd_arena *a, struct hd_seat *s, uint32_t id, const 
 	if ((h->kind != HD_READ && h->kind != HD_WRITE) || !hd_fits(a, h->lock, sizeof(struct hd_rwlock)))
 		return false;
 	struct hd_rwlock *l = hd_at(a, h->lock);
-	uint32_t at = s->number - 1;
-	if (at >= HD_MAX_SEATS)
-		return false;
-	return (atomic_load(&l->cells[at / 32]) >> at % 32 * 2 & 3) == HD_READING || names(&l->writer, id) || names(&l->upgrader, id);
+	return granted_to(&l->writer, id) || granted_to(&l->upgrader, id) || (h->kind == HD_READ && reads(l, s));
 }
 
 // Another may write while we read: what was read is believed only if nothing moved.
@@ -109,7 +119,7 @@ bool hd_rw_holder(struct hd_arena *a, struct hd_rwlock *l, struct hd_holder *out
 	bool found = false;
 	for (uint32_t i = 1; i <= a->seat_count; i++) {
 		struct hd_holder h;
-		if (!hd_holder_in(a, hd_seat_of(a, i), hd_offset(a, l), &h) || (h.kind == HD_READ && (found || !h.alive)))
+		if (!hd_holder_in(a, hd_seat_of(a, i), hd_offset(a, l), &h) || (h.kind == HD_READ && found))
 			continue;
 		*out = h;
 		found = true;
