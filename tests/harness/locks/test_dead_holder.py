@@ -100,7 +100,7 @@ def test_of_a_dead_one_whose_seat_is_in_use_again_nothing_is_made_up(actors):
         newcomer = actors.actor(lambda _: arena.native.sit("newcomer"))
         newcomer.end()
 
-        with pytest.raises(OwnerDied, match="account\\[0\\].*seat is in use again") as caught:
+        with pytest.raises(OwnerDied, match=r"account\[0\].*seat is in use again") as caught:
             lock.acquire(LIMIT_S)
 
         assert (caught.value.lock, caught.value.holder) == ("account[0]", None)

@@ -61,7 +61,8 @@ def test_failed_tries_at_one_lock_are_counted_until_it_is_got(way, arena, actors
 def test_another_lock_begins_a_new_count(arena, actors, seat):
     one, two = arena.mutex("one"), arena.mutex("two")
     keepers = [kept(one, actors), kept(two, actors)]
-    assert not one.try_acquire() and not one.try_acquire()
+    assert not one.try_acquire()
+    assert not one.try_acquire()
     since = seat.polled_since
 
     assert not two.try_acquire()
