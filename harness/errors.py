@@ -5,6 +5,8 @@ Values are attributes, so nobody parses text.  Exit codes are those of the
 command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it.
 """
 
+from typing import Any
+
 
 class HarnessError(Exception):
     """Base of everything that the harness raises on purpose."""
@@ -145,9 +147,15 @@ class NotOwner(LockError):
 
 
 class OwnerDied(LockError):
-    """The last holder died inside.  The caller now holds the lock; the data is suspect."""
+    """The last holder died inside.  The caller now holds the lock; the data is suspect.
+
+    ``lock`` is the lock's name, ``holder`` the dead one as Mutex.holder() gives it (pid, tid, role,
+    site, held_for; not ``alive``), or None when its seat has been given to another thread since.
+    """
 
     verdict = "orphaned_lock"
+    lock: str = ""
+    holder: Any = None
 
 
 class LockBroken(LockError):

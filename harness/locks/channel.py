@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from harness import _native
-from harness.errors import BadInput
+from harness.errors import BadInput, LockBroken, OwnerDied
 from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import ChannelRecord
@@ -112,11 +112,30 @@ class Channel(_native.Channel):
                 return False
             try:
                 self.sleep(lock, wmesg, until, left)
-            finally:
-                # The caller's ``with lock`` will release it, whatever woke us.
-                if not lock.held():
-                    lock.acquire()
+            except BaseException as error:
+                take_back(lock, error)
+                raise
+            lock.acquire()
         return True
+
+
+def take_back(lock: Any, error: BaseException) -> None:
+    """Take the lock that ``error`` found released: the caller's ``with lock`` is going to release it.
+
+    Further exceptions of signal handlers (a second Ctrl-C) do not end the wait, or the lock would not be
+    held and NotOwner would hide ``error``.  What is found out about the lock becomes a note of ``error``.
+    A lock that is broken cannot be taken.
+    """
+    while not lock.held():
+        try:
+            lock.acquire()
+        except OwnerDied as died:  # held, and nobody is going to repair it
+            error.add_note(f"while the lock was taken back: {died}")
+        except LockBroken as broken:
+            error.add_note(f"the lock is not held any more: {broken}")
+            return
+        except BaseException as another:  # noqa: BLE001 - the first one is what is raised
+            error.add_note(f"while the lock was taken back: {another!r}")
 
 
 def at(arena: Arena, offset: int) -> Channel:

@@ -1,7 +1,8 @@
-"""Which locks a thread holds, from the stack in its seat: its own or anybody's.
+"""Which locks a thread holds, from the rows in its seat: its own or another thread's.
 
-Read without a lock.  The stack of a running thread may move while it is read; then a
-row may be missing or be seen twice, but every row was held at some moment of the call.
+Read without a lock.  A row counts when the lock's own word (or, of a reader, its cell) says so: a
+row is written before the lock is taken and outlives its release.  The locks of a running thread
+may change while they are read, but every row was held at some moment of the call.
 """
 
 from dataclasses import dataclass
@@ -31,11 +32,9 @@ class HeldLock:
 
 def held_by(arena: "Arena", seat: int) -> list[HeldLock]:
     """The locks of one seat, the first taken first."""
-    row: Any = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(seat))
     return [
-        _held(arena, seat, h)
-        for h in row.held[: min(int(row.depth), _C["MAX_HELD"])]
-        if h.lock and not h.kind & _C["INTENT"]  # neither a gap nor a lock that it only asks for
+        HeldLock(seat, lock, lock_name(arena, lock), KINDS[kind], since, arena.native.site(site))
+        for lock, kind, _, site, since, _ in arena.native.held_by(seat)
     ]
 
 
@@ -59,16 +58,7 @@ def lock_name(arena: "Arena", offset: int) -> str:
     """``class[instance]`` of the lock or channel record at an offset."""
     record: Any = native.Channel.from_buffer(arena.mapping, offset)  # all lock records begin alike
     size = _native.LAYOUT["hd_class"][0]
-    row: Any = native.LockClass.from_buffer(arena.mapping, arena.header.classes + record.class_id * size)
-    return f"{row.name.decode(errors='replace') or 'lock'}[{record.instance}]"
-
-
-def _held(arena: "Arena", seat: int, row: Any) -> HeldLock:
-    return HeldLock(
-        seat=seat,
-        lock=int(row.lock),
-        name=lock_name(arena, int(row.lock)),
-        kind=KINDS.get(int(row.kind), f"kind {row.kind}"),
-        since=int(row.since),
-        site=arena.native.site(row.site),
+    row: Any = native.LockClass.from_buffer(
+        arena.mapping, arena.header.classes + record.class_id % _C["MAX_CLASSES"] * size
     )
+    return f"{row.name.decode(errors='replace') or 'lock'}[{record.instance}]"

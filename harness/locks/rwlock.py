@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any
 
 from harness import _native
-from harness.errors import OwnerDied
 from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import RwLockRecord
@@ -29,16 +28,11 @@ class RwLock(_native.RwLock):
 
     def reading(self, timeout: float | None = None, pass_writers: bool = False) -> "Hold":
         """``with lock.reading() as got:`` holds it for reading; got is False (nothing held) at a timeout."""
-        return Hold(self, lambda: self.read(timeout, pass_writers))
+        return Hold(self, lambda: self.read(timeout, pass_writers, enter=True))
 
     def writing(self, timeout: float | None = None) -> "Hold":
         """``with lock.writing() as got:`` holds it for writing; got is False (nothing held) at a timeout."""
-        return Hold(self, lambda: self.write(timeout))
-
-    def holder(self) -> tuple[int, int, int, str, tuple[str, int, str], int] | None:
-        """The writer, else the first reader, as Mutex.holder(); None when free."""
-        rows = self.holders()
-        return rows[0][:6] if rows else None
+        return Hold(self, lambda: self.write(timeout, enter=True))
 
 
 class Hold:
@@ -53,11 +47,7 @@ class Hold:
         self.got = False
 
     def __enter__(self) -> bool:
-        try:
-            self.got = self.take()
-        except OwnerDied:
-            self.lock.release()
-            raise
+        self.got = self.take()
         return self.got
 
     def __exit__(

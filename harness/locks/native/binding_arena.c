@@ -4,26 +4,27 @@
 
 #include <string.h>
 
-static int arena_init(ArenaObject *self, PyObject *args, PyObject *kwds)
+// Made and filled in one step: no method meets an object without a segment.
+static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 {
 	static char *words[] = {"mapping", NULL};
 	PyObject *mapping;
 	if (!PyArg_ParseTupleAndKeywords(args, kwds, "O:Arena", words, &mapping))
-		return -1;
-	if (self->a) {
-		PyErr_SetString(PyExc_TypeError, "an Arena is initialised once");
-		return -1;
+		return NULL;
+	ArenaObject *self = (ArenaObject *)type->tp_alloc(type, 0);
+	if (!self || PyObject_GetBuffer(mapping, &self->view, PyBUF_WRITABLE) < 0) {
+		Py_XDECREF(self);
+		return NULL;
 	}
-	if (PyObject_GetBuffer(mapping, &self->view, PyBUF_WRITABLE) < 0)
-		return -1;
 	struct hd_arena *a = self->view.buf;
 	if (hd_check(a, (uint64_t)self->view.len) != HD_OK) {
 		PyBuffer_Release(&self->view);
+		Py_DECREF(self);
 		PyErr_SetString(PyExc_ValueError, "the buffer does not begin with an arena of this build");
-		return -1;
+		return NULL;
 	}
 	self->a = a;
-	return 0;
+	return (PyObject *)self;
 }
 
 static void arena_dealloc(ArenaObject *self)
@@ -117,8 +118,7 @@ static PyObject *arena_report(ArenaObject *self, PyObject *args)
 	if (!s)
 		return NULL;
 	uint32_t site = current_site(self->a);
-	Py_BEGIN_ALLOW_THREADS hd_report(self->a, s, (enum hd_report_kind)kind, a, b, 0, site, text);
-	Py_END_ALLOW_THREADS
+	hd_report(self->a, s, (enum hd_report_kind)kind, a, b, 0, site, text);
 	Py_RETURN_NONE;
 }
 
@@ -163,16 +163,14 @@ static PyObject *arena_set_activity(ArenaObject *self, PyObject *args)
 	Py_RETURN_NONE;
 }
 
-static PyObject *arena_held(ArenaObject *self, PyObject *unused)
+static PyObject *held_by(struct hd_arena *a, struct hd_seat *s)
 {
-	(void)unused;
-	struct hd_seat *s = seat_of(self->a);
-	PyObject *all = s ? PyList_New(0) : NULL;
-	for (uint32_t i = 0; all && i < s->depth; i++) {
-		struct hd_held *h = &s->held[i];
-		if (!h->lock || (h->kind & HD_INTENT))
+	PyObject *all = PyList_New(0);
+	for (uint32_t i = 0; all && i < s->depth && i < HD_MAX_HELD; i++) {
+		struct hd_hold h;
+		if (!hd_holds(a, s, i, &h))
 			continue;
-		PyObject *row = Py_BuildValue("(KIII)", (unsigned long long)h->lock, h->kind, h->class_id, h->site);
+		PyObject *row = Py_BuildValue("(KIIIKI)", (unsigned long long)h.lock, h.kind, h.class_id, h.site, (unsigned long long)h.since, h.told);
 		if (!row || PyList_Append(all, row) < 0)
 			Py_CLEAR(all);
 		Py_XDECREF(row);
@@ -180,13 +178,21 @@ static PyObject *arena_held(ArenaObject *self, PyObject *unused)
 	return all;
 }
 
+static PyObject *arena_held(ArenaObject *self, PyObject *unused)
+{
+	(void)unused;
+	struct hd_seat *s = seat_of(self->a);
+	return s ? held_by(self->a, s) : NULL;
+}
+
 static PyObject *arena_depth(ArenaObject *self, PyObject *unused)
 {
 	(void)unused;
 	struct hd_seat *s = seat_of(self->a);
 	uint32_t count = 0;
-	for (uint32_t i = 0; s && i < s->depth && i < HD_MAX_HELD; i++) // neither gaps nor what it only asks for
-		count += s->held[i].lock && !(s->held[i].kind & HD_INTENT);
+	struct hd_hold h;
+	for (uint32_t i = 0; s && i < s->depth && i < HD_MAX_HELD; i++)
+		count += hd_holds(self->a, s, i, &h);
 	return s ? PyLong_FromUnsignedLong(count) : NULL;
 }
 
@@ -217,7 +223,7 @@ static PyObject *arena_name(ArenaObject *self, PyObject *arg)
 	if (PyErr_Occurred())
 		return NULL;
 	const struct hd_name *t = (struct hd_name *)hd_at(self->a, self->a->names) + (id < HD_NAMES ? id : 0);
-	return PyUnicode_FromString(id && t->state == 2 ? t->text : "");
+	return id && t->state == 2 ? text_of(t->text, sizeof t->text) : PyUnicode_FromString("");
 }
 
 static PyObject *arena_site(ArenaObject *self, PyObject *arg)
@@ -252,6 +258,12 @@ static PyObject *arena_offset_of_seat(ArenaObject *self, PyObject *arg)
 {
 	struct hd_seat *s = numbered(self, arg);
 	return s ? PyLong_FromUnsignedLongLong(hd_offset(self->a, s)) : NULL;
+}
+
+static PyObject *arena_held_by(ArenaObject *self, PyObject *arg)
+{
+	struct hd_seat *s = numbered(self, arg);
+	return s ? held_by(self->a, s) : NULL;
 }
 
 static PyObject *arena_seat_dead(ArenaObject *self, PyObject *arg)
@@ -311,7 +323,7 @@ static PyMethodDef methods[] = {
 	M(require_nothing_held, METH_NOARGS), M(claim, METH_O), M(unclaim, METH_O), M(pass_on, METH_O),
 	M(changed, METH_O), M(point, METH_FASTCALL), M(window, METH_FASTCALL),
 	M(failure, METH_NOARGS), M(report, METH_VARARGS), M(io_begin, METH_O), M(io_end, METH_NOARGS),
-	M(set_activity, METH_VARARGS), M(held, METH_NOARGS), M(depth, METH_NOARGS), M(set_noise, METH_VARARGS),
+	M(set_activity, METH_VARARGS), M(held, METH_NOARGS), M(held_by, METH_O), M(depth, METH_NOARGS), M(set_noise, METH_VARARGS),
 	M(name, METH_O), M(site, METH_O), M(set_stack_fd, METH_O), M(offset_of_seat, METH_O), M(seat_dead, METH_O),
 	M(now, METH_NOARGS), M(exact_now, METH_NOARGS), M(view, METH_VARARGS), {NULL, NULL, 0, NULL},
 };
@@ -322,8 +334,7 @@ static PyGetSetDef getset[] = {
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_init, arena_init}, {Py_tp_dealloc, arena_dealloc}, {Py_tp_methods, methods},
-	{Py_tp_getset, getset},   {Py_tp_new, PyType_GenericNew}, {0, NULL},
+	{Py_tp_new, arena_new}, {Py_tp_dealloc, arena_dealloc}, {Py_tp_methods, methods}, {Py_tp_getset, getset}, {0, NULL},
 };
 
 PyType_Spec arena_spec = {

@@ -378,6 +378,8 @@ enum hd_status hd_check_sleep(struct hd_arena *a, struct hd_seat *s, uint64_t ex
 // --- report.c
 void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
 	       uint32_t site_a, uint32_t site_b, const char *text);
+extern void *(*hd_let_go)(void);       // called before a report waits; NULL: there is nothing to take back
+extern void (*hd_take_back)(void *);
 
 // --- word.c: lock words and sleeping on them
 enum hd_take { HD_TAKEN, HD_TAKEN_SUSPECT, HD_NOT_TAKEN };

@@ -11,6 +11,10 @@
 #define FREEZE_LIMIT_NS 3000000000ull // then the thread goes on: nobody is coming
 #define WATCHED_NS 1000000000ull      // a beat older than this: nobody watches
 
+// Set by who must let go of something (an interpreter) before a thread stands still.
+void *(*hd_let_go)(void);
+void (*hd_take_back)(void *);
+
 static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_report *r, uint32_t number)
 {
 	uint64_t start = hd_now();
@@ -20,6 +24,7 @@ static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_rep
 	uint32_t before = atomic_load(&s->activity);
 	atomic_store(&s->activity, HD_REPORTING);
 	atomic_fetch_add(&s->wait_seq, 1);
+	void *held = hd_let_go ? hd_let_go() : NULL;
 	struct timespec t = {0, 1000000};
 	while (atomic_load(&r->acked) != number + 1 && atomic_load(&r->state) == number + 1 && hd_now() - start < FREEZE_LIMIT_NS) {
 		uint64_t latest = atomic_load(&a->watcher_beat);
@@ -27,6 +32,8 @@ static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_rep
 			break; // it has not looked once since: it is the watcher that is gone
 		nanosleep(&t, NULL);
 	}
+	if (held)
+		hd_take_back(held);
 	atomic_store(&s->activity, before);
 	atomic_fetch_add(&s->wait_seq, 1);
 }
