@@ -59,13 +59,14 @@ def io_marked_holder(w):
 
 @program(None, notices=("stall",), stall_s=2.0)
 def holder_that_works_beyond_the_stall_limit(w):
-    """It completes steps meanwhile: reported, and not ended."""
+    """It takes and gives other locks meanwhile: reported, and not ended."""
+    part = w.a.mutex("part")
 
     def work():
         end = time.monotonic() + 5.0
         while time.monotonic() < end:
-            with w.step("part"):
-                spin(0.05)
+            with part:
+                spin(0.02)
 
     held(w, w.a.mutex("m"), work)
 

@@ -52,16 +52,14 @@ class Watched:
 
     @property
     def notices(self) -> list[dict[str, Any]]:
-        return [said(one) for one in getattr(self.dog, "notices", [])]
+        return [said(one) for one in self.dog.notices]
 
     def look(self) -> None:
         self.findings += [said(one) for one in self.dog.scan()]
 
     def finish(self) -> None:
         """The run ends now."""
-        finish = getattr(self.dog, "finish", None)
-        if finish is not None:
-            self.findings += [said(one) for one in finish()]
+        self.findings += [said(one) for one in self.dog.settle_notices()]
 
 
 def said(finding: Any) -> dict[str, Any]:

@@ -210,17 +210,17 @@ def holder_waits_for_a_queue_outside(w):
 
 
 @program("stall", notice_only=True, names=("m[0]", "holder"), stall_s=1.5)
-def holder_that_completes_steps(w):
-    """Reported, and the run goes on: it works, and lets go in the end."""
-    m = w.a.mutex("m")
+def holder_that_completes_parts(w):
+    """Reported, and the run goes on: it gets through one part after the other, and lets go in the end."""
+    m, part = w.a.mutex("m"), w.a.mutex("part")
 
     def holder():
         with m:
             w.open("holds")
             end = time.monotonic() + 5.0
             while time.monotonic() < end:
-                with w.step("part"):
-                    spin(0.05)
+                with part:
+                    spin(0.02)
 
     def waiter():
         m.acquire()
