@@ -32,7 +32,9 @@ def main() -> int:
     outcomes = run_all(chosen, options.jobs)
     if options.json:
         options.json.write_text("".join(as_json(one) + "\n" for one in outcomes))
-    counts = {word: sum(one.outcome == word for one in outcomes) for word in ("right", "wrong", "missed", "broken")}
+    counts = {
+        word: sum(one.outcome == word for one in outcomes) for word in ("right", "wrong", "missed", "broken")
+    }
     print(f"\n{len(outcomes)} programs: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
     return int(counts["right"] != len(outcomes))
 

@@ -1,5 +1,7 @@
 """Orders of locks: what can become a deadlock on another day, and what never can."""
 
+from itertools import pairwise
+
 from tests.truth.program import program
 from tests.truth.world import World
 
@@ -124,7 +126,7 @@ def hand_over_hand(w):
     def walk():
         for _ in range(100):
             nodes[0].acquire()
-            for here, there in zip(nodes, nodes[1:], strict=False):
+            for here, there in pairwise(nodes):
                 there.acquire()
                 here.release()
             nodes[-1].release()

@@ -7,7 +7,13 @@ import time
 
 from tests.truth.program import program
 from tests.truth.world import (
-    PTRACE_CONT, PTRACE_DETACH, PTRACE_INTERRUPT, PTRACE_SEIZE, World, gone, ptrace, stay,
+    PTRACE_DETACH,
+    PTRACE_INTERRUPT,
+    PTRACE_SEIZE,
+    World,
+    gone,
+    ptrace,
+    stay,
 )  # fmt: skip
 
 
