@@ -1,10 +1,11 @@
 """What every test may rely on: a machine that can run it, and neighbours that left nothing behind.
 
-Guarantees: after the last test of a worker no child process and no new name in
+Guarantees: after the last test of a worker no child process of it and no name that it made in
 /dev/shm is left; generated tests draw new examples everywhere, also under CI.
 Refuses: machines without memfd.  Fixtures of one area live in tests/<area>/conftest.py.
 """
 
+import multiprocessing.shared_memory
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import multiprocess
+import multiprocess.shared_memory
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,7 +22,8 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 ROOT = Path(__file__).resolve().parents[1]
 SHM = Path("/dev/shm")
-GRACE_S = 3.0  # what ends by itself within this time was not left behind
+GRACE_S = 30.0  # what ends by itself within this time was not left behind; it costs time only if something is
+MARK = f"hangdog-test-{os.getpid()}"
 Left = TypeVar("Left")
 
 # With CI set, hypothesis would derandomize and forget: a race found once must be
@@ -50,6 +54,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """Fail the last test of this worker if a child or a /dev/shm name outlived the tests."""
+    mark_names()
     names_before = names_in_shm()
     children_before = set(psutil.Process().children(recursive=True))
 
@@ -89,28 +94,31 @@ def kill(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=GRACE_S)
 
 
+def mark_names() -> None:
+    """Make names in /dev/shm tell whose they are: those of other runs on this machine are not our business.
+
+    multiprocessing names what it makes; the prefix goes to forked and to multiprocessing's own children.
+    A name without the mark is ours if a process below us has it open.
+    """
+    for package in (multiprocessing, multiprocess):
+        package.process.current_process()._config["semprefix"] = f"/mp-{MARK}"
+        package.shared_memory._SHM_NAME_PREFIX = f"/psm-{MARK}-"
+
+
 def names_in_shm() -> set[str]:
     return set(os.listdir(SHM)) if SHM.is_dir() else set()
 
 
 def names_left(before: set[str]) -> list[str]:
-    """New names of this user that nobody else has open: other workers have names too."""
-    mine = []
-    for name in sorted(names_in_shm() - before):
-        with suppress(FileNotFoundError):
-            if (SHM / name).stat().st_uid == os.getuid() and not open_elsewhere(str(SHM / name)):
-                mine.append(name)
-    return mine
+    """New names that a process of ours made."""
+    return [name for name in sorted(names_in_shm() - before) if MARK in name or open_below(str(SHM / name))]
 
 
-def open_elsewhere(path: str) -> bool:
-    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
-    for process in psutil.process_iter():
-        if process.pid in ours:
-            continue
-        # A process may be another user's, or end while we look.
-        with suppress(OSError):
-            if path in Path(f"/proc/{process.pid}/maps").read_text():
+def open_below(path: str) -> bool:
+    """Does a process of ours have this file mapped?"""
+    for pid in (os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))):
+        with suppress(OSError):  # it may end while we look
+            if path in Path(f"/proc/{pid}/maps").read_text():
                 return True
     return False
 

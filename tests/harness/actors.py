@@ -16,14 +16,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
-LIMIT_S = 20.0
+from tests.waiting import LIMIT_S, TooLate, join, reap, wait_until
+
+__all__ = ["LIMIT_S", "Actor", "Me", "Pipe", "Stage", "TooLate", "fork", "stage", "wait_until"]
+
 Body = Callable[["Me"], None]
-
-
-class TooLate(AssertionError):
-    """Nothing came within LIMIT_S."""
 
 
 class Pipe:
@@ -120,11 +118,10 @@ class Actor:
 
     def reap(self) -> None:
         if self.pid:
-            wait_until(lambda: os.waitpid(self.pid, os.WNOHANG)[0] == self.pid, f"end of {self.pid}")
+            reap(self.pid)
             self.pid = 0
         elif self.thread is not None:
-            self.thread.join(LIMIT_S)
-            assert not self.thread.is_alive(), "an actor's thread does not end"
+            join(self.thread)
 
     def end(self) -> None:
         """Read its last word, which must be the ordinary one, and reap it."""
@@ -135,7 +132,7 @@ class Actor:
         if self.pid:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            reap(self.pid)
             self.pid = 0
         if self.thread is not None:
             self.thread.join(0.5)
@@ -184,13 +181,3 @@ def fork(body: Callable[[], None]) -> int:
         status = 0
     finally:
         os._exit(status)
-
-
-def wait_until(look: Callable[[], Any], what: str, limit: float = LIMIT_S) -> Any:
-    """Poll until ``look()`` is true; its value."""
-    deadline = time.monotonic() + limit
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise TooLate(f"{what} did not come within {limit} s")
-        time.sleep(0.001)
-    return found

@@ -8,11 +8,28 @@ import harness.locks  # noqa: F401 - fills in Arena.mutex and the views of embed
 from harness.shm import Arena
 from tests.harness.actors import Stage, stage
 
+SLICE_NS = 100_000_000
+LONG_NS = 10_000_000_000
+
 
 @pytest.fixture
 def arena() -> Iterator[Arena]:
+    """Its waits have no slices to speak of: what only the next slice repairs hangs, and the test with it."""
     with Arena.create("test", size=1 << 20, seats=32) as it:
+        long_slices(it)
         yield it
+
+
+@pytest.fixture
+def sliced(arena: Arena) -> Arena:
+    """The arena with the slices of a real run, for tests that are about them."""
+    arena.header.slice_ns = SLICE_NS
+    return arena
+
+
+def long_slices(arena: Arena) -> None:
+    if hasattr(arena.header, "slice_ns"):
+        arena.header.slice_ns = LONG_NS
 
 
 @pytest.fixture

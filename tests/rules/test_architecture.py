@@ -230,6 +230,7 @@ def repository_files(root: Path) -> Iterator[Path]:
             check=True,
             capture_output=True,
             text=True,
+            timeout=60,
         )
         found = {root / name for name in listed.stdout.split("\0") if name}
     else:
@@ -385,7 +386,7 @@ def test_every_rule_was_planted_against():
 
 def test_a_repository_is_read_through_git(tmp_path: Path):
     plant(tmp_path, {**FINE, ".gitignore": "left/\n", "left/over.md": "/" + "work/\n"})
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True, timeout=60)
 
     assert list(text_names_no_machine(tmp_path)) == []
 

@@ -14,6 +14,7 @@ from stress.world import Setting, World
 from tests.stress.conftest import SIZES
 from tests.vmcore.builders import locked, reports
 from tests.vmcore.builders_objects import page_at, space_of, top, write
+from tests.waiting import LIMIT_S
 from vmcore import trail
 from vmcore.config import Config
 from vmcore.page import vm_page_alloc
@@ -45,7 +46,7 @@ def test_a_page_that_is_another_threads_own_may_be_looked_at_in_a_checked_run(vm
     bottom = top(vm, space)
 
     with ThreadPoolExecutor(1) as owner:
-        slot = owner.submit(a_busy_page, vm, bottom).result()
+        slot = owner.submit(a_busy_page, vm, bottom).result(LIMIT_S)
         reader = Reader(vm.arena)
         found = Suspicion(verdict="panic", key="x", seats=[], why="")
         lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]

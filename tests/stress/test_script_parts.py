@@ -11,6 +11,7 @@ from stress.detect import DetectOptions, run_options
 from stress.options import COMPLETED
 from stress.oracles import InvariantViolated
 from tests.stress.playing import MODES, nothing, one_page, played
+from tests.waiting import LIMIT_S, join
 from vmcore.page import vm_page_lookup
 
 TIMES = 5
@@ -20,13 +21,13 @@ TIMES = 5
 def supervisor(request):
     """A front with a second thread cannot fork: then world and script travel as data."""
     end = threading.Event()
-    thread = threading.Thread(target=end.wait)
+    thread = threading.Thread(target=end.wait, args=(LIMIT_S,))
     if request.param == "spawned":
         thread.start()
     yield request.param
     end.set()
     if thread.ident:
-        thread.join()
+        join(thread)
 
 
 def clean(scene):

@@ -16,6 +16,7 @@ from harness.locks import contract
 from harness.shm.arena import Arena
 from harness.shm.checked import unguarded
 from harness.shm.native import Report, Seat
+from tests.waiting import reap
 from vmcore.config import Config
 from vmcore.constants import (
     PG_ACTIVE,
@@ -335,14 +336,14 @@ class Team:
             said[name] = (os.read(reader, 4096).decode() or "died") if ready else f"hangs after {LIMIT_S} s"
             if not ready:
                 os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            reap(pid)
             os.close(reader)
         return said
 
     def kill(self) -> None:
         for pid, reader in self.members.values():
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            reap(pid)
             os.close(reader)
         self.members.clear()
 

@@ -9,6 +9,7 @@ from harness.shm.table import Table
 from tests.vmcore.builders import allow_reports, locked, new_object, reports
 from tests.vmcore.builders_objects import contents, fill, fork, page_at, space_of, top, write
 from tests.vmcore.test_fault import in_thread
+from tests.waiting import join
 from vmcore.audit import all_gone, audit
 from vmcore.constants import OBJ_WAITING, PG_BUSY, PG_FREE, PG_WANTED
 from vmcore.deallocate import vm_object_deallocate
@@ -107,7 +108,7 @@ def test_a_record_that_another_thread_made_is_not_ours(broken):
     obj = new_object(vm, 1)
 
     thread, result = in_thread(lambda: isinstance(_try(lambda: obj.size), UnguardedAccess))
-    thread.join()
+    join(thread)
 
     assert result == [True]
     vm_object_deallocate(vm, obj)

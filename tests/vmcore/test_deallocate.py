@@ -16,6 +16,7 @@ from tests.vmcore.builders_objects import (
     top,
     write,
 )
+from tests.waiting import join
 from vmcore.audit import all_gone, audit
 from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING
 from vmcore.deallocate import drain_release_list, vm_object_deallocate
@@ -98,7 +99,7 @@ class Holder:
 
     def let_go(self):
         self.done.set()
-        self.thread.join()
+        join(self.thread)
 
 
 @pytest.mark.parametrize("flag", [OBJ_FADING, OBJ_COLLAPSING])

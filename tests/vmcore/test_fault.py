@@ -19,6 +19,7 @@ from tests.vmcore.builders_objects import (
     va,
     write,
 )
+from tests.waiting import join
 from vmcore.access import vm_read
 from vmcore.audit import all_gone, audit
 from vmcore.constants import (
@@ -99,7 +100,7 @@ def test_a_fault_waits_for_a_busy_page_and_holds_nothing_meanwhile(vm):
     with locked(obj):
         RELEASE_PAGE(vm, page)
         vm_object_paging_end(vm, obj)
-    thread.join()
+    join(thread)
     assert result == [3]
     assert audit(vm) == []
     for one in (space, child):
@@ -215,7 +216,7 @@ def test_forks_of_a_space_that_another_thread_writes_are_snapshots(vm):
         snapshots.append(contents(vm, child, pages))
         write(vm, child, 1, 10_000)
         vmspace_exit(vm, child)
-    thread.join()
+    join(thread)
 
     assert result == [None]
     for values in snapshots:
@@ -239,7 +240,7 @@ def test_two_threads_that_fault_the_same_page_share_it(vm):
 
     thread, result = in_thread(reader)
     fill(vm, space, dict.fromkeys(range(pages), 7))
-    thread.join()
+    join(thread)
 
     assert result == [None]
     assert resident(vm, top(vm, space)) == list(range(pages))
@@ -262,7 +263,7 @@ def test_lookups_that_must_both_upgrade_start_over_instead_of_waiting_for_each_o
 
         thread, result = in_thread(other)
         write(vm, child, 0, 3)
-        thread.join()
+        join(thread)
 
         assert result == [None]
         assert len(chain(vm, child)) == 2

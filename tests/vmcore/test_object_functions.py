@@ -6,6 +6,7 @@ from harness.errors import Panic, TableFull
 from tests.vmcore.builders import alloc, locked, new_object, new_page
 from tests.vmcore.builders_objects import fill, fork, page_at, read, space_of, top, write
 from tests.vmcore.test_fault import in_thread
+from tests.waiting import join, wait_until
 from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL, OBJ_WAITING, PG_COPYONWRITE, PG_SWAP
 from vmcore.deallocate import vm_object_deallocate
 from vmcore.object import vm_object_allocate, vm_object_setpager
@@ -124,16 +125,18 @@ def test_waiting_for_paging_ends_when_the_last_share_does(vm):
             return obj.paging_in_progress
 
     thread, result = in_thread(wait)
-    with_waiter = False
-    while not with_waiter:
+
+    def with_waiter():
         with locked(obj):
-            with_waiter = bool(obj.flags & OBJ_WAITING)
+            return bool(obj.flags & OBJ_WAITING)
+
+    wait_until(with_waiter, "the waiter")
     with locked(obj):
         vm_object_paging_end(vm, obj)
     assert not result
     with locked(obj):
         vm_object_paging_end(vm, obj)
-    thread.join()
+    join(thread)
 
     assert result == [0]
     vm_object_deallocate(vm, obj)

@@ -16,6 +16,7 @@ from tests.vmcore.builders_objects import (
     top,
     write,
 )
+from tests.waiting import join
 from vmcore.audit import all_gone, audit
 from vmcore.constants import OBJ_PAGERALLOC, OBJ_WAITING, PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY
 from vmcore.deallocate import vm_object_deallocate
@@ -131,7 +132,7 @@ def test_a_clean_waits_once_for_traffic_and_then_goes_on(vm):
     with locked(obj):
         vm_object_paging_end(vm, obj)
 
-    thread.join()
+    join(thread)
     assert result == [True]
     vm_object_deallocate(vm, obj)
 

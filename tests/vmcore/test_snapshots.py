@@ -22,6 +22,7 @@ from tests.vmcore.builders_objects import (
     write,
 )
 from tests.vmcore.test_fault import in_thread, wait_until_wanted
+from tests.waiting import join
 from vmcore.access import vm_read
 from vmcore.audit import all_gone, audit
 from vmcore.constants import KERN_RESOURCE_SHORTAGE, PG_BUSY
@@ -245,7 +246,7 @@ def test_a_writer_that_waits_for_the_copys_page_keeps_its_own_busy(file_vm):
     assert page_at(vm, source, 0).flags_o & PG_BUSY, "the writer gave its page up"
     assert not source.lock.locked()
     disown(vm, copy, there)
-    thread.join()
+    join(thread)
     assert result == [None]
     assert read(vm, snapshot, 0) == 1
     assert read(vm, writer, 0) == 3
@@ -266,8 +267,8 @@ def test_whoever_finds_the_copy_object_locked_backs_off_and_comes_back(file_vm):
     assert not pushed
     assert not copied
     copy.lock.release()
-    pusher.join()
-    copier.join()
+    join(pusher)
+    join(copier)
 
     assert pushed == [None]
     made, _, source_too = copied[0]

@@ -12,6 +12,7 @@ from harness import probe
 from harness.shm import native
 from tests.vmcore.builders import Team, services
 from tests.vmcore.builders_objects import chain, fork, read, space_of, write
+from tests.waiting import join
 from vmcore import fault
 from vmcore.audit import all_gone, audit
 from vmcore.constants import KERN_SUCCESS
@@ -60,7 +61,7 @@ def live_under_faults(vm, space):
         longest = max(longest, len(chain(vm, space)))
     stop.set()
     for thread in threads:
-        thread.join()
+        join(thread)
     vmspace_exit(vm, space)
     assert longest <= LONGEST, f"a chain of {longest} objects: collapse never had its turn"
 
@@ -102,7 +103,7 @@ def write_among_faults(vm, space):
         lock.release()
     stop.set()
     for thread in threads:
-        thread.join()
+        join(thread)
     vmspace_exit(vm, space)
     assert len(passed) >= PASSED, f"nobody met anybody in {turn} writes"
     assert set(passed.values()) == {1}, f"a fault passed the same writer twice: {passed.most_common(1)}"

@@ -169,13 +169,13 @@ def test_a_wakeup_between_intention_and_sleep_is_not_lost(chan):
     assert chan.block(intent, "nap", timeout=LIMIT_S) is True
 
 
-def test_a_timeout_is_false_in_bounded_time(cell, lock, chan):
+def test_a_timeout_is_false_and_not_early(cell, lock, chan):
     lock.acquire()
     began = time.monotonic()
 
     assert chan.sleep(lock, "nap", (cell, "turn", 1), timeout=0.15) is False
 
-    assert 0.15 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.15
     with lock:
         assert chan.wait(lock, "turn", (cell, "turn", 1), 0.15) is False
         assert lock.held()

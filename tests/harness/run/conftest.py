@@ -81,4 +81,4 @@ def front() -> Iterator[Callable[[str], Program]]:
         for pid in program.alive():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        program.process.communicate()
+        program.process.communicate(timeout=LIMIT_S)

@@ -12,8 +12,10 @@ import pytest
 from harness.errors import BadInput, WorkerFailed
 from harness.outcome import Crashed, Failed, Hung, Killed, Passed
 from harness.run import RoleSpec, Session, lifeline
+from harness.shm.roster import Roster
 from harness.watch import dump
 from tests.harness.run.roles import cross, die, spin_until, turn_until_told
+from tests.waiting import LIMIT_S
 
 ON: Any = {"stop_on": (), "linger_s": None}  # findings are kept and the run goes on
 
@@ -326,11 +328,15 @@ def test_a_service_is_told_by_its_callable_and_is_no_stepper():
         lock.acquire()
         channel.sleep(lock, "idle", idle=True)
 
-    with Session(workers=1) as session:
+    def until_it_sleeps(context):
+        # A wakeup tells who sleeps, no one else: a run that ended before would tell nobody.
+        spin_until(lambda: any(row.activity == "idle" for row in Roster(context.arena).rows()))
+
+    with Session(workers=1, grace_s=LIMIT_S) as session:
         channel = session.arena.channel("calls")
         session.arena.mutex("guard")
         service = RoleSpec("server", serve, service=True, stop=channel.wakeup)
-        result = session.run(lambda _: None, services=[service])
+        result = session.run(until_it_sleeps, services=[service])
 
     assert outcomes(result) == [Passed, Passed]
     assert the(result, "server#0").service

@@ -15,6 +15,7 @@ from harness.shm import Arena, native
 from tests.harness.actors import fork
 from tests.harness.shm.records import Plain
 from tests.harness.shm.test_arena import open_descriptors
+from tests.waiting import reap
 
 HEADER = _native.LAYOUT["hd_arena"][0]
 
@@ -191,7 +192,7 @@ def test_a_process_without_an_arena_and_one_that_is_gone(actors):
     with pytest.raises(NotAnArena, match="it has no arena open"):
         Arena.attach(pid=os.getppid())
     gone = fork(lambda: None)
-    os.waitpid(gone, 0)
+    reap(gone)
 
     with pytest.raises(NoAccess, match=f"process {gone}: there is no such process"):
         Arena.attach(pid=gone)

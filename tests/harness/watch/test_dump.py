@@ -18,6 +18,7 @@ from harness.watch.watchdog import Watchdog
 from tests.harness.actors import fork
 from tests.harness.watch.looking import built, dumped, find, me
 from tests.harness.watch.specimen import COMMAND, specimen
+from tests.waiting import reap
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versio
     pid = fork(die)
     os.read(reached, 1)
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    reap(pid)
     os.close(reached)
     os.close(say)
 

@@ -15,6 +15,7 @@ from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import wait_until
 from tests.harness.watch.looking import assert_nothing_found, busy, look_for, me, stopped, waiting
+from tests.waiting import reap
 
 C = _native.CONSTANTS
 
@@ -109,7 +110,7 @@ def test_a_lock_that_a_parent_lets_go_for_its_child(arena, actors, strict):
         wait_until(waiting(arena, "child"), "the child")
         time.sleep(0.2)  # the child waits; not an order of events, only its length
         lock.release()
-        os.waitpid(pid, 0)
+        reap(pid)
         actor.hear("stop")
 
     assert_nothing_found(strict, [actors.actor(body)])

@@ -12,6 +12,7 @@ from harness.watch import stacks
 from harness.watch.snapshot import Reader
 from tests.harness.actors import LIMIT_S, wait_until
 from tests.harness.watch.looking import built, me, stopped, waiting
+from tests.waiting import join
 
 
 def asleep(arena, actors):
@@ -65,7 +66,7 @@ def test_threads_that_begin_at_once_share_one_file(arena, actors, monkeypatch):
         for one in threads:
             one.start()
         for one in threads:
-            one.join()
+            join(one)
         actor.say(len(opened))
 
     actors.actor(begin_together).expect("1")

@@ -11,6 +11,7 @@ from harness.watch import providers
 from tests.harness.actors import wait_until
 from tests.harness.watch.conftest import Cell
 from tests.harness.watch.looking import dumped, find, look_for, me, stopped, waiting
+from tests.waiting import LIMIT_S
 
 C = _native.CONSTANTS
 
@@ -66,7 +67,7 @@ def two_threads(arena, a, b):
         def take(role, first, second):
             arena.native.sit(role)
             first.acquire()
-            barrier.wait()
+            barrier.wait(LIMIT_S)
             second.acquire()
 
         for role, first, second in (("one", a, b), ("two", b, a)):

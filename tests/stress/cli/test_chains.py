@@ -45,8 +45,6 @@ def test_without_the_option_nothing_is_drawn(hangdog):
 
 
 def test_with_json_it_is_refused_before_anything_runs(hangdog):
-    began = time.monotonic()
-
     said = hangdog("run", "--scenario", "fork-storm", *SMALL, "--seconds", "50", "--watch-chains", "--json")
 
     assert said.code == 2
@@ -55,7 +53,6 @@ def test_with_json_it_is_refused_before_anything_runs(hangdog):
     assert "--watch-chains" in fact
     assert "--json" in fact
     assert remedy == "hangdog run --watch-chains"
-    assert time.monotonic() - began < LIMIT_S
 
 
 def test_the_report_has_the_numbers_of_the_space_oracle(hangdog):

@@ -141,7 +141,7 @@ def test_a_process_without_an_arena_is_said_so(hangdog):
 
 def test_a_dead_process_is_said_so(hangdog):
     gone = subprocess.Popen(["true"])
-    gone.wait()
+    gone.wait(LIMIT_S)
 
     said = hangdog("dump", str(gone.pid))
 

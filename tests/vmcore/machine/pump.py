@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from tests.waiting import LIMIT_S, join
 from vmcore.constants import OBJ_WAITING, PG_BUSY
 from vmcore.pageout import FAULT_NEEDS, retarget, vm_pageout_scan
 from vmcore.structs import VmObject, VmPage
@@ -71,8 +72,7 @@ class Services:
 
     def live(self) -> None:
         """The thread."""
-        while (order := self.work.get()) is not None:
-            todo, vm = order
+        for todo, vm in iter(self.work.get, None):  # for as long as there is a rig
             try:
                 vm.me.is_daemon = True
                 answer, error = todo(vm), None
@@ -86,7 +86,7 @@ class Services:
         if self.waits > MOST_WAITS:
             raise Stuck(f"{MOST_WAITS} waits in one step: what is waited for comes, and is of no use")
         self.work.put((todo, vm))
-        answer, error = self.answers.get()
+        answer, error = self.answers.get(timeout=LIMIT_S)
         if error is not None:
             raise error
         return answer
@@ -94,7 +94,7 @@ class Services:
     def stop(self) -> None:
         """The end of the thread."""
         self.work.put(None)
-        self.thread.join()
+        join(self.thread)
 
     # --- in the place of the sleeps.  What they lock is the services' business.
 
