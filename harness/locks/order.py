@@ -1,8 +1,11 @@
 """The order in which lock classes were taken, as the C core saw it, and who broke it.
 
-An edge "a before b" exists as soon as any thread anywhere took a lock of class b while
+An edge "a before b" exists as soon as any thread anywhere asked for a lock of class b while
 it held one of class a (try-locks add none for themselves).  Both sites are those of
-the first time.  Reads the arena and changes nothing.
+the first time.  Only edges of waits without limit can close a cycle.  A cycle is a
+violation when its takings can all be under way at once: by a thread each, no two of
+them under one lock that keeps the other out.  Between two locks of one class it is the
+locks that count.  Reads the arena and changes nothing.
 """
 
 import ctypes
@@ -40,13 +43,15 @@ class OrderEdge:
     after_site: Site
     seat: int
     when: int  # coarse monotonic ns
+    blocking: bool = True  # was taken by a wait without limit
+    bad: bool = False  # against rank, or it closed a cycle
 
 
 @dataclass(frozen=True)
 class Report:
     """One row of the arena's report table: misuse, with both locks where there are two."""
 
-    kind: str  # order, self_deadlock, contract, sleep_holding, owner_died ...
+    kind: str  # order, order_note, self_deadlock, contract, sleep_holding, owner_died ...
     text: str
     seat: int
     when: int
@@ -87,6 +92,8 @@ def edges(arena: "Arena") -> list[OrderEdge]:
                         arena.native.site(edge.to_site),
                         int(edge.seat),
                         int(edge.when),
+                        blocking=bool(edge.kinds) or before == after,
+                        bad=bool(edge.flags & _C["EDGE_BAD"]),
                     )
                 )
     return found
@@ -133,3 +140,8 @@ def _report(arena: "Arena", row: Any, names: dict[int, str]) -> Report:
 def violations(arena: "Arena") -> list[Report]:
     """The reports about the order of locks: a deadlock that did not happen yet."""
     return [report for report in reports(arena) if report.kind == "order"]
+
+
+def notes(arena: "Arena") -> list[Report]:
+    """Both orders, but one thread alone has taken them: a violation when another thread takes one of them."""
+    return [report for report in reports(arena) if report.kind == "order_note"]

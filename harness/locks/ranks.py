@@ -19,8 +19,9 @@ MAX_NAME = 39  # hd_class.name, without its NUL
 class LockClass:
     """All locks of one kind.
 
-    ``may_sleep``: may be held while sleeping or doing I/O.  ``nest``: several at a time, in any
-    order.  ``chain``: several at a time, along a link only; (record name, link field) for the reader,
+    ``may_sleep``: may be held while sleeping or doing I/O.  ``nest``: several at a time although
+    the class has a rank; without a rank that is always allowed.  Either way the order of two of
+    them counts once it was seen.  ``chain``: several at a time, along a link only; (record name, link field) for the reader,
     the addresses are given by ``set_chain`` when the table exists.  ``rank`` 0: only the order
     that is seen counts.
     """

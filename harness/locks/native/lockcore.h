@@ -2,7 +2,7 @@
 //
 //   lockcore.c  mutex            rwlock.c  read/write lock     channel.c  sleep/wakeup
 //   seat.c      one row per thread of execution, held stack, claims, event ring
-//   order.c     which lock class was taken under which; sites; names
+//   order.c     which lock class was taken under which; sites; names (edge.c, cycle.c: its graph)
 //   report.c    misuse that a watcher must see (order, self-deadlock, contract...)
 //   binding_*.c arguments, interpreter hand-off, status -> exception; no policy
 //
@@ -33,6 +33,7 @@
 #define HD_MAX_HELD 32     // locks one thread may hold at a time
 #define HD_MAX_CLAIMS 48   // "others wait for me" marks that are not locks
 #define HD_CHANGES 64   // words that others wait for, per seat: who changed them last
+#define HD_CHECKED 64      // situations whose order a seat remembers to have checked
 #define HD_RING 256        // events kept per seat
 #define HD_POINTS 1024     // and named points, which would soon be gone among the locks
 #define HD_SITES 4096
@@ -102,7 +103,8 @@ enum hd_report_kind {
 	HD_REPORT_WRONG_DATA,     // wrong_data
 	HD_REPORT_PANIC,          // panic
 	HD_REPORT_STALE,          // unguarded_access
-	HD_REPORT_LEAK            // leak
+	HD_REPORT_LEAK,           // leak
+	HD_REPORT_ORDER_NOTE      // both orders, but by one thread so far: a notice
 };
 
 enum hd_predicate { // when is the sleeper's condition true?  value is signed 64 bit
@@ -245,6 +247,8 @@ struct hd_seat {
 	uint32_t spare;
 	struct hd_event points[HD_POINTS];
 	uint64_t random;           // noise state; never 0
+	uint64_t known[HD_MAX_CLASSES]; // classes under which it has taken this one, and can add nothing to that edge
+	uint64_t checked[HD_CHECKED];   // hashes of whole situations that it has been through: what is held, what is asked for
 	uint32_t noise_left;       // places until this seat draws another speed
 	uint32_t noise_speed;      // 0 never late ... 3 always late
 };
@@ -261,11 +265,22 @@ struct hd_class {
 
 enum hd_class_flags {
 	HD_MAY_SLEEP = 1, // may be held while sleeping or doing I/O
-	HD_NEST = 2,      // several of this class at a time, any order (leaf tables, tests)
+	HD_NEST = 2,      // several of this class at a time although it has a rank; between two of them the order counts
 	HD_CHAIN = 4,     // several at a time, along the chain link only
 };
 
-struct hd_edge { uint32_t from_site, to_site, seat, count; uint64_t when; };
+#define HD_GATES 4        // of an edge: locks that were held around every taking so far
+#define HD_EDGE_THREADS 4 // of an edge: threads that took it; of more only that there are
+#define HD_INSTANCES 1024 // edges between two locks of one class; what has no room is not known
+struct hd_edge { // of one class or lock to another; see order.h.  Zero: never taken
+	uint32_t from_site, to_site, seat, count; // of the first time; how often it was looked at
+	uint64_t when;
+	_Atomic uint64_t key; // both locks: of the first time, or (between instances) what the row is about
+	_Atomic uint64_t gates[HD_GATES];
+	_Atomic uint32_t threads[HD_EDGE_THREADS]; // seat ids.  In a class's edge to itself: who writes its locks
+	_Atomic uint32_t kinds; // how both were taken, a bit each: hd_kind_bit
+	_Atomic uint32_t flags; // hd_edge_flags
+};
 struct hd_site { _Atomic uint32_t state; uint32_t line; uint64_t hash; char function[56]; char file[120]; };
 struct hd_name { _Atomic uint32_t state; uint32_t spare; uint64_t hash; char text[48]; };
 
@@ -292,7 +307,7 @@ struct hd_arena { // first bytes of the segment
 	uint32_t creator;      // pid
 	uint32_t seat_count;
 	char name[64];
-	uint64_t seats, classes, order, edges, sites, names, reports, directory, tried;
+	uint64_t seats, classes, order, edges, sites, names, reports, directory, tried, instances;
 	uint64_t file_device, file_inode; // of the segment's own file: tells a copy
 	_Atomic uint64_t heap_next;
 	_Atomic uint32_t class_count;
@@ -372,7 +387,15 @@ void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place);
 int hd_declare_class(struct hd_arena *a, const char *name, uint32_t rank, uint32_t flags); // -1: full
 uint32_t hd_intern_site(struct hd_arena *a, const char *file, uint32_t line, const char *function);
 uint32_t hd_intern_name(struct hd_arena *a, const char *text);
-enum hd_status hd_check_order(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint32_t site);
+enum hd_ask { HD_TRY = 0, HD_UNTIMED = 1, HD_TIMED = 2 }; // a try that fails, and a wait with a limit, end by themselves
+struct hd_taking { uint64_t lock; uint32_t site; uint16_t class_id; uint8_t want; bool timed; }; // want: hd_want
+enum hd_status hd_order(struct hd_arena *a, struct hd_seat *s, const struct hd_taking *t);
+void hd_first_write(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint32_t site);
+static inline enum hd_status hd_check_order(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint32_t site)
+{
+	struct hd_taking t = {lock, site, class_id, 0, false};
+	return hd_order(a, s, &t);
+}
 enum hd_status hd_check_sleep(struct hd_arena *a, struct hd_seat *s, uint64_t except, uint32_t site);
 
 // --- report.c
@@ -403,7 +426,7 @@ static inline void hd_word_give(_Atomic uint32_t *word, _Atomic uint32_t *first,
 // --- lockcore.c.  deadline: coarse monotonic ns, 0 = none.  Blocking calls return
 // HD_INTERRUPTED at every slice; call again with the same arguments (first = false).
 enum hd_status hd_mutex_init(struct hd_mutex *m, uint16_t class_id, uint32_t instance);
-enum hd_status hd_mutex_try(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, bool ordered);
+enum hd_status hd_mutex_try(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, enum hd_ask ask);
 // A short wait for a holder on another processor; true: worth another try.
 bool hd_mutex_spin(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m);
 enum hd_status hd_mutex_again(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site); // after the spin: no failure
@@ -416,7 +439,7 @@ void hd_mutex_estate(struct hd_mutex *m, uint32_t seat);
 
 // --- rwlock.c
 enum hd_status hd_rw_init(struct hd_rwlock *l, uint16_t class_id, uint32_t instance);
-enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, bool ordered);
+enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, enum hd_ask ask);
 enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, uint64_t deadline, bool first);
 enum hd_status hd_rw_upgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint32_t site, bool first); // HD_BUSY: another is at it
 enum hd_status hd_rw_downgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l);
