@@ -14,7 +14,7 @@ from typing import Any
 
 from vmcore.constants import PG_FAKE, PG_FREE, VM_PROT_WRITE
 from vmcore.instant_records import SLOT, Records, walk
-from vmcore.pmap import BUCKETS, PV_LOCKS
+from vmcore.pmap_lists import BUCKETS, PV_LOCKS
 
 # --- A14
 
