@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stress.contents import Journal
 from stress.ops import Actor, Process, process_map
-from stress.trace.picture import Range
+from stress.oracles import require_done
+from stress.trace.picture import AddressPicture, Range
 from vmcore.constants import KERN_RESOURCE_SHORTAGE
+from vmcore.map_protect import vm_map_protect
 from vmcore.map_user import vm_allocate, vm_map_file
 from vmcore.vm_error import VmError
+from vmcore.vmspace import vmspace_alloc
 
 
 def allocate_anywhere(actor: Actor, process: Process, pages: int, prot: int) -> int:
@@ -49,4 +53,24 @@ def if_there_is_room(actor: Actor, step: Callable[[], object]) -> bool:
             raise
         actor.native.end()
         return False
+    return True
+
+
+def be_born_if_there_is_room(actor: Actor) -> Process | None:
+    """A process with an empty space; None when there is no record for it."""
+    actor.native.begin("be born")
+    space = vmspace_alloc(actor.vm)
+    actor.native.end()
+    return None if space is None else Process(space, AddressPicture(), Journal(actor.new_number()))
+
+
+def protect_if_there_is_room(actor: Actor, process: Process, start: int, end: int, prot: int) -> bool:
+    """Change the rights of all of [start, end); False when an entry could not be clipped: of nothing then."""
+    actor.native.begin("protect", start)
+    code = vm_map_protect(actor.vm, process_map(actor.vm, process), start, end, prot)
+    actor.native.end()
+    if code == KERN_RESOURCE_SHORTAGE:
+        return False
+    require_done("protect", start, code)
+    process.picture.protect(start, end, prot)
     return True

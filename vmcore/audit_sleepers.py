@@ -22,7 +22,8 @@ def audit_sleepers(vm: Vm) -> list[str]:
     """Q12: channels and seats; and this thread owes no release (Q13)."""
     bad = []
     for name, channel in channels(vm):
-        asleep = Channel.from_buffer(vm.arena.mapping, channel.offset).waiters
+        row: Any = Channel.from_buffer(vm.arena.mapping, channel.offset)
+        asleep = sum(int(word).bit_count() for word in row.asleep)  # a bit for each seat
         if asleep:
             bad.append(f"Q12: {asleep} asleep on {name}")
     if vm.g.memory_waiters:

@@ -15,7 +15,8 @@ from harness.locks.contract import contract
 from vmcore.map_clip import entries_between
 from vmcore.map_entry import entry_share
 from vmcore.page_queues import vm_page_unwire
-from vmcore.pmap import find, pmap_change_wiring
+from vmcore.pmap import pmap_change_wiring
+from vmcore.pmap_lists import find
 from vmcore.structs import Pmap, VmMap, VmMapEntry, VmPage
 
 if TYPE_CHECKING:

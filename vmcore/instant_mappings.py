@@ -14,7 +14,7 @@ from typing import Any
 
 from vmcore.constants import PG_FAKE, PG_FREE, VM_PROT_WRITE
 from vmcore.instant_records import SLOT, Records, walk
-from vmcore.pmap import BUCKETS, PV_LOCKS
+from vmcore.pmap_lists import BUCKETS, PV_LOCKS
 
 # --- A14
 
@@ -88,8 +88,10 @@ def right_facts(records: Records, object: Any, mapping: Any) -> Iterator[str]:
     The mapping itself may be taken from us at any time, and its record live again as another one; then
     its generation has moved on, and nothing is said.
     """
-    life, pmap, va, prot = mapping.generation, mapping.pmap, mapping.va, mapping.prot
-    page = records.pages[mapping.frame]
+    life, pmap, va, prot, frame = mapping.generation, mapping.pmap, mapping.va, mapping.prot, mapping.frame
+    if frame >= len(records.pages):
+        return  # what a free leaves in a record names no page
+    page = records.pages[frame]
     if not prot & VM_PROT_WRITE or page.object & SLOT != object.slot or not page.slot:
         return
     found = holder(records, pmap, va)

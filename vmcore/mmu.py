@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.locks.contract import contract
 from vmcore.constants import PV_MODIFIED, PV_REFERENCED, VM_PROT_READ, VM_PROT_WRITE
-from vmcore.pmap import BUCKETS
+from vmcore.pmap_lists import BUCKETS
 from vmcore.structs import Pmap
 
 if TYPE_CHECKING:

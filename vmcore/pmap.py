@@ -15,18 +15,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import TableFull
 from harness.locks.contract import contract
 from vmcore.colours import count_conflict
-from vmcore.config import OPTIONS
 from vmcore.constants import PV_MODIFIED, PV_REFERENCED, VM_PROT_NONE, VM_PROT_WRITE
-from vmcore.structs import Mapping, Pmap, VmPage
+from vmcore.pmap_lists import PV_LOCKS, find, link, remove_mapping, unlink
+from vmcore.pmap_steal import steal_mapping
+from vmcore.structs import Pmap, VmPage
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
-
-BUCKETS: int = Pmap.buckets.size // 4
-PV_LOCKS = 64  # a lock per group of frames; no thread ever needs two of them
 
 
 @contract
@@ -43,79 +40,6 @@ def pmap_create(vm: Vm) -> Pmap | None:
 
 
 # --- one mapping
-
-
-def find(vm: Vm, pmap: Pmap, va: int) -> Mapping | None:
-    """The mapping of a page-aligned address; pmap lock held."""
-    views = vm.mappings.views
-    slot = vm.pmap_buckets[pmap.slot][(va >> vm.page_shift) % BUCKETS]
-    while slot:
-        mapping: Mapping = views[slot]
-        if mapping.va == va:
-            return mapping
-        slot = mapping.hash_next
-    return None
-
-
-def link(vm: Vm, pmap: Pmap, va: int, page: VmPage, prot: int, wired: bool) -> bool:
-    """Make a mapping; pv and pmap lock held, the address is not mapped.  False: no record left."""
-    mapping = vm.mappings.allocate()  # fields are zero, and the head of a list has no predecessor
-    if mapping is None:
-        return False
-    views, slot = vm.mappings.views, mapping.slot
-    mapping.va = va
-    mapping.pmap = pmap.slot
-    mapping.frame = page.slot
-    mapping.prot = prot
-    if wired:
-        mapping.wired = 1
-    buckets = vm.pmap_buckets[pmap.slot]
-    bucket = (va >> vm.page_shift) % BUCKETS
-    mapping.hash_next = buckets[bucket]
-    buckets[bucket] = slot
-    first = pmap.first
-    mapping.pmap_next = first
-    if first:
-        views[first].pmap_prev = slot
-    pmap.first = slot
-    pmap.count += 1
-    first = page.pv_first
-    mapping.pv_next = first
-    if first:
-        views[first].pv_prev = slot
-    page.pv_first = slot
-    return True
-
-
-def unlink(vm: Vm, pmap: Pmap, page: VmPage, mapping: Mapping) -> None:
-    """Drop a mapping and keep its bits in the page; pv and pmap lock held."""
-    views, slot = vm.mappings.views, mapping.slot
-    page.pv_bits |= mapping.bits
-    buckets = vm.pmap_buckets[pmap.slot]
-    bucket = (mapping.va >> vm.page_shift) % BUCKETS
-    at = buckets[bucket]
-    if at == slot:
-        buckets[bucket] = mapping.hash_next
-    else:
-        while views[at].hash_next != slot:
-            at = views[at].hash_next
-        views[at].hash_next = mapping.hash_next
-    following, previous = mapping.pmap_next, mapping.pmap_prev
-    if following:
-        views[following].pmap_prev = previous
-    if previous:
-        views[previous].pmap_next = following
-    else:
-        pmap.first = following
-    pmap.count -= 1
-    following, previous = mapping.pv_next, mapping.pv_prev
-    if following:
-        views[following].pv_prev = previous
-    if previous:
-        views[previous].pv_next = following
-    else:
-        page.pv_first = following
-    vm.mappings.free(mapping)
 
 
 @contract
@@ -158,81 +82,6 @@ def pmap_enter(vm: Vm, pmap: Pmap, va: int, page: VmPage, prot: int, wired: bool
             remove_mapping(vm, pmap, va, other)
         else:
             steal_mapping(vm, pmap)
-
-
-@contract
-def steal_mapping(vm: Vm, pmap: Pmap) -> None:
-    """The table is full: forget an unwired mapping, whose user can fault it in again.
-
-    One of our own if we have one, else anybody's.  Only when all are wired is it an
-    error, which names the option.
-
-    Enter:  pmap unlocked.
-    Exit:   same.
-    Takes:  pv, pmap, pool.
-    Sleeps: never.
-    """
-    views = vm.mappings.views
-    pmap.lock.acquire()
-    slot = pmap.first
-    while slot and views[slot].wired:
-        slot = views[slot].pmap_next
-    va, frame = (views[slot].va, views[slot].frame) if slot else (0, 0)
-    pmap.lock.release()
-    if slot:
-        remove_mapping(vm, pmap, va, frame)
-    elif not any(steal_from_frame(vm, page) for page in vm.pages.views[1:] if page.pv_first):
-        raise TableFull("vm_mappings", vm.config.mappings, OPTIONS["mappings"])
-
-
-@contract
-def steal_from_frame(vm: Vm, page: VmPage) -> bool:
-    """Drop one unwired mapping of this frame, whoever's it is; False: it has none.
-
-    The pv lock keeps the other pmap alive: before a pmap goes, its mappings do, and
-    each of them needs the pv lock of its frame.
-
-    Enter:  anything (no pmap or pv lock).
-    Exit:   same.
-    Takes:  pv, pmap, pool.
-    Sleeps: never.
-    """
-    views, pv = vm.mappings.views, vm.pv_locks[page.slot % PV_LOCKS]
-    pv.acquire()
-    slot = page.pv_first
-    while slot and views[slot].wired:
-        slot = views[slot].pv_next
-    if slot:
-        victim = vm.pmaps.views[views[slot].pmap]
-        victim.lock.acquire()
-        # Its owner may have wired it since we looked.
-        stolen = not views[slot].wired
-        if stolen:
-            unlink(vm, victim, page, views[slot])
-        victim.lock.release()
-    pv.release()
-    return bool(slot) and stolen
-
-
-@contract
-def remove_mapping(vm: Vm, pmap: Pmap, va: int, frame: int) -> bool:
-    """Unmap the address if it still maps this frame.
-
-    Enter:  pmap unlocked.
-    Exit:   same.
-    Takes:  pv, pmap, pool.
-    Sleeps: never.
-    """
-    lock, pv = pmap.lock, vm.pv_locks[frame % PV_LOCKS]
-    pv.acquire()
-    lock.acquire()
-    mapping = find(vm, pmap, va)
-    found = mapping is not None and mapping.frame == frame
-    if mapping is not None and found:
-        unlink(vm, pmap, vm.pages.views[frame], mapping)
-    lock.release()
-    pv.release()
-    return found
 
 
 @contract

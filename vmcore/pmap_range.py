@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import VM_PROT_NONE
-from vmcore.pmap import find, remove_mapping
+from vmcore.pmap_lists import find, remove_mapping
 from vmcore.structs import Mapping, Pmap
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def pmap_protect(vm: Vm, pmap: Pmap, start: int, end: int, prot: int) -> None:
             gone.append((mapping.va, mapping.frame))
     pmap.lock.release()
     for va, frame in gone:
-        remove_mapping(vm, pmap, va, frame)
+        remove_mapping(vm, pmap, va, frame, spare_wired=True)
 
 
 @contract

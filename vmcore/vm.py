@@ -32,7 +32,7 @@ from vmcore.config import MAX_CLUSTER, OPTIONS, Config
 from vmcore.guards import install
 from vmcore.io import Io
 from vmcore.page import BUCKET_LOCKS
-from vmcore.pmap import PV_LOCKS
+from vmcore.pmap_lists import PV_LOCKS
 from vmcore.structs import LockCell, Stats, VmBoot, VmGlobals, VmPage
 
 ALL_VMS: weakref.WeakSet[Vm] = weakref.WeakSet()

@@ -119,9 +119,9 @@ def test_q12_somebody_asleep_on_a_channel(vm_of, kind):
     record = next(iter(pool.live()), None) or pool.allocate()
     row = Channel.from_buffer(vm.arena.mapping, record.chan.offset)
 
-    row.waiters = 1
+    row.asleep[3] = 1 << 5
     said = audit(vm)
-    row.waiters = 0
+    row.asleep[3] = 0
 
     name = kind[:-1].replace("_", " ")
     assert f"Q12: 1 asleep on {name} {record.slot}" in said
@@ -129,9 +129,9 @@ def test_q12_somebody_asleep_on_a_channel(vm_of, kind):
 
 def test_q12_somebody_asleep_on_a_page_or_for_memory(vm, page):
     row = Channel.from_buffer(vm.arena.mapping, page.chan.offset)
-    row.waiters = 2
+    row.asleep[0], row.asleep[1] = 1 << 63, 1
     said = audit(vm)
-    row.waiters = 0
+    row.asleep[0] = row.asleep[1] = 0
 
     assert said == [f"Q12: 2 asleep on page {page.slot}"]
     assert broken(vm, vm.g, "memory_waiters", 1) == ["Q12: 1 wait for memory"]

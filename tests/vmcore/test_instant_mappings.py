@@ -152,3 +152,15 @@ def test_a_right_that_we_cannot_judge_is_nobody_s_fault(vm, obj):
 
     assert reports(vm) == []
     vm.pmaps.free(pmap)
+
+
+def test_a_mapping_that_is_gone_before_the_look_is_nobody_s_fault(vm, obj):
+    """Who needs a record may take any unwired mapping; what the free leaves in the record is no page."""
+    pmap, page = new_pmap(vm), page_at(vm, obj, 0)
+
+    with locked(obj):  # the look is at its end
+        pmap_enter(vm, pmap, 0, page, RW, False)
+        pmap_page_protect(vm, page, 0)
+
+    assert reports(vm) == []
+    vm.pmaps.free(pmap)

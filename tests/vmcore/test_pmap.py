@@ -17,7 +17,6 @@ from vmcore.constants import (
 )
 from vmcore.mmu import access
 from vmcore.pmap import (
-    find,
     pmap_change_wiring,
     pmap_clear_modify,
     pmap_clear_reference,
@@ -27,6 +26,7 @@ from vmcore.pmap import (
     pmap_is_referenced,
     pmap_page_protect,
 )
+from vmcore.pmap_lists import find
 from vmcore.pmap_range import pmap_destroy, pmap_protect, pmap_remove
 
 
