@@ -95,7 +95,8 @@ def total(suite: Suite, results: list[Result], seconds: float) -> int:
     by = ", ".join(f"{name} {count}" for name, count in sorted(killers.items(), key=lambda item: -item[1]))
     print(
         f"{suite.name}: {len(results)} mutants, {killed} killed ({by}), "
-        f"{len(argued)} equivalent by argument, {len(loose)} survived, {len(broken)} not made; {seconds:.0f} s"
+        f"{len(argued)} equivalent by argument, {len(loose)} survived, {len(broken)} not made; "
+        f"{seconds:.0f} s"
     )
     return 1 if loose or broken else 0
 
