@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from harness import _native
-from harness.errors import BadInput, LockBroken, OwnerDied
+from harness.errors import BadInput
 from harness.locks.ranks import class_id
 from harness.shm.arena import Arena
 from harness.shm.layout import ChannelRecord
@@ -103,6 +103,8 @@ class Channel(_native.Channel):
     def wait(self, lock: Any, wmesg: str, until: Until, timeout: float | None = None) -> bool:
         """Sleep until the condition holds; ``lock`` is held before and after, also after an exception.
 
+        A second Ctrl-C while the lock is taken back does not end that wait; it becomes a note of the first.
+        Only a lock that is broken meanwhile is not held afterwards (LockBroken).
         False when ``timeout`` seconds have passed and it still does not hold.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -110,32 +112,10 @@ class Channel(_native.Channel):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            try:
-                self.sleep(lock, wmesg, until, left)
-            except BaseException as error:
-                take_back(lock, error)
-                raise
-            lock.acquire()
+            address, size, op, value = predicate(until)
+            # Taken back in one call: an exception of a signal handler finds no place in between.
+            self.block(self.intend(), wmesg, address, size, op, value, left, lock=lock, keep=True)
         return True
-
-
-def take_back(lock: Any, error: BaseException) -> None:
-    """Take the lock that ``error`` found released: the caller's ``with lock`` is going to release it.
-
-    Further exceptions of signal handlers (a second Ctrl-C) do not end the wait, or the lock would not be
-    held and NotOwner would hide ``error``.  What is found out about the lock becomes a note of ``error``.
-    A lock that is broken cannot be taken.
-    """
-    while not lock.held():
-        try:
-            lock.acquire()
-        except OwnerDied as died:  # held, and nobody is going to repair it
-            error.add_note(f"while the lock was taken back: {died}")
-        except LockBroken as broken:
-            error.add_note(f"the lock is not held any more: {broken}")
-            return
-        except BaseException as another:  # noqa: BLE001 - the first one is what is raised
-            error.add_note(f"while the lock was taken back: {another!r}")
 
 
 def at(arena: Arena, offset: int) -> Channel:

@@ -1,4 +1,4 @@
-"""Kills at every moment, many of them: no seat is lost, nothing that was repaired breaks, nothing broken heals."""
+"""Kills at every moment: no seat is lost, nothing that was repaired breaks, nothing broken heals."""
 
 import os
 import resource
