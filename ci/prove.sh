@@ -8,7 +8,7 @@
 #   models    every interleaving of the protocols, to the end; quick: those that need little memory
 #   errors    deliberate errors in the models, each of which must be found; quick: four of them
 #   kills     random SIGKILLs of processes with two threads on all locks
-#   races     two threads or processes in the same few instructions; damaged arenas; protocol steps
+#   races     two threads or processes in the same few instructions; damaged arenas; lost wakeups; small rules
 #
 # OUT: where to build (kept); otherwise a directory of its own, removed on exit.  JOBS: how many
 # at a time.  Exit: 0 all hold, 1 something was found, 2 usage, 4 this machine cannot.
@@ -79,8 +79,8 @@ kills_commands() {
 	begin "$(limit 300 chaos_tsan)" threads "$(pick 3 20)"
 }
 races_commands() {
-	begin "$(limit 300 protocol)"
-	begin "$(limit 300 protocol_slow)"
+	begin "$(limit 300 rules)"
+	begin "$(limit 300 wakes)"
 	begin "$(limit 600 order_race)" "$(pick 300 5000)"
 	begin "$(limit 600 seat_race)" "$(pick 150 5000)" 4
 	begin "$(limit 600 hostile)" "$(pick 500 10000)"
@@ -112,7 +112,7 @@ for part in "${parts[@]}"; do
 	killstep | stopped) targets+=("$out/killstep") ;;
 	models | errors) targets+=(models) ;;
 	kills) targets+=("$out/chaos" "$out/chaos_tsan") ;;
-	races) for name in protocol protocol_slow order_race seat_race hostile latency; do targets+=("$out/$name"); done ;;
+	races) for name in rules wakes order_race seat_race hostile latency; do targets+=("$out/$name"); done ;;
 	esac
 done
 make -s -j "$jobs" -f "$root/tests/native/Makefile" OUT="$out" "${targets[@]}"
