@@ -119,6 +119,46 @@ static void a_claimer_that_died_is_cleared_away(void)
 	RULE(try_rw(HD_READ, false) == HD_OWNER_DIED && hd_rw_recover(s, arena, l) == HD_OK && hd_rw_release(arena, s, l) == HD_OK && l->upgrader == 0);
 }
 
+// --- beside another that lives
+static void live(void) { me(); for (;;) pause(); }
+
+static pid_t start_another(struct hd_seat **seat)
+{
+	pid_t pid = start(live);
+	for (uint64_t until = in_ms(GATE_S * 1000); !(*seat = seat_of_process(pid)) && hd_precise_now() < until;)
+		usleep(100);
+	return pid;
+}
+
+static void who_queues_is_not_overtaken(void)
+{
+	struct hd_seat *another;
+	begin();
+	pid_t pid = start_another(&another);
+	m->first = l->first = another->id;
+	RULE(try_m(true) == HD_BUSY && m->owner == 0 && try_rw(HD_WRITE, false) == HD_BUSY && l->writer == 0 && s->depth == 0);
+	hd_word_queue_up(arena, &m->first, s->id);
+	RULE(m->first == another->id);
+	end(pid); // dead: it queues no more
+	RULE(try_m(true) == HD_OK && m->first == 0 && hd_mutex_release(arena, s, m) == HD_OK);
+	RULE(try_rw(HD_WRITE, false) == HD_OK && l->first == 0 && hd_rw_release(arena, s, l) == HD_OK);
+}
+
+// A reader may say READING for a moment before it has looked; a claimer that gives up because
+// of it must leave the doubt where it was.
+static void a_claim_that_is_given_up_keeps_the_doubt(void)
+{
+	struct hd_seat *another;
+	begin();
+	pid_t pid = start_another(&another);
+	l->writer = HD_SUSPECT;
+	l->cells[0] = (uint64_t)HD_READING << 2 * (another->number - 1);
+	RULE(enter(HD_WRITE, false, 5) == HD_TIMED_OUT && l->writer == HD_SUSPECT && s->depth == 0);
+	l->cells[0] = 0;
+	RULE(try_rw(HD_WRITE, false) == HD_OWNER_DIED && hd_rw_recover(s, arena, l) == HD_OK && hd_rw_release(arena, s, l) == HD_OK);
+	end(pid);
+}
+
 // --- seats
 static _Atomic uint32_t *ids;
 static void note_id(void) { ids[0] = me()->id; }
@@ -259,6 +299,8 @@ int main(void)
 	the_rwlock_refuses_what_would_wait_for_itself();
 	who_is_told_repairs_or_breaks_it();
 	a_claimer_that_died_is_cleared_away();
+	who_queues_is_not_overtaken();
+	a_claim_that_is_given_up_keeps_the_doubt();
 	an_id_is_used_once();
 	a_thread_gives_its_seat_back_unless_it_holds();
 	evidence_stays_while_there_is_room();
