@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # The proofs of the C core: built without Python.h, run side by side, their numbers added up.
 #
-#   ci/prove.sh PART... [quick|all]      default: every part, quick
+#   ci/prove.sh PART... [few|quick|all]  default: every part, quick (few: killstep after every 41st)
 #
 #   killstep  a process is killed after each instruction of every operation; quick: after every 17th
 #   stopped   the same, but it is stopped there and lives on; the others' time limits must hold
 #   models    every interleaving of the protocols, to the end; quick: those that need little memory
-#   errors    deliberate errors in the models, each of which must be found; quick: four of them
 #   kills     random SIGKILLs of processes with two threads on all locks
-#   races     two threads or processes in the same few instructions; damaged arenas; protocol steps
+#   races     two threads or processes in the same few instructions; damaged arenas; lost wakeups; small rules
 #
 # OUT: where to build (kept); otherwise a directory of its own, removed on exit.  JOBS: how many
 # at a time.  Exit: 0 all hold, 1 something was found, 2 usage, 4 this machine cannot.
@@ -19,15 +18,15 @@ jobs=${JOBS:-$(nproc)}
 depth=quick parts=()
 for word in "$@"; do
 	case $word in
-	quick | all) depth=$word ;;
-	killstep | stopped | models | errors | kills | races) parts+=("$word") ;;
+	few | quick | all) depth=$word ;;
+	killstep | stopped | models | kills | races) parts+=("$word") ;;
 	*)
 		printf 'prove: there is no part %q\n  try: ci/prove.sh killstep models kills races quick\n' "$word" >&2
 		exit 2
 		;;
 	esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(killstep stopped models errors kills races)
+[ ${#parts[@]} -gt 0 ] || parts=(killstep stopped models kills races)
 command -v "${CC:-gcc}" >/dev/null || {
 	printf 'prove: there is no C compiler (%s)\n  try: apt-get install gcc\n' "${CC:-gcc}" >&2
 	exit 4
@@ -40,13 +39,13 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 limit() { printf 'timeout --kill-after=5 %s %s/%s' "$1" "$out" "$2"; }
 begin() { printf '%s\n' "$*"; }
-pick() { [ "$depth" = all ] && printf '%s' "$2" || printf '%s' "$1"; }
+pick() { case $depth in all) printf '%s' "$2" ;; few) printf '%s' "${3:-$1}" ;; *) printf '%s' "$1" ;; esac; }
 
 # Each function prints one command a line; they run $jobs at a time, in any order.
 killstep_commands() {
 	local count i
 	count=$("$out/killstep" list | wc -l)
-	for ((i = 0; i < count; i++)); do begin "$(limit 3000 killstep)" "$i" "$(pick 17 1)"; done
+	for ((i = 0; i < count; i++)); do begin "$(limit 3000 killstep)" "$i" "$(pick 17 1 41)"; done
 }
 stopped_commands() {
 	local i
@@ -69,18 +68,13 @@ models_commands() {
 	begin "$(limit 1800 seatmodel)" 3 2 2
 	begin "$(limit 1800 seatmodel)" 3 3 1
 }
-errors_commands() { # rwmodel knows each error by name, and what must be run to find it
-	"$out/rwmodel" errors | head -n "$(pick 4 100)" | while read -r name configuration; do
-		begin "$(limit 300 rwmodel)" "$configuration" "$name"
-	done
-}
 kills_commands() {
 	begin "$(limit 1800 chaos)" "$(pick 400 10000)"
 	begin "$(limit 300 chaos_tsan)" threads "$(pick 3 20)"
 }
 races_commands() {
-	begin "$(limit 300 protocol)"
-	begin "$(limit 300 protocol_slow)"
+	begin "$(limit 300 rules)"
+	begin "$(limit 300 wakes)"
 	begin "$(limit 600 order_race)" "$(pick 300 5000)"
 	begin "$(limit 600 seat_race)" "$(pick 150 5000)" 4
 	begin "$(limit 600 hostile)" "$(pick 500 10000)"
@@ -110,9 +104,9 @@ targets=()
 for part in "${parts[@]}"; do
 	case $part in
 	killstep | stopped) targets+=("$out/killstep") ;;
-	models | errors) targets+=(models) ;;
+	models) targets+=(models) ;;
 	kills) targets+=("$out/chaos" "$out/chaos_tsan") ;;
-	races) for name in protocol protocol_slow order_race seat_race hostile latency; do targets+=("$out/$name"); done ;;
+	races) for name in rules wakes order_race seat_race hostile latency; do targets+=("$out/$name"); done ;;
 	esac
 done
 make -s -j "$jobs" -f "$root/tests/native/Makefile" OUT="$out" "${targets[@]}"

@@ -13,7 +13,7 @@ import time
 
 from ci.mutants.engine import CannotMutate, Result, Suite, run
 
-SUITES = ("core", "watch", "vmcore")
+SUITES = ("core", "models", "watch", "vmcore")
 
 
 def main() -> int:

@@ -39,7 +39,9 @@
 #define HD_SITES 4096
 #define HD_NAMES 1024
 #define HD_REPORTS 128
-#define HD_SLICE_NS 100000000ull // every wait comes up for air this often
+#ifndef HD_SLICE_NS
+#define HD_SLICE_NS 100000000ull // every wait comes up for air this often; a proof makes it a minute
+#endif
 
 enum hd_status {
 	HD_OK = 0,
