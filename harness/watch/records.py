@@ -193,6 +193,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     why: str  # one sentence
     lines: list[str] = []  # the cycle in reading order
     certain: bool = False
+    notice: bool = False
     report: int = -1  # number of the report it comes from
     locks: tuple[str, str] = ("", "")  # of a report: the one held, the one wanted
     since: str = ""  # of a report: where the one held was taken
