@@ -170,7 +170,10 @@ def test_one_thread_that_takes_both_orders_is_a_note_with_both_lines(arena, acto
         a.release()
 
     (note,) = order.notes(arena)
-    assert note.text == "holds b[0] and takes a[0]: taken the other way round, too, but not by another thread so far"
+    assert (
+        note.text
+        == "holds b[0] and takes a[0]: taken the other way round, too, but not by another thread so far"
+    )
     assert (note.held_site[1], note.wanted_site[1]) == (at_b, at_a)
     assert order.violations(arena) == []
 
@@ -254,7 +257,9 @@ def test_killed_with_the_report_out_the_next_thread_tells_it_again(arena, actors
 
     def reporting():
         arena.header.watcher_beat = arena.native.now()  # a watcher that looks, and acknowledges nothing
-        return any(row.activity == _native.CONSTANTS["REPORTING"] and row.live == 2 for row in Reader(arena).seats)
+        return any(
+            row.activity == _native.CONSTANTS["REPORTING"] and row.live == 2 for row in Reader(arena).seats
+        )
 
     arena.header.watcher_beat = arena.native.now()
     arena.native.mode |= _native.CONSTANTS["FREEZE"]

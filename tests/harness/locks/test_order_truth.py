@@ -28,6 +28,8 @@ class Program:
     classes: dict[str, dict[str, object]] = field(default_factory=dict)
 
 
+RANKED = {"a": {"rank": 2}, "b": {"rank": 1}}
+RING = tuple(f"{x} {y}" for x, y in zip("abcdefghi", "bcdefghia", strict=True))
 NEST = {"n": {"nest": True}}
 P = Program
 PROGRAMS = (
@@ -36,7 +38,7 @@ PROGRAMS = (
     P("one order twice", ("a b", "a b")),
     P("a ring of three", ("a b", "b c", "c a"), ("c>a",)),
     P("a ring of four, closed in the middle", ("a b", "c d", "d a", "b c"), ("b>c",)),
-    P("a ring of nine is longer than what is searched", tuple(f"{x} {y}" for x, y in zip("abcdefghi", "bcdefghia"))),
+    P("a ring of nine is longer than what is searched", RING),
     P("a tree, never a ring", ("a b c d", "a c", "b d", "a d")),
     P("given back in between", ("a b", "b -b a")),
     P("given back out of order", ("a b -a c -b", "c a"), (), ("c>a",)),
@@ -100,11 +102,11 @@ PROGRAMS = (
     P("two of a class read both ways", ("r:n0 r:n1", "r:n1 r:n0")),
     P("two of a class read both ways, and writers", ("r:n0 r:n1", "r:n1 r:n0", "w:n0", "w:n1"), ("n0>n1",)),
     # declared ranks: a rule of their own, whoever else there is
-    P("against rank", ("a b",), ("a>b",), (), {"a": {"rank": 2}, "b": {"rank": 1}}),
-    P("against rank under a gate, with a limit", ("g a b~",), ("a>b",), (), {"a": {"rank": 2}, "b": {"rank": 1}}),
+    P("against rank", ("a b",), ("a>b",), (), RANKED),
+    P("against rank under a gate, with a limit", ("g a b~",), ("a>b",), (), RANKED),
     P("two of a class with a rank", ("n0 n1",), ("n0>n1",), (), {"n": {"rank": 1}}),
     P("two of a class with a rank that nests", ("n0 n1", "n0 n1"), (), (), {"n": {"rank": 1, "nest": True}}),
-    P("its right order after one against rank", ("a b", "b a"), ("a>b",), (), {"a": {"rank": 2}, "b": {"rank": 1}}),
+    P("its right order after one against rank", ("a b", "b a"), ("a>b",), (), RANKED),
 )  # fmt: skip
 
 
