@@ -230,7 +230,8 @@ def test_the_writer_that_makes_readers_wait_for_each_other_is_told_with_their_lo
 
     (report,) = order.violations(arena)
     assert report.text == (
-        "writes what others read in both orders (a[0], then b[0]): a writer that queues between them stops both"
+        "writes what others read in both orders (a[0], then b[0]): "
+        "a writer that queues between them stops both"
     )
     assert (report.held_lock, report.wanted_lock) == (a.offset, b.offset)
 
