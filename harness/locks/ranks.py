@@ -21,9 +21,9 @@ class LockClass:
 
     ``may_sleep``: may be held while sleeping or doing I/O.  ``nest``: several at a time although
     the class has a rank; without a rank that is always allowed.  Either way the order of two of
-    them counts once it was seen.  ``chain``: several at a time, along a link only; (record name, link field) for the reader,
-    the addresses are given by ``set_chain`` when the table exists.  ``rank`` 0: only the order
-    that is seen counts.
+    them counts once it was seen.  ``chain``: several at a time, along a link only; (record name,
+    link field) for the reader, the addresses are given by ``set_chain`` when the table exists.
+    ``rank`` 0: only the order that is seen counts.
     """
 
     name: str

@@ -4,7 +4,7 @@ Every sentence here is derived from a snapshot.  What the snapshot does not show
 an empty cause is better than a guess.  Pure, like ``verdicts``.
 """
 
-from harness.watch.causes_reported import cause_of_crash, cause_of_report
+from harness.watch.causes_reported import cause_of_crash, cause_of_order, cause_of_report
 from harness.watch.causes_stuck import cause_of_livelock, cause_of_standstill
 from harness.watch.records import SeatFacts, Snapshot, Suspicion, WaitFact
 from harness.watch.waits import edges
@@ -59,7 +59,7 @@ def cause_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
     if suspicion.verdict in ("deadlock", "self_deadlock") and suspicion.report < 0:
         return _cycle(snapshot, members)
     if suspicion.verdict == "order_violation":
-        return _order(*suspicion.locks)
+        return cause_of_order(suspicion)
     if suspicion.verdict == "livelock":
         return cause_of_livelock(snapshot, members[0])
     if suspicion.verdict in ("stall", "frozen"):
@@ -69,14 +69,6 @@ def cause_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
     if suspicion.verdict in REPORTED:
         return REPORTED[suspicion.verdict]
     return cause_of_report(snapshot, suspicion, members[0]) if suspicion.report >= 0 else ""
-
-
-def _order(held: str, wanted: str) -> str:
-    """The rule that was broken."""
-    first, second = wanted.partition("[")[0], held.partition("[")[0]
-    rule = f"{first} comes before {second}" if first != second else f"of two, {wanted} does not follow {held}"
-    meets = "whoever takes them in the right order at that moment is in a deadlock with it"
-    return f"Cause: two locks in the wrong order ({rule}); {meets}"
 
 
 REPORTED = {

@@ -94,6 +94,19 @@ def cause_of_crash(suspicion: Suspicion) -> str:
     return next((f"Cause: {text}" for pattern, text in ENDS if re.search(pattern, how)), "")
 
 
+def cause_of_order(suspicion: Suspicion) -> str:
+    """The rule that was broken; of a notice, why it is none yet."""
+    held, wanted = suspicion.locks
+    first, second = wanted.partition("[")[0], held.partition("[")[0]
+    rule = f"{first} comes before {second}" if first != second else f"of two, {wanted} does not follow {held}"
+    if suspicion.notice:
+        return f"Cause: one thread alone takes {first} and {second} in both orders, and cannot meet itself"
+    if "read in both orders" in suspicion.why:
+        return f"Cause: {second} and {first} are read in both orders, and a queued writer keeps readers out"
+    meets = "whoever takes them in the right order at that moment is in a deadlock with it"
+    return f"Cause: two locks in the wrong order ({rule}); {meets}"
+
+
 def cause_of_report(snapshot: Snapshot, suspicion: Suspicion, seat: SeatFacts) -> str:
     """What kind of mistake a report tells; nothing for the words of the system under test."""
     for pattern, text in (*CONTRACTS, *RECORDS):

@@ -28,6 +28,7 @@ _C = _native.CONSTANTS
 _BLOCKED = {
     _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
 }
+_ORDER = (_C["REPORT_ORDER"], _C["REPORT_ORDER_NOTE"])
 OWN = "harness/run/account.py"
 PERIOD_S = 0.002  # a pass reads two words of a seat: cheap
 WHOLE_S = 0.004  # between two whole looks, which are some hundred times dearer
@@ -39,9 +40,12 @@ GAP_S = 0.5  # between two passes; what is longer was not watched: we were stopp
 
 
 def _report_key(report: ReportFact) -> str:
-    """What counts as the same report: of an order, the two classes; else the thread and the place."""
-    if report.kind == _C["REPORT_ORDER"]:
-        return "order:" + ":".join(lock.split("[")[0] for lock in (report.lock_a, report.lock_b))
+    """What counts as the same report: of an order, the two classes; else the thread and the place.
+
+    Both threads of a pair that is taken both ways at once may report it, each its own side.
+    """
+    if report.kind in _ORDER:
+        return "order:" + ":".join(sorted(lock.split("[")[0] for lock in (report.lock_a, report.lock_b)))
     return (
         f"report:{report.kind}:{report.seat}:{report.lock_a}:{report.lock_b}:{report.site_a}:{report.site_b}"
     )
@@ -137,7 +141,10 @@ class Watchdog:
         seat = next((seat for seat in snapshot.seats if seat.number == report.seat), None)
         who = seat.name if seat else f"seat {report.seat}"
         lines = [f"{who} {report.text}"]
-        if report.lock_a:
+        note = report.kind == _C["REPORT_ORDER_NOTE"]  # one thread alone: it cannot meet itself
+        if report.kind in _ORDER and not report.text.startswith("holds "):  # a writer among readers
+            lines.append(f"  others read {report.lock_a} first, at {report.site_a}")
+        elif report.lock_a:
             # A complaint may be about a lock that it should hold, and does not.
             lines.append(
                 f"  holds {report.lock_a} since {report.site_a}"
@@ -147,12 +154,13 @@ class Watchdog:
         if OWN not in report.site_b:  # of an exception: where it was caught says nothing
             lines.append(f"  at {report.site_b}")
         return Suspicion(
-            verdict=REPORTS.get(report.kind, "panic"),
+            verdict="order_violation" if note else REPORTS.get(report.kind, "panic"),
             key=_report_key(report),
             seats=[report.seat],
             why=f"{who} {report.text}",
             lines=lines,
-            certain=True,
+            certain=not note,
+            notice=note,
             report=report.number,
             locks=(report.lock_a, report.lock_b),
             since=report.site_a if report.site_a != "?" else "",

@@ -275,7 +275,8 @@ enum hd_class_flags {
 #define HD_EDGE_THREADS 4 // of an edge: threads that took it; of more only that there are
 #define HD_INSTANCES 1024 // edges between two locks of one class; what has no room is not known
 struct hd_edge { // of one class or lock to another; see order.h.  Zero: never taken
-	uint32_t from_site, to_site, seat, count; // of the first time; how often it was looked at
+	uint32_t from_site, to_site, seat; // of the first time
+	_Atomic uint32_t count;            // how often it was looked at
 	uint64_t when;
 	_Atomic uint64_t key; // both locks: of the first time, or (between instances) what the row is about
 	_Atomic uint64_t gates[HD_GATES];

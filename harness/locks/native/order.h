@@ -45,7 +45,8 @@ struct hd_edge *hd_instance_row(struct hd_arena *a, uint64_t to, uint32_t number
 uint64_t hd_key(uint64_t from, uint64_t to); // 0: lies too far out
 static inline uint64_t hd_key_from(uint64_t key) { return key >> 32 << 3; }
 static inline uint64_t hd_key_to(uint64_t key) { return (key & 0xffffffffu) << 3; }
-// Adds one taking.  around: the other locks held, offset | HD_SHARED.  True: no gate is left.
+// Adds one taking.  around: the locks held, offset | HD_SHARED, the edge's outer one last.
+// True: no gate is left.
 bool hd_edge_add(struct hd_edge *e, uint32_t id, uint32_t kind, const uint64_t *around, uint32_t count);
 void hd_edge_thread(struct hd_edge *e, uint32_t id);
 

@@ -6,9 +6,11 @@ from ctypes import Structure, c_uint64
 import pytest
 
 from harness import _native
-from harness.errors import BadInput, ContractViolation, SelfDeadlock
+from harness.errors import BadInput, ContractViolation, OwnerDied, SelfDeadlock
 from harness.locks import LockClass, held, order
 from harness.shm.layout import MutexRecord, guarded
+from harness.watch.snapshot import Reader
+from tests.harness.actors import wait_until
 
 STRICT = _native.CONSTANTS["STRICT"]
 
@@ -23,14 +25,25 @@ def line() -> int:
     return sys._getframe(1).f_lineno
 
 
+def elsewhere(actors, *locks):
+    """Another thread takes them, in this order, and gives them back."""
+
+    def body(me):
+        for lock in locks:
+            lock.acquire()
+        for lock in reversed(locks):
+            lock.release()
+
+    actors.actor(body, "thread").end()
+
+
 def pairs(arena):
     return [(edge.before, edge.after) for edge in order.edges(arena)]
 
 
-def test_an_inversion_is_reported_before_anything_hangs_with_both_lines(arena):
+def test_an_inversion_is_reported_before_anything_hangs_with_both_lines(arena, actors):
     a, b = arena.mutex("a"), arena.mutex("b")
-    with a, b:
-        pass
+    elsewhere(actors, a, b)
     assert order.violations(arena) == []
 
     b.acquire()
@@ -62,11 +75,10 @@ def test_an_inversion_between_processes_is_seen_although_they_never_meet(arena, 
     assert [(report.held, report.wanted) for report in order.violations(arena)] == [("b", "a")]
 
 
-def test_a_ring_of_three_is_seen_at_its_third_edge(arena):
+def test_a_ring_of_three_is_seen_at_its_third_edge(arena, actors):
     a, b, c = (arena.mutex(name) for name in "abc")
-    for first, second in ((a, b), (b, c)):
-        with first, second:
-            pass
+    elsewhere(actors, a, b)
+    elsewhere(actors, b, c)
     assert order.violations(arena) == []
 
     with c, a:
@@ -75,21 +87,19 @@ def test_a_ring_of_three_is_seen_at_its_third_edge(arena):
     assert [(report.held, report.wanted) for report in order.violations(arena)] == [("c", "a")]
 
 
-def test_the_same_violation_is_reported_once(arena):
+def test_the_same_violation_is_reported_once(arena, actors):
     a, b = arena.mutex("a"), arena.mutex("b")
     for _ in range(3):
-        with a, b:
-            pass
+        elsewhere(actors, a, b)
         with b, a:
             pass
 
     assert len(order.violations(arena)) == 1
 
 
-def test_reports_are_the_last_128_oldest_first_and_violations_those_about_order(arena):
+def test_reports_are_the_last_128_oldest_first_and_violations_those_about_order(arena, actors):
     a, b, own = arena.mutex("a"), arena.mutex("b"), arena.mutex("own")
-    with a, b:
-        pass
+    elsewhere(actors, a, b)
     with own:
         for _ in range(130):
             with pytest.raises(SelfDeadlock):
@@ -136,19 +146,138 @@ def test_a_try_adds_no_edge_for_itself_but_counts_as_held(arena):
     assert order.violations(arena) == []
 
 
-def test_two_of_one_class_are_reported_unless_they_may_nest(arena):
-    one, two = arena.mutex("plain"), arena.mutex("plain", 1)
+def test_two_of_one_class_with_a_rank_are_reported_unless_they_may_nest(arena):
+    one, two = arena.mutex("ranked", rank=7), arena.mutex("ranked", 1)
     with one, two:
         pass
-    leaf, other = arena.mutex("leaf", nest=True), arena.mutex("leaf", 1, nest=True)
+    leaf, other = arena.mutex("leaf", rank=8, nest=True), arena.mutex("leaf", 1)
     with leaf, other:
-        pass
-    with other, leaf:
         pass
 
     (report,) = order.violations(arena)
-    assert report.text == "holds plain[0] and takes plain[1]: two of one class that may not nest"
-    assert pairs(arena) == [("plain", "plain")]
+    assert report.text == "holds ranked[0] and takes ranked[1]: two of one class that may not nest"
+    assert pairs(arena) == [("ranked", "ranked"), ("leaf", "leaf")]
+
+
+def test_one_thread_that_takes_both_orders_is_a_note_with_both_lines(arena, actors):
+    a, b = arena.mutex("a"), arena.mutex("b")
+    with a, b:
+        pass
+    with b:
+        at_b = line() - 1
+        a.acquire()
+        at_a = line() - 1
+        a.release()
+
+    (note,) = order.notes(arena)
+    assert (
+        note.text
+        == "holds b[0] and takes a[0]: taken the other way round, too, but not by another thread so far"
+    )
+    assert (note.held_site[1], note.wanted_site[1]) == (at_b, at_a)
+    assert order.violations(arena) == []
+
+    elsewhere(actors, a, b)
+
+    assert [(report.held, report.wanted) for report in order.violations(arena)] == [("a", "b")]
+    assert [(edge.before, edge.bad) for edge in order.edges(arena)] == [("b", False), ("a", True)]
+
+
+def test_an_edge_of_waits_with_a_limit_is_shown_as_one_that_blocks_nobody(arena):
+    a, b = arena.mutex("a"), arena.mutex("b")
+    with a:
+        assert b.acquire(timeout=60)
+        b.release()
+    assert [(edge.before, edge.blocking) for edge in order.edges(arena)] == [("a", False)]
+
+    with a, b:
+        pass
+
+    assert [(edge.before, edge.blocking) for edge in order.edges(arena)] == [("a", True)]
+
+
+def test_a_strict_arena_refuses_the_pair_every_time(arena, actors):
+    a, b = arena.mutex("a"), arena.mutex("b")
+    elsewhere(actors, a, b)
+    arena.native.mode |= STRICT
+
+    for _ in range(3):
+        with b, pytest.raises(ContractViolation, match="against the lock order"):
+            a.acquire()
+    with a, b:
+        pass
+
+    assert len(order.violations(arena)) == 1
+
+
+def test_the_writer_that_makes_readers_wait_for_each_other_is_told_with_their_locks(arena, actors):
+    a, b = arena.rwlock("a"), arena.rwlock("b")
+
+    def reads(*locks):
+        def body(me):
+            for lock in locks:
+                lock.read()
+            for lock in locks:
+                lock.release()
+
+        actors.actor(body, "thread").end()
+
+    reads(a, b)
+    reads(b, a)
+    elsewhere(actors, a)
+    assert order.reports(arena) == []
+    elsewhere(actors, b)
+
+    (report,) = order.violations(arena)
+    assert report.text == (
+        "writes what others read in both orders (a[0], then b[0]): "
+        "a writer that queues between them stops both"
+    )
+    assert (report.held_lock, report.wanted_lock) == (a.offset, b.offset)
+
+
+def test_more_pairs_of_a_class_than_there_is_room_for_are_missed_never_invented(arena):
+    locks = [arena.mutex("n", number) for number in range(70)]
+    for _ in range(2):
+        for first in range(70):
+            with locks[first]:
+                for second in range(first + 1, 70):
+                    with locks[second]:
+                        pass
+
+    assert order.reports(arena) == []
+
+
+def test_killed_with_the_report_out_the_next_thread_tells_it_again(arena, actors):
+    a, b = arena.mutex("a"), arena.mutex("b")
+    elsewhere(actors, a, b)
+
+    def other_way(me):
+        with b, a:
+            pass
+
+    def reporting():
+        arena.header.watcher_beat = arena.native.now()  # a watcher that looks, and acknowledges nothing
+        return any(
+            row.activity == _native.CONSTANTS["REPORTING"] and row.live == 2 for row in Reader(arena).seats
+        )
+
+    arena.header.watcher_beat = arena.native.now()
+    arena.native.mode |= _native.CONSTANTS["FREEZE"]
+    actor = actors.actor(other_way)
+    wait_until(reporting, "a thread that waits with its report out")
+    actor.kill()
+    arena.native.mode &= ~_native.CONSTANTS["FREEZE"]
+    assert len(order.violations(arena)) == 1
+    with pytest.raises(OwnerDied):
+        b.acquire()
+    b.recover()
+    b.release()
+
+    for _ in range(2):
+        actors.actor(other_way, "thread").end()
+
+    assert [(report.held, report.wanted) for report in order.violations(arena)] == [("b", "a")] * 2
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -244,8 +245,15 @@ def test_a_deadlock_ends_the_run_and_names_both():
 
 def both_orders(context):
     a, b = context.arena.mutex("a"), context.arena.mutex("b")
-    with a, b:
-        pass
+
+    def usual():
+        with a, b:
+            pass
+
+    other = threading.Thread(target=usual)
+    other.start()
+    other.join(60)
+    assert not other.is_alive(), "the thread that takes the usual order does not end"
     with b, a:
         pass
 

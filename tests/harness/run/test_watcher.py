@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from ctypes import c_uint64
 from functools import partial
 
@@ -86,8 +87,15 @@ class Late(Watchdog):
 
 def wrong_order(context):
     a, b = context.arena.mutex("a"), context.arena.mutex("b")
-    with a, b:
-        pass
+
+    def usual():
+        with a, b:
+            pass
+
+    other = threading.Thread(target=usual)
+    other.start()
+    other.join(60)
+    assert not other.is_alive(), "the thread that takes the usual order does not end"
     with b, a:
         pass
 
