@@ -105,7 +105,7 @@ def extent(vm: Vm, pager: Pager, block: SwapBlock, owner: dict[int, int]) -> lis
 
 def swap_map(vm: Vm) -> list[str]:
     """A11, Q6: what the map calls taken has an owner, and the count is that of the map."""
-    taken = vm.arena.mapping[vm.swap_at + 1 : vm.swap_at + vm.config.swap_pages + 1]
+    taken = bytes(vm.swap_map)[1:]
     bad = []
     for page, mark in enumerate(taken, 1):
         owner = vm.swap_owners[page]

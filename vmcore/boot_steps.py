@@ -78,7 +78,7 @@ def bind(vm: Vm, replacements: Mapping[str, Callable[..., Any]] | None) -> None:
 def empty_swap_map(vm: Vm) -> None:
     """Page 0 of the swap file belongs to nobody: a block that starts at 0 means "none"."""
     vm.g.swap_total = vm.config.swap_pages
-    vm.arena.mapping[vm.swap_at] = 1
+    vm.swap_map[0] = 1
 
 
 def set_thresholds(vm: Vm) -> None:

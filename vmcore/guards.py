@@ -1,6 +1,6 @@
 """What the guard letters of structs.py mean: the two questions behind each, for checked mode.
 
-``install`` puts checked tables and pools in the place of plain ones, in this process.  Nothing
+``install`` puts checked tables, pools and arrays in the place of plain ones, in this process.  Nothing
 else of vmcore knows the difference.  Counters (Stats) and the boot record are left plain: the
 first belong to one thread each, the second is written before anybody attaches.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.locks.held import mine
-from harness.shm.checked import Ask, CheckedPool, CheckedTable, Rules
+from harness.shm.checked import Ask, CheckedPool, CheckedTable, Rules, checked_area
 from harness.shm.native import Seat
 from harness.shm.pool import Pool
 from harness.shm.table import Table
@@ -20,14 +20,15 @@ from vmcore.constants import PG_FREE, PG_TABLED
 from vmcore.instant import Observers, observers
 from vmcore.page import HASH_SPREAD
 from vmcore.structs import (
-    Mapping as MappingRecord,
-)
-from vmcore.structs import (
+    ARRAYS,
     Pager,
     SwapBlock,
     VmMapEntry,
     VmObject,
     VmPage,
+)
+from vmcore.structs import (
+    Mapping as MappingRecord,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,22 @@ def install(vm: Vm) -> None:
             continue
         setattr(vm, name, checked)
     vm.g = vm.globals_table[1]
+    vm.pmap_buckets = FieldOfEach(vm.pmaps.views, "buckets")
+    for name, (guard, table, element) in ARRAYS.items():
+        own = AREA_RULES.get(name)  # else the lock is one of the whole VM
+        meant = (own or RuleMaker.rules)(rules)
+        plain, each = getattr(vm, name), own is not None
+        setattr(vm, name, checked_area(vm.arena, table, element, guard, meant, plain, each))
+
+
+class FieldOfEach:
+    """``made[slot]`` is this field of that record: an array of arrays."""
+
+    def __init__(self, views: Any, field: str) -> None:
+        self.views, self.field = views, field
+
+    def __getitem__(self, slot: int) -> Any:
+        return getattr(self.views[slot], self.field)
 
 
 def watched(rules: Rules, seen: Observers, name: str) -> Rules:
@@ -167,6 +184,11 @@ class RuleMaker:
             b=both(lambda view: self.claims(view.address + flags_at)),
         )
 
+    def head(self) -> Rules:
+        """H: the lock of the bucket."""
+        vm = self.vm
+        return self.rules(H=both(lambda bucket: bool(vm.bucket_lock(bucket).held())))
+
     def mapping(self) -> Rules:
         """T: the lock of its pmap.  V: the lock of its frame's group.  Private until it is linked."""
         vm, pmaps = self.vm, self.pmaps
@@ -230,4 +252,5 @@ POOL_RULES: dict[str, Callable[[RuleMaker], Rules]] = {
     "vnodes": lambda rules: rules.own("U"),
 }
 
+AREA_RULES: dict[str, Callable[[RuleMaker], Rules]] = {"heads": RuleMaker.head}
 TABLE_RULES: dict[str, Callable[[RuleMaker], Rules]] = {"pages": RuleMaker.page}

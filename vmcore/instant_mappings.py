@@ -50,7 +50,7 @@ def look_at_pmap(records: Records, pmap: Any) -> None:
 
 def pmap_facts(records: Records, pmap: Any) -> Iterator[str]:
     """Every mapping of the pmap is in its bucket, and in its frame's list if we may look there."""
-    length, name, buckets = 0, f"pmap {pmap.slot}", records.vm.pmap_buckets[pmap.slot]
+    length, name, buckets = 0, f"pmap {pmap.slot}", records.pmap_buckets[pmap.slot]
     for mapping in walk(records.mappings, pmap.first, "pmap_next"):
         length += 1
         if mapping.pmap != pmap.slot:

@@ -56,7 +56,7 @@ def page_facts(records: Records, page: Any) -> Iterator[str]:
     yield from place_facts(name, page, theirs, ours, dying)
     number = (page.object & SLOT) * HASH_SPREAD + (page.offset >> records.vm.page_shift)
     bucket = number & records.vm.hash_mask
-    found = sum(one.slot == page.slot for one in walk(records.pages, records.vm.heads[bucket], "hashq_next"))
+    found = sum(one.slot == page.slot for one in walk(records.pages, records.heads[bucket], "hashq_next"))
     if found != 1:
         yield f"A2: {name} is {found} times in hash bucket {bucket}, its own"
 

@@ -54,6 +54,7 @@ class Records:
         self.sharing_maps: Any = vm.sharing_maps.views
         self.map_at = {view.lock.offset: view for view in [*self.maps, *self.sharing_maps]}
         self.g: Any = vm.g
+        self.heads, self.pmap_buckets, self.swap_owners = vm.heads, vm.pmap_buckets, vm.swap_owners
         self.object_lives, self.pager_lives = vm.objects.is_live, vm.pagers.is_live
         self.mapping_lives, self.block_lives = vm.mappings.is_live, vm.swap_blocks.is_live
 

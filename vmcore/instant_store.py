@@ -83,7 +83,7 @@ def look_at_pager(records: Records, pager: Any) -> None:
 
 def pager_facts(records: Records, pager: Any) -> Iterator[str]:
     """A11: what the pager counts is what its blocks hold, and the swap map knows the blocks."""
-    valid, owners = 0, records.vm.swap_owners
+    valid, owners = 0, records.swap_owners
     for block in walk(records.blocks, pager.sw_first, "next"):
         name, first = f"swap block {block.slot}", block.swb_block
         if block.pager & SLOT != pager.slot or not records.block_lives(block.slot):

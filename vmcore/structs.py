@@ -345,6 +345,14 @@ class LockCell(Structure):
     )
 
 
+# What is no record but an array of words: attribute of Vm -> (guard of element n, table, what n is)
+ARRAYS = {
+    "heads":       ("H", "vm_page_hash",   "first"),  # page hash: slot of a page, by bucket
+    "swap_map":    ("W", "vm_swap_map",    "taken"),  # a byte for each page of the swap file, 1 is taken
+    "swap_owners": ("W", "vm_swap_owners", "block"),  # slot of the SwapBlock that owns the page
+}  # "pmap_buckets" are the rows ``buckets`` of Pmap, each made once
+
+
 class VmBoot(Structure):
     """What a process needs to attach: the sizes, and where to get the store."""
 

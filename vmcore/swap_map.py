@@ -1,8 +1,8 @@
 """The swap map: which pages of the swap file are taken, and by which block.
 
-First fit over one byte per page, searched by ``mmap.find``.  Beside it lies the slot of
-the SwapBlock that owns each page: giving back what is somebody else's is an error at
-the call, not a page of wrong data an hour later.
+First fit over one byte per page, searched in a copy of the map: a few KiB, microseconds.
+Beside it lies the slot of the SwapBlock that owns each page: giving back what is another
+block's is an error at the call, not a page of wrong data an hour later.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ def swap_map_alloc(vm: Vm, pages: int, owner: int) -> int:
     Takes:  swap map.
     Sleeps: never.
     """
-    mapping, at = vm.arena.mapping, vm.swap_at
     vm.swap_map_lock.acquire()
-    found = mapping.find(bytes(pages), at, at + vm.config.swap_pages + 1)
-    if found < 0:
+    first = bytes(vm.swap_map).find(bytes(pages))
+    if first < 0:
         vm.swap_map_lock.release()
         return 0
-    mapping[found : found + pages] = b"\1" * pages
-    first = found - at
+    vm.swap_map[first : first + pages] = b"\1" * pages
     owners = vm.swap_owners
     for page in range(first, first + pages):
         owners[page] = owner
@@ -56,12 +54,11 @@ def swap_map_free(vm: Vm, first: int, pages: int, owner: int) -> None:
     vm.swap_map_lock.acquire()
     strangers = [page for page in range(first, first + pages) if owners[page] != owner]
     if strangers:
+        page, whose = strangers[0], owners[strangers[0]]
         vm.swap_map_lock.release()
-        page = strangers[0]
-        raise Panic(f"swap page {page} is given back by block {owner}, it belongs to block {owners[page]}")
+        raise Panic(f"swap page {page} is given back by block {owner}, it belongs to block {whose}")
     for page in range(first, first + pages):
         owners[page] = 0
-    at = vm.swap_at + first
-    vm.arena.mapping[at : at + pages] = bytes(pages)
+    vm.swap_map[first : first + pages] = bytes(pages)
     vm.g.swap_used -= pages
     vm.swap_map_lock.release()

@@ -146,13 +146,14 @@ class Vm:
         self.frame: Callable[[int], memoryview] = self.frames.__getitem__
         buckets = hash_size(config)
         self.hash_mask = buckets - 1
-        self.heads = view(self._region("page_hash", buckets * 4), buckets * 4).cast("I")
-        self.swap_at = self._region("swap_map", config.swap_pages + 1)  # one byte per page, 1 is taken
+        self.heads: Any = view(self._region("page_hash", buckets * 4), buckets * 4).cast("I")
+        taken = config.swap_pages + 1  # one byte per page, 1 is taken
+        self.swap_map: Any = view(self._region("swap_map", taken), taken)
         owners = (config.swap_pages + 1) * 4  # slot of the SwapBlock that owns the page
-        self.swap_owners = view(self._region("swap_owners", owners), owners).cast("I")
+        self.swap_owners: Any = view(self._region("swap_owners", owners), owners).cast("I")
         # A ctypes array attribute makes two objects per access; these are made once.
         at, length = structs.Pmap.buckets.offset, structs.Pmap.buckets.size
-        self.pmap_buckets = [view(pmap.address + at, length).cast("I") for pmap in self.pmaps.views]
+        self.pmap_buckets: Any = [view(pmap.address + at, length).cast("I") for pmap in self.pmaps.views]
 
     def _region(self, name: str, size: int, align: int = 64) -> int:
         return self.arena.reserve(f"vm_{name}", size, align)

@@ -96,19 +96,19 @@ class Place:
         at = view.lock.offset + self.acquired_at
         return int.from_bytes(self.arena.mapping[at : at + 8], sys.byteorder)
 
-    def refuse(self, view: Any, field: str, write: bool, needs: str) -> None:
+    def refuse(self, view: Any, field: str, write: bool, needs: str, depth: int = 2) -> None:
         """Raise and report, unless this thread has said that it looks without locks."""
         if get_ident() in _outside or self.is_private(view):
             return
-        where = site(sys._getframe(2))
+        where = site(sys._getframe(depth))
         error = UnguardedAccess(self.table, view.slot, field, write, needs, self.held(), where)
         self.arena.native.report(_REPORT, str(error))
         raise error
 
-    def stale(self, view: Any, field: str) -> None:
+    def stale(self, view: Any, field: str, depth: int = 3) -> None:
         """The record was freed since this view was made."""
         if get_ident() not in _outside:
-            raise self.stale_error(view.slot, view._life, int(view._generation(view)), field, 3)
+            raise self.stale_error(view.slot, view._life, int(view._generation(view)), field, depth)
 
     def stale_error(self, slot: int, held: int, now: int, what: str, depth: int) -> StaleReference:
         """The error, reported; ``depth`` is how far up the stack the access is."""
@@ -170,9 +170,85 @@ def _property(record: Any, name: str, place: Place, rules: Rules, reads: str, wr
         if wrote is not None:
             wrote(view)
 
-    made = CheckedField(read, write)
+    def array(view: Any) -> Any:
+        """Each access asks, not this: the array may be kept while the lock comes and goes."""
+
+        def check(at: int, writes_it: bool) -> None:
+            if generation is not None and generation(view) != view._life:
+                place.stale(view, f"{name}[{at}]", 5)
+            asks = may_write if writes_it else may_read
+            if asks is not None and not (all if writes_it else any)(ask(view) for ask in asks):
+                place.refuse(view, f"{name}[{at}]", writes_it, writes if writes_it else reads, 4)
+
+        return CheckedArray(get(view), check)
+
+    is_array = issubclass(dict(record._fields_)[name], ctypes.Array)
+    made = CheckedField(array) if is_array else CheckedField(read, write)
     made.offset, made.size = row.offset, row.size
     return made
+
+
+class CheckedArray:
+    """An array of words whose elements have a guard, asked at each access.
+
+    ``check`` gets the index and whether it is a store; it raises, and says who called the array.
+    ``each``: the elements of a slice have locks of their own; else one of them is asked for all.
+    """
+
+    __slots__ = ("check", "each", "plain")
+
+    def __init__(self, plain: Any, check: Callable[[int, bool], None], each: bool = False) -> None:
+        self.plain, self.check, self.each = plain, check, each
+
+    def verify(self, at: Any, write: bool) -> None:
+        """Ask about an element or a slice."""
+        if not isinstance(at, slice):
+            self.check(at, write)
+            return
+        asked = range(*at.indices(len(self.plain)))
+        for index in asked if self.each else asked[:1]:
+            self.check(index, write)
+
+    def __getitem__(self, at: Any) -> Any:
+        self.verify(at, False)
+        return self.plain[at]
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self.verify(at, True)
+        self.plain[at] = value
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def __iter__(self) -> Iterator[Any]:
+        self.verify(slice(None), False)
+        return iter(self.plain)
+
+    def __bytes__(self) -> bytes:
+        self.verify(slice(None), False)
+        return bytes(self.plain)
+
+
+def checked_area(
+    arena: Any, name: str, field: str, guard: str, rules: Rules, plain: Any, each: bool
+) -> CheckedArray:
+    """An array that is no field of a record; the letters are asked about the index."""
+    writes, reads = split_guard(guard)
+    letters = rules.letters
+    may_read = [letters[letter][0] for letter in reads]
+    may_write = [letters[letter][1] for letter in writes]
+
+    def check(at: int, write: bool) -> None:
+        if all(ask(at) for ask in may_write) if write else any(ask(at) for ask in may_read):
+            return
+        if get_ident() in _outside:
+            return
+        where, needs = site(sys._getframe(3)), writes if write else reads
+        error = UnguardedAccess(name, at, field, write, needs, rules.held(), where)
+        arena.native.report(_REPORT, str(error))
+        raise error
+
+    return CheckedArray(plain, check, each)
 
 
 class CheckedViews(list[Any]):

@@ -100,9 +100,9 @@ def test_a11_a_valid_bit_beyond_the_end(vm, world, pager, block):
 
 
 def test_a11_a_page_of_the_map_that_is_taken_by_nobody(vm, world):
-    vm.arena.mapping[vm.swap_at + 100] = 1
+    vm.swap_map[100] = 1
     said = audit(vm)
-    vm.arena.mapping[vm.swap_at + 100] = 0
+    vm.swap_map[100] = 0
 
     assert "A11: swap page 100 is marked 1, its owner is block 0" in said
 

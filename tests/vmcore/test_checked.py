@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness.errors import DoubleFree, StaleReference, UnguardedAccess
+from harness.errors import DoubleFree, Panic, StaleReference, UnguardedAccess
 from harness.shm import Pool
 from harness.shm.checked import unguarded
 from harness.shm.table import Table
-from tests.vmcore.builders import allow_reports, locked, new_object, reports
+from tests.vmcore.builders import allow_reports, locked, new_object, new_pmap, reports
 from tests.vmcore.builders_objects import contents, fill, fork, page_at, space_of, top, write
 from tests.vmcore.test_fault import in_thread
 from tests.waiting import join
@@ -16,6 +16,7 @@ from vmcore.deallocate import vm_object_deallocate
 from vmcore.object import vm_object_reference
 from vmcore.page import frame_alloc, frame_free
 from vmcore.show import show_chain
+from vmcore.swap_map import swap_map_alloc, swap_map_free
 from vmcore.vmspace import space_map, vmspace_exit
 
 
@@ -216,3 +217,102 @@ def test_pictures_and_audits_look_without_locks(vm):
     with unguarded():
         assert obj.ref_count == 1
     vmspace_exit(vm, space)
+
+
+def _element(vm, name):
+    """An array of the VM, an index in it, and the lock that guards that element."""
+    pmap = new_pmap(vm)
+    with pmap.lock:
+        pass  # from here on somebody else could have it
+    return {
+        "vm_page_hash[5].first": (vm.heads, 5, vm.bucket_lock(5)),
+        "vm_swap_map[5].taken": (vm.swap_map, 5, vm.swap_map_lock),
+        "vm_swap_owners[5].block": (vm.swap_owners, 5, vm.swap_map_lock),
+        f"vm_pmaps[{pmap.slot}].buckets[5]": (vm.pmap_buckets[pmap.slot], 5, pmap.lock),
+        "vm_globals[1].hash_buckets[5]": (vm.g.hash_buckets, 5, vm.cache_lock),
+    }[name], pmap
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vm_page_hash[5].first",
+        "vm_swap_map[5].taken",
+        "vm_swap_owners[5].block",
+        "vm_pmaps[1].buckets[5]",
+        "vm_globals[1].hash_buckets[5]",
+    ],
+)
+def test_each_element_of_an_array_has_its_guard(broken, name):
+    vm = broken
+    (array, at, lock), pmap = _element(vm, name)
+
+    with pytest.raises(UnguardedAccess) as read:
+        assert array[at] == 0
+    with pytest.raises(UnguardedAccess) as stored:
+        array[at] = 1
+    with pytest.raises(UnguardedAccess):
+        array[at : at + 1] = array.plain[at : at + 1]
+    with pytest.raises(UnguardedAccess):
+        list(array)
+    for caught, what in ((read, "read"), (stored, "written")):
+        assert str(caught.value).startswith(f"{name} is {what} without its guard")
+        assert "test_checked.py" in caught.value.where
+        assert "test_each_element_of_an_array" in caught.value.where
+    assert len(reports(vm)) == 4, "a watcher would not see it"
+
+    with lock:
+        array[at] = 1
+        assert array[at] == 1
+        array[at] = 0
+    with unguarded():
+        assert array[at] == 0, "what was refused was not stored"
+    vm.pmaps.free(pmap)
+
+
+def test_the_lock_of_another_bucket_or_pmap_is_no_guard(broken):
+    vm = broken
+    one, two = new_pmap(vm), new_pmap(vm)
+    for pmap in (one, two):
+        with pmap.lock:
+            pass
+
+    with vm.bucket_lock(6), pytest.raises(UnguardedAccess, match=r"page_hash\[5\].first"):
+        vm.heads[5] = 0
+    with two.lock, pytest.raises(UnguardedAccess, match="buckets"):
+        vm.pmap_buckets[one.slot][0] = 0
+    for pmap in (one, two):
+        vm.pmaps.free(pmap)
+
+
+def test_the_buckets_of_a_pmap_that_is_gone_are_stale(broken):
+    vm = broken
+    pmap = new_pmap(vm)
+    buckets = vm.pmap_buckets[pmap.slot]
+    assert buckets[3] == 0, "its maker has it alone"
+    vm.pmaps.free(pmap)
+
+    with pytest.raises(StaleReference):
+        assert buckets[3] == 0
+
+
+def test_without_checked_mode_the_arrays_are_memory_and_nothing_else(vm_of):
+    vm = vm_of()
+    for array in (vm.heads, vm.swap_map, vm.swap_owners, vm.pmap_buckets[1]):
+        assert type(array) is memoryview
+
+
+def test_a_slice_of_heads_needs_the_lock_of_each_bucket(broken):
+    vm = broken
+    with vm.bucket_lock(4):
+        assert vm.heads[4:5][0] == 0
+        with pytest.raises(UnguardedAccess, match=r"page_hash\[5\].first"):
+            assert vm.heads[4:6]
+
+
+def test_giving_back_somebody_elses_swap_page_is_told_with_the_map_locked(vm):
+    first = swap_map_alloc(vm, 2, 7)
+    with pytest.raises(Panic, match="belongs to block 7"):
+        swap_map_free(vm, first, 2, 8)
+    swap_map_free(vm, first, 2, 7)
+    assert reports(vm) == []

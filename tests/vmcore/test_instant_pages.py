@@ -102,12 +102,12 @@ def test_a_page_that_somebody_waits_for_is_busy(vm, obj):
 def test_a_page_of_an_object_is_in_its_hash_bucket(vm, obj):
     page = page_at(vm, obj, 0)
     with locked(obj, vm.page_queue_lock):
-        bucket = next(at for at, slot in enumerate(vm.heads) if slot == page.slot)
+        bucket = next(at for at, slot in enumerate(vm.heads.plain) if slot == page.slot)
         leave_bucket(vm, page, obj.slot)
         page.wire_count = 0  # touched
         said = said_at_release(vm, vm.page_queue_lock)
         with unguarded():
-            page.hashq_next, vm.heads[bucket] = vm.heads[bucket], page.slot
+            page.hashq_next, vm.heads.plain[bucket] = vm.heads.plain[bucket], page.slot
 
     assert said == f"A2: page {page.slot} is 0 times in hash bucket {bucket}, its own"
 

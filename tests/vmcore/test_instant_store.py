@@ -116,9 +116,9 @@ def test_a_swap_pager_and_its_blocks_agree(vm, obj):
         counted = said_at_release(vm, pager.lock, WALK_EVERY)
     with broken(block, swb_mask=0):
         kept = said_at_release(vm, pager.lock, WALK_EVERY)
-    vm.swap_owners[first] = 77
+    vm.swap_owners.plain[first] = 77
     owned = said_at_release(vm, pager.lock, WALK_EVERY)
-    vm.swap_owners[first] = block.slot
+    vm.swap_owners.plain[first] = block.slot
     pager.lock.release()
 
     assert counted == f"A11: pager {pager.slot} counts 3 pages, its blocks hold 1"

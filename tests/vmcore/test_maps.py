@@ -29,6 +29,7 @@ from vmcore.constants import (
     VM_PROT_NONE,
     VM_PROT_READ,
 )
+from vmcore.map_entry import entry_share
 from vmcore.map_protect import vm_map_inherit, vm_map_protect
 from vmcore.map_user import vm_allocate, vm_deallocate, vm_map_discard, vm_map_move
 from vmcore.vm_error import VmError, VmFault
@@ -331,3 +332,19 @@ def test_a_write_to_one_page_makes_one_page_resident(vm):
 
     assert resident(vm, top(vm, space)) == [57]
     vmspace_exit(vm, space)
+
+
+def test_a_copy_of_shared_memory_moves_the_timestamp_of_the_sharing_map(vm):
+    parent = space_of(vm, 2, inheritance=VM_INHERIT_SHARE)
+    child = fork(vm, parent)
+    with space_map(vm, child).lock.reading():
+        share = entry_share(vm, entry_at(vm, child))
+    vm_map_inherit(vm, space_map(vm, child), va(vm, 0), va(vm, 2), VM_INHERIT_COPY)
+    before = share.timestamp
+
+    snapshot = fork(vm, child)
+
+    assert share.timestamp > before
+    for space in (parent, child, snapshot):
+        vmspace_exit(vm, space)
+    assert all_gone(vm) == []

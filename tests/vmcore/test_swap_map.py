@@ -70,9 +70,7 @@ class SwapMap(RuleBasedStateMachine):
     @invariant()
     def agrees(self):
         assert list(self.vm.swap_owners[1:]) == self.owners[1:]
-        at = self.vm.swap_at
-        taken = self.vm.arena.mapping[at : at + PAGES + 1]
-        assert list(taken) == [int(owner != 0) for owner in self.owners]
+        assert list(self.vm.swap_map) == [int(owner != 0) for owner in self.owners]
         assert self.vm.g.swap_used == sum(owner > 0 for owner in self.owners)
 
     def teardown(self):
