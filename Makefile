@@ -35,7 +35,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: run test check bench slow native valgrind lint types rules docs clean help setup stale
+.PHONY: run test check bench slow native killstep prove valgrind mutants lint types rules docs clean help setup stale
 
 ##@ The two to start with
 run: $(STAMP) ## set up if needed, then replay a recorded program on four workers
@@ -45,7 +45,7 @@ test: $(STAMP) ## set up if needed, then all tests but the slow ones
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS) </dev/null
 
 ##@ Before sending a change
-check: lint types rules native ## everything that must be green: lint, types, rules, native core
+check: lint types rules native prove ## everything that must be green: lint, types, rules, native core, its proofs
 
 lint: $(STAMP) ## ruff: rules and format
 	$(PY) -m ruff check .
@@ -65,6 +65,16 @@ native: ## the C core under ASan+UBSan, then TSan; needs no Python
 slow: TEST_LIMIT := 14400
 slow: $(STAMP) ## the tests marked slow
 	$(PYTEST) -n $(JOBS) --dist worksteal -m slow $(PYTEST_ARGS) </dev/null
+
+killstep: ## kill a process after every instruction of every operation of the C core
+	ci/prove.sh killstep stopped all
+
+prove: ## the proofs of the C core, short: killed and stopped in between, models, random kills, races
+	ci/prove.sh quick
+
+# ONLY=core|watch|vmcore  SAMPLE=how many  SEED=of the sample
+mutants: $(STAMP) ## put deliberate errors in, one at a time: does a test notice? (ONLY= SAMPLE= SEED=)
+	$(PY) -m ci.mutants $(if $(ONLY),--only $(ONLY)) --sample $(or $(SAMPLE),0) --seed $(or $(SEED),0) </dev/null
 
 valgrind: ## the C core under valgrind
 	ci/native.sh valgrind

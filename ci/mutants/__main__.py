@@ -1,0 +1,105 @@
+"""make mutants: try them, print who noticed each, and what survived without an argument.
+
+Exit: 0 every mutant that can be noticed was, 1 one survived or could not be made, 2 usage,
+3 the unchanged tree fails.
+"""
+
+import argparse
+import importlib
+import os
+import random
+import sys
+import time
+
+from ci.mutants.engine import CannotMutate, Result, Suite, run
+
+SUITES = ("core", "watch", "vmcore")
+
+
+def main() -> int:
+    """Parse the options, run the suites, print the account."""
+    options = arguments()
+    status = 0
+    for name in options.only or SUITES:
+        try:
+            suite = load(name)
+        except ModuleNotFoundError:
+            if options.only:
+                print(
+                    f"mutants: there is no ci/mutants/{name}.py\n  try: make mutants ONLY=core",
+                    file=sys.stderr,
+                )
+                return 2
+            continue
+        try:
+            status = max(status, account(suite, options))
+        except CannotMutate as e:
+            print(f"mutants: {e.message}\n  try: {e.hint}", file=sys.stderr)
+            return 3
+    return status
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m ci.mutants", description=__doc__)
+    parser.add_argument(
+        "--only", action="append", choices=SUITES, help="one part of the tree (again: another)"
+    )
+    parser.add_argument("--sample", type=int, default=0, help="so many, drawn with --seed (0: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--name", default="", help="only those whose name holds this text")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="copies at a time")
+    parser.add_argument("--list", action="store_true", help="print the names and stop")
+    return parser.parse_args()
+
+
+def load(name: str) -> Suite:
+    """Return SUITE of ci/mutants/NAME.py."""
+    suite = importlib.import_module(f"ci.mutants.{name}").SUITE
+    assert isinstance(suite, Suite)
+    return suite
+
+
+def account(suite: Suite, options: argparse.Namespace) -> int:
+    chosen = [mutant for mutant in suite.mutants if options.name in mutant.name]
+    if options.sample and options.sample < len(chosen):
+        chosen = random.Random(options.seed).sample(chosen, options.sample)
+    if options.list:
+        print("\n".join(f"{suite.name}: {mutant.name}" for mutant in chosen))
+        return 0
+    began, results = time.monotonic(), []
+    for result in run(suite, chosen, options.jobs):
+        results.append(result)
+        print(row(suite, result), flush=True)
+    return total(suite, results, time.monotonic() - began)
+
+
+def row(suite: Suite, result: Result) -> str:
+    line = f"{suite.name}: {result.status:8} {result.mutant.name}"
+    if result.status == "killed":
+        last = result.evidence.strip().splitlines()[-1:] or [""]
+        return f"{line}  <- {result.by} ({result.seconds:.0f} s): {last[0][:160]}"
+    if result.status == "not made":
+        return f"{line}: {result.evidence}"
+    return f"{line}: {result.mutant.equivalent or 'NOTHING NOTICED IT'}"
+
+
+def total(suite: Suite, results: list[Result], seconds: float) -> int:
+    killers: dict[str, int] = {}
+    for result in results:
+        if result.status == "killed":
+            killers[result.by] = killers.get(result.by, 0) + 1
+    killed = sum(killers.values())
+    argued = [r for r in results if r.status == "survived" and r.mutant.equivalent]
+    loose = [r for r in results if r.status == "survived" and not r.mutant.equivalent]
+    broken = [r for r in results if r.status == "not made"]
+    by = ", ".join(f"{name} {count}" for name, count in sorted(killers.items(), key=lambda item: -item[1]))
+    print(
+        f"{suite.name}: {len(results)} mutants, {killed} killed ({by}), "
+        f"{len(argued)} equivalent by argument, {len(loose)} survived, {len(broken)} not made; "
+        f"{seconds:.0f} s"
+    )
+    return 1 if loose or broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

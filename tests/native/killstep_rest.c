@@ -1,0 +1,189 @@
+// killstep: operations of seats, channels, reports, the order graph and the tables of names.
+#include "killstep.h"
+
+#include <string.h>
+#include <unistd.h>
+
+// --- seats
+static void no_seat(void) {}
+static void sit(struct hd_seat *s) { (void)s, hd_sit(arena, "child"); }
+static void leave_seat(struct hd_seat *s) { (void)s, hd_leave_seat(arena); }
+
+static void hold_everything(void)
+{
+	acquire(m, 100), acquire(m2, 100), enter(HD_WRITE, false, 100);
+	hd_channel_register(arena, me(), c, c->seq);
+}
+
+static void let_it_die_with_everything(void) { finish(start(hold_everything)); }
+static void hold_all_locks(void) { acquire(m, 100), acquire(m2, 100), enter(HD_WRITE, false, 100); }
+static void exit_at_once(struct hd_seat *s) { (void)s, _exit(0); }
+
+static void hold_all_locks_and_fill_the_table(void) // the victim must take the seat that held everything
+{
+	let_it_die_with_everything();
+}
+
+// --- channels
+static void sleep_until_woken(void)
+{
+	hd_channel_register(arena, me(), c, c->seq);
+	record->go = 1;
+	while (hd_channel_wait(arena, me(), c, 0) == HD_INTERRUPTED)
+		;
+	hd_channel_unregister(arena, me(), c);
+	record->woken = 1;
+}
+
+static void start_sleeper(void)
+{
+	record->go = 0;
+	other = start(sleep_until_woken);
+	await_word(&record->go, 1, "a sleeper is registered");
+}
+
+static bool it_woke(void) { return record->woken; }
+
+// What the victim did not do, the next wakeup of the same kind does: never more than one.
+static bool woken_with(bool all)
+{
+	if (!record->woken)
+		hd_channel_wake(arena, me(), c, 0, all);
+	await(it_woke, "the sleeper is awake");
+	end(other);
+	other = 0;
+	return true;
+}
+
+static bool woken_with_all(void) { return woken_with(true); }
+static bool woken_with_one(void) { return woken_with(false); }
+static void wake_all(struct hd_seat *s) { hd_channel_wake(arena, s, c, 0, true); }
+static void wake_one(struct hd_seat *s) { hd_channel_wake(arena, s, c, 0, false); }
+
+static void sleep_3_ms(struct hd_seat *s)
+{
+	uint64_t deadline = in_ms(3);
+	hd_channel_register(arena, s, c, c->seq);
+	while (hd_channel_wait(arena, s, c, deadline) == HD_INTERRUPTED)
+		;
+	hd_channel_unregister(arena, s, c);
+}
+
+// The killed sleeper must not swallow a wakeup_one that is meant for a living one.
+static bool takes_no_wakeup_with_it(void)
+{
+	start_sleeper();
+	hd_channel_wake(arena, me(), c, 0, false);
+	await(it_woke, "wakeup_one has passed the dead sleeper over");
+	end(other);
+	other = 0;
+	return true;
+}
+
+// --- reports and order
+static void report(struct hd_seat *s) { hd_report(arena, s, HD_REPORT_PANIC, 0, 0, 0, 0, "boo"); }
+
+static bool a_later_report_is_found(void)
+{
+	struct hd_report *table = hd_at(arena, arena->reports);
+	hd_report(arena, me(), HD_REPORT_PANIC, 0, 0, 0, 0, "later");
+	for (uint32_t i = 0; i < arena->report_count; i++) {
+		if (reported(i) && !strcmp(table[i].text, "later"))
+			return true;
+		if (reported(i) && strcmp(table[i].text, "boo"))
+			return false; // complete, and something else than was said
+	}
+	return false;
+}
+
+static void order_counts(void)
+{
+	struct hd_class *classes = hd_at(arena, arena->classes);
+	classes[class_a].flags = classes[class_b].flags = 0;
+}
+
+static void m_before_m2(void)
+{
+	order_counts();
+	acquire(m, 100), acquire(m2, 100);
+	hd_mutex_release(arena, me(), m2), hd_mutex_release(arena, me(), m);
+}
+
+static void m2_before_m(struct hd_seat *s) { hd_mutex_try(arena, s, m2, 0, true), hd_mutex_try(arena, s, m, 0, true); }
+
+static bool known_means_reported(void)
+{
+	_Atomic uint64_t *order = hd_at(arena, arena->order);
+	return !(order[class_a] >> class_b & 1) || reported_any();
+}
+
+static void same_class_edge(struct hd_seat *s)
+{
+	hd_mutex_try(arena, s, m, 5, true);
+	hd_check_order(arena, s, hd_offset(arena, m2), class_a, 6);
+}
+
+static bool known_pair_means_reported(void)
+{
+	struct hd_edge *e = (struct hd_edge *)hd_at(arena, arena->edges) + class_a * HD_MAX_CLASSES + class_a;
+	return !(e->from_site == 5 && e->to_site == 6) || reported_any();
+}
+
+static void sleep_holding(struct hd_seat *s)
+{
+	hd_mutex_try(arena, s, m, 0, true);
+	hd_check_sleep(arena, s, 0, 0);
+}
+
+// --- tables of names: what the next one asks for is whole, and the same when it is asked for again
+static void declare(struct hd_seat *s) { (void)s, hd_declare_class(arena, "declared", 7, HD_MAY_SLEEP); }
+
+static bool class_is_whole(void)
+{
+	struct hd_class *classes = hd_at(arena, arena->classes);
+	int id = hd_declare_class(arena, "declared", 7, HD_MAY_SLEEP);
+	return id > 0 && !strcmp(classes[id].name, "declared") && classes[id].rank == 7 && classes[id].flags == HD_MAY_SLEEP &&
+	       hd_declare_class(arena, "declared", 7, HD_MAY_SLEEP) == id;
+}
+
+static void intern_site(struct hd_seat *s) { (void)s, hd_intern_site(arena, "/a/b.py", 12, "f"); }
+
+static bool site_is_whole(void)
+{
+	struct hd_site *sites = hd_at(arena, arena->sites);
+	uint32_t id = hd_intern_site(arena, "/a/b.py", 12, "f");
+	return id && !strcmp(sites[id].file, "/a/b.py") && !strcmp(sites[id].function, "f") && sites[id].line == 12 &&
+	       hd_intern_site(arena, "/a/b.py", 12, "f") == id;
+}
+
+static void intern_name(struct hd_seat *s) { (void)s, hd_intern_name(arena, "pageout"); }
+
+static bool name_is_whole(void)
+{
+	struct hd_name *names = hd_at(arena, arena->names);
+	uint32_t id = hd_intern_name(arena, "pageout");
+	return id && !strcmp(names[id].text, "pageout") && hd_intern_name(arena, "pageout") == id;
+}
+
+static void claim(struct hd_seat *s) { hd_claim(s, 64, 1), hd_claim(s, 128, 1), hd_unclaim(s, 64), hd_unclaim(s, 128); }
+static void change(struct hd_seat *s) { hd_changed(s, 64, 1, 2); }
+
+const struct operation other_operations[] = {
+	{"sit on a free seat", .before = no_seat, .run = sit},
+	{"sit on the seat of a dead one that held everything", .prepare = hold_all_locks_and_fill_the_table, .before = no_seat, .run = sit, .told = ON_M | ON_M2 | ON_RW},
+	{"leave a seat", .run = leave_seat},
+	{"exit with everything held", .before = hold_all_locks, .run = exit_at_once, .told = ON_M | ON_M2 | ON_RW},
+	{"channel: sleep 3 ms", .run = sleep_3_ms, .after = takes_no_wakeup_with_it},
+	{"channel: wakeup of a sleeper", .prepare = start_sleeper, .run = wake_all, .after = woken_with_all},
+	{"channel: wakeup_one of a sleeper", .prepare = start_sleeper, .run = wake_one, .after = woken_with_one},
+	{"report", .run = report, .after = a_later_report_is_found},
+	{"order: an edge against the graph", .prepare = m_before_m2, .run = m2_before_m, .after = known_means_reported},
+	{"order: two of one class", .prepare = order_counts, .run = same_class_edge, .after = known_pair_means_reported},
+	{"order: asleep with a lock held", .run = sleep_holding},
+	{"declare a class", .run = declare, .after = class_is_whole},
+	{"intern a site", .run = intern_site, .after = site_is_whole},
+	{"intern a name", .run = intern_name, .after = name_is_whole},
+	{"claims", .run = claim},
+	{"a change is noted", .run = change},
+};
+const int other_operation_count = sizeof other_operations / sizeof *other_operations;
