@@ -221,6 +221,10 @@ struct hd_seat {
 	uint32_t predicate_size;
 	uint32_t predicate_op;
 	uint32_t wait_intent;   // channel seq that the sleeper saw
+	uint32_t polls;         // tries that failed at polled_lock, one after another
+	_Atomic uint64_t polled_lock; // what was tried last and not got; 0: nothing, or it was got since.  Written last
+	uint64_t polled_since;  // of the first of them, coarse monotonic ns
+	uint32_t polled_site;   // of the last one
 	uint32_t operation;     // name id; 0 between operations
 	uint64_t operation_argument;
 	uint64_t operation_since;
@@ -354,6 +358,12 @@ void hd_wait_begin(struct hd_seat *s, enum hd_activity what, uint64_t lock, uint
 void hd_wait_end(struct hd_seat *s);
 enum hd_status hd_claim(struct hd_seat *s, uint64_t address, uint32_t site);
 enum hd_status hd_unclaim(struct hd_seat *s, uint64_t address); // HD_NOT_OWNER: was not claimed
+void hd_polled(struct hd_seat *s, uint64_t lock, uint32_t site); // a try, or a wait with a limit, that did not get it
+static inline void hd_polled_got(struct hd_seat *s, uint64_t lock)
+{
+	if (atomic_load_explicit(&s->polled_lock, memory_order_relaxed) == lock)
+		atomic_store_explicit(&s->polled_lock, 0, memory_order_relaxed);
+}
 void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t outer);
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site);
 void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place);
