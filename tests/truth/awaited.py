@@ -197,7 +197,7 @@ def claim_by_a_slow_owner(w):
     w.join()
 
 
-@program(None)
+@program(None, quick=True)
 def a_count_that_leaves_room_for_its_own_claim(w):
     """It waits until the count is 1, its own; the other one gives its share up."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
