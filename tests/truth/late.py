@@ -229,3 +229,33 @@ def noted_waker_waits_for_a_lock_that_comes(w):
     w.consumer(m, channel)
     w.go(waker, name="waker")
     w.join()
+
+
+@program(None, quick=True)
+def another_thread_has_the_guard_and_will_wake(w):
+    """The word is changed without the guard, in a step that is over; who has the guard all the while wakes."""
+    m, channel = w.a.mutex("m"), w.a.channel("c")
+
+    def changer():
+        w.at("guarded")
+        with w.step("put"):
+            w.put()
+        w.open("changed")
+
+    def waker():
+        w.waits("consumer")
+        with m:
+            w.meet("guarded", "changed")
+            time.sleep(1.5)
+            channel.wakeup()
+
+    w.consumer(m, channel)
+    w.go(changer, name="changer")
+    w.go(waker, name="waker")
+    w.join()
+
+
+@program("lost_wakeup", notice_only=True, names=("consumer",), stall_s=60)
+def waker_that_is_seven_seconds_late(w):
+    """Reported after 5 s, since nothing tells who is to wake it; and the run goes on."""
+    waker_is_late(w, lambda: time.sleep(7.0))

@@ -344,3 +344,19 @@ def lost_beside_a_worker_in_its_steps(w):
     w.go(beat, name="beat")
     w.sleeper(m, channel)
     unnoted(w, m)
+
+
+@program("lost_wakeup")
+def waker_idles_after_its_change(w):
+    """Without a step: it is past its change since it idles until the next order comes."""
+    m, channel, orders = w.a.mutex("m"), w.a.channel("c"), w.a.channel("orders")
+
+    def waker():
+        w.waits("sleeper")
+        m.acquire()
+        w.put()
+        orders.sleep(m, "order", (w.cell, "busy", 1), idle=True)
+
+    w.sleeper(m, channel)
+    w.go(waker, name="waker")
+    stay()
