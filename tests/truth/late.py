@@ -233,7 +233,7 @@ def noted_waker_waits_for_a_lock_that_comes(w):
 
 @program(None, quick=True)
 def another_thread_has_the_guard_and_will_wake(w):
-    """The word is changed without the guard, in a step that is over; who has the guard all the while wakes."""
+    """The word is changed without the guard, in a step that is over; the guard's holder wakes."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
 
     def changer():
