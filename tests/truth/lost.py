@@ -12,7 +12,7 @@ import time
 from tests.truth.program import program
 from tests.truth.world import World, spin, stay
 
-LATE = {"stall_s": 7.0}  # above the 5 s after which an unknown waker is reported
+LATE_S = 7.0  # above the 5 s after which an unknown waker is reported
 
 
 def forgetful(w: World, guard, then=stay, name: str = "waker") -> int:
@@ -58,14 +58,14 @@ def forgotten_under_a_rwlock(w):
     forgetful(w, lock)
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def forgotten_and_not_noted_by_whom(w):
     m, channel = w.a.mutex("m"), w.a.channel("c")
     w.sleeper(m, channel)
     unnoted(w, m)
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def forgotten_under_a_rwlock_and_not_noted(w):
     lock, channel = w.a.rwlock("l"), w.a.channel("c")
 
@@ -77,7 +77,7 @@ def forgotten_under_a_rwlock_and_not_noted(w):
     unnoted(w, lock)
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def notified_before_it_slept(w):
     """It tests without the lock, the wakeup comes, it sleeps without a second test."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
@@ -245,7 +245,7 @@ def waker_waits_elsewhere(w):
     w.go(waker, name="waker")
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def one_wakeup_for_two_items(w):
     """Two consumers, two items, one wakeup_one: one of the two sleeps beside its item."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
@@ -268,7 +268,7 @@ def one_wakeup_for_two_items(w):
     w.go(producer, name="producer")
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def wakeup_on_the_wrong_channel(w):
     m, channel, wrong = w.a.mutex("m"), w.a.channel("c"), w.a.channel("wrong")
 
@@ -330,7 +330,7 @@ def waker_ends_without_a_word(w):
     w.go(lambda: None, name="producer")
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def lost_beside_a_worker_in_its_steps(w):
     """Another thread works on and has nothing to do with it."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
