@@ -30,7 +30,7 @@ MUTANTS = (
         "free = True",
     ),
     error(
-        "with_a_guard_that_is_always_busy",
+        "guard_went_to_a_thread_that_keeps_it",
         "a guard that changed hands is still an excuse",
         "lost.py",
         "free = turn[0] == 0 or turn != seen.facts",

@@ -250,13 +250,13 @@ def wakeup_one_for_one_item_each(w):
 
 @program(None)
 def timed_sleeper_that_polls(w):
-    """Nothing wakes it on purpose: it looks again every 100 ms."""
+    """Nothing wakes it on purpose: it looks again every 400 ms."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
 
     def poller():
         with m:
             while w.cell.count != 1:
-                channel.sleep(m, "poll", (w.cell, "count", 1), timeout=0.1)
+                channel.sleep(m, "poll", (w.cell, "count", 1), timeout=0.4)
                 m.acquire()
 
     def other():

@@ -360,3 +360,29 @@ def waker_idles_after_its_change(w):
     w.sleeper(m, channel)
     w.go(waker, name="waker")
     stay()
+
+
+@program("lost_wakeup")
+def guard_went_to_a_thread_that_keeps_it(w):
+    """The guard is never free again; it changed hands since the word was changed, which is enough."""
+    m, channel = w.a.mutex("m", may_sleep=True), w.a.channel("c")
+
+    def waker():
+        w.waits("sleeper")
+        with w.step("put"):
+            m.acquire()
+            w.put()
+            w.open("changed")
+            w.waits("keeper")
+            time.sleep(0.6)  # some looks of the watcher see it with the guard
+            m.release()
+        stay()
+
+    def keeper():
+        w.at("changed")
+        m.acquire()
+        stay()
+
+    w.sleeper(m, channel)
+    w.go(waker, name="waker")
+    w.go(keeper, name="keeper")
