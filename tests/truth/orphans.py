@@ -111,6 +111,7 @@ def killed_holder_that_no_thread_misses(w):
     """Told at the end of the run, not before."""
     m = w.a.mutex("m")
     w.kill(holder(w, m))
+    time.sleep(1.0)  # some looks of the watcher
 
 
 @program("orphaned_lock", names=("m[0]",))

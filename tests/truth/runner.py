@@ -125,6 +125,8 @@ def watch(watched: Watched, it: Program, driver: int, start: float) -> str:
             left = time.monotonic() + TAIL_S
         elif time.monotonic() - start > LONGEST_S:
             return "" if it.truth and not driving else "it did not come to its end"
+    if it.truth == "orphaned_lock" and not it.at_end:
+        watched.finish()  # a death that was told is not told again at the end
     return ""
 
 
