@@ -197,7 +197,7 @@ def claim_by_a_slow_owner(w):
     w.join()
 
 
-@program(None)
+@program(None, quick=True)
 def a_count_that_leaves_room_for_its_own_claim(w):
     """It waits until the count is 1, its own; the other one gives its share up."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
@@ -250,21 +250,62 @@ def wakeup_one_for_one_item_each(w):
 
 @program(None)
 def timed_sleeper_that_polls(w):
-    """Nothing wakes it on purpose: it looks again every 100 ms."""
+    """Nothing wakes it on purpose: it looks again every 400 ms."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
 
     def poller():
         with m:
             while w.cell.count != 1:
-                channel.sleep(m, "poll", (w.cell, "count", 1), timeout=0.1)
+                channel.sleep(m, "poll", (w.cell, "count", 1), timeout=0.4)
                 m.acquire()
 
     def other():
         w.waits("poller")
         time.sleep(1.0)
-        with m:
-            w.cell.count = 1
+        with w.step("put"), m:
+            w.put()
 
     w.go(poller, name="poller")
     w.go(other, name="other")
+    w.join()
+
+
+@program(None)
+def a_timed_sleeper_will_wake_it(w):
+    """All sleep on channels, one of them for a second only."""
+    m, channel, bell = w.a.mutex("m"), w.a.channel("c"), w.a.channel("bell")
+
+    def waker():
+        w.waits("consumer")
+        m.acquire()
+        bell.sleep(m, "nap", (w.cell, "busy", 1), timeout=1.2)
+        with m:
+            w.cell.count = 1
+            channel.wakeup()
+
+    w.consumer(m, channel)
+    w.go(waker, name="waker")
+
+
+@program(None, stall_s=2)
+def poller_that_gave_up(w):
+    """It tried a lock for a moment, and does something else while the lock is held on and on."""
+    m, part = w.a.mutex("m"), w.a.mutex("part")
+
+    def holder():
+        with m:
+            w.meet("holds", "enough")
+
+    def poller():
+        w.at("holds")
+        for _ in range(10):
+            if m.try_acquire():
+                raise AssertionError("a lock that is held was given")
+        for _ in range(100):
+            with part:
+                time.sleep(0.05)
+        w.open("enough")
+
+    w.go(holder, name="holder")
+    w.go(poller, name="poller")
     w.join()

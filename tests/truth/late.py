@@ -145,3 +145,117 @@ def wakeups_that_say_nothing(w):
     w.consumer(m, channel)
     w.go(waker, name="waker")
     w.join()
+
+
+@program(None, quick=True)
+def waker_still_has_the_guard(w):
+    """It noted its change and waits without limit for another lock, with the guard in hand: it will wake."""
+    m, channel, log = w.a.mutex("m", may_sleep=True), w.a.channel("c"), w.a.mutex("log")
+
+    def logger():
+        with log:
+            w.open("logging")
+            time.sleep(1.5)
+
+    def waker():
+        w.at("logging")
+        w.waits("consumer")
+        with m:
+            w.put()
+            with log:
+                pass
+            channel.wakeup()
+
+    w.go(logger, name="logger")
+    w.consumer(m, channel)
+    w.go(waker, name="waker")
+    w.join()
+
+
+@program(None)
+def waker_has_a_rwlock_guard(w):
+    """The same with a read/write lock as guard: who writes it is about to wake."""
+    lock, channel, log = w.a.rwlock("l", may_sleep=True), w.a.channel("c"), w.a.mutex("log")
+
+    def consumer():
+        lock.write()
+        while w.cell.count != 1:
+            channel.sleep(lock, "job", (w.cell, "count", 1))
+            lock.write()
+        lock.release()
+
+    def logger():
+        with log:
+            w.open("logging")
+            time.sleep(1.5)
+
+    def waker():
+        w.at("logging")
+        w.waits("consumer")
+        lock.write()
+        w.put()
+        with log:
+            pass
+        channel.wakeup()
+        lock.release()
+
+    w.go(logger, name="logger")
+    w.go(consumer, name="consumer")
+    w.go(waker, name="waker")
+    w.join()
+
+
+@program(None)
+def noted_waker_waits_for_a_lock_that_comes(w):
+    """Past the guard and not past its wakeup: it waits without limit for a lock whose holder lets go."""
+    m, channel, log = w.a.mutex("m"), w.a.channel("c"), w.a.mutex("log")
+
+    def logger():
+        with log:
+            w.open("logging")
+            time.sleep(1.5)
+
+    def waker():
+        w.at("logging")
+        w.waits("consumer")
+        with w.step("put"):
+            with m:
+                w.put()
+            with log:
+                pass
+            channel.wakeup()
+
+    w.go(logger, name="logger")
+    w.consumer(m, channel)
+    w.go(waker, name="waker")
+    w.join()
+
+
+@program(None, quick=True)
+def another_thread_has_the_guard_and_will_wake(w):
+    """The word is changed without the guard, in a step that is over; the guard's holder wakes."""
+    m, channel = w.a.mutex("m"), w.a.channel("c")
+
+    def changer():
+        w.at("guarded")
+        with w.step("put"):
+            w.put()
+        w.open("changed")
+
+    def waker():
+        w.waits("consumer")
+        with m:
+            w.meet("guarded", "changed")
+            time.sleep(1.5)
+            channel.wakeup()
+
+    w.consumer(m, channel)
+    w.go(changer, name="changer")
+    w.go(waker, name="waker")
+    w.join()
+
+
+@program("lost_wakeup", notice_only=True, names=("consumer",), stall_s=60)
+def waker_that_is_seven_seconds_late(w):
+    """Reported after 5 s, since nothing tells who is to wake it; and the run goes on."""
+    waker_is_late(w, lambda: time.sleep(7.0))

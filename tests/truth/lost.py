@@ -12,7 +12,7 @@ import time
 from tests.truth.program import program
 from tests.truth.world import World, spin, stay
 
-LATE = {"stall_s": 7.0}  # above the 5 s after which an unknown waker is reported
+LATE_S = 7.0  # above the 5 s after which an unknown waker is reported
 
 
 def forgetful(w: World, guard, then=stay, name: str = "waker") -> int:
@@ -58,14 +58,14 @@ def forgotten_under_a_rwlock(w):
     forgetful(w, lock)
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def forgotten_and_not_noted_by_whom(w):
     m, channel = w.a.mutex("m"), w.a.channel("c")
     w.sleeper(m, channel)
     unnoted(w, m)
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def forgotten_under_a_rwlock_and_not_noted(w):
     lock, channel = w.a.rwlock("l"), w.a.channel("c")
 
@@ -77,7 +77,7 @@ def forgotten_under_a_rwlock_and_not_noted(w):
     unnoted(w, lock)
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def notified_before_it_slept(w):
     """It tests without the lock, the wakeup comes, it sleeps without a second test."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
@@ -245,7 +245,7 @@ def waker_waits_elsewhere(w):
     w.go(waker, name="waker")
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def one_wakeup_for_two_items(w):
     """Two consumers, two items, one wakeup_one: one of the two sleeps beside its item."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
@@ -268,7 +268,7 @@ def one_wakeup_for_two_items(w):
     w.go(producer, name="producer")
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def wakeup_on_the_wrong_channel(w):
     m, channel, wrong = w.a.mutex("m"), w.a.channel("c"), w.a.channel("wrong")
 
@@ -330,7 +330,7 @@ def waker_ends_without_a_word(w):
     w.go(lambda: None, name="producer")
 
 
-@program("lost_wakeup", also=("stall",), **LATE)
+@program("lost_wakeup", also=("stall",), stall_s=LATE_S)
 def lost_beside_a_worker_in_its_steps(w):
     """Another thread works on and has nothing to do with it."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
@@ -344,3 +344,45 @@ def lost_beside_a_worker_in_its_steps(w):
     w.go(beat, name="beat")
     w.sleeper(m, channel)
     unnoted(w, m)
+
+
+@program("lost_wakeup")
+def waker_idles_after_its_change(w):
+    """Without a step: it is past its change since it idles until the next order comes."""
+    m, channel, orders = w.a.mutex("m"), w.a.channel("c"), w.a.channel("orders")
+
+    def waker():
+        w.waits("sleeper")
+        m.acquire()
+        w.put()
+        orders.sleep(m, "order", (w.cell, "busy", 1), idle=True)
+
+    w.sleeper(m, channel)
+    w.go(waker, name="waker")
+    stay()
+
+
+@program("lost_wakeup")
+def guard_went_to_a_thread_that_keeps_it(w):
+    """The guard is never free again; it changed hands since the word was changed, which is enough."""
+    m, channel = w.a.mutex("m", may_sleep=True), w.a.channel("c")
+
+    def waker():
+        w.waits("sleeper")
+        with w.step("put"):
+            m.acquire()
+            w.put()
+            w.open("changed")
+            w.waits("keeper")
+            time.sleep(0.6)  # some looks of the watcher see it with the guard
+            m.release()
+        stay()
+
+    def keeper():
+        w.at("changed")
+        m.acquire()
+        stay()
+
+    w.sleeper(m, channel)
+    w.go(waker, name="waker")
+    w.go(keeper, name="keeper")

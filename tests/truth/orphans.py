@@ -54,8 +54,10 @@ def killed_holder_and_one_who_waits(w):
 
 @program("orphaned_lock", names=("m[0]", "holder", "SIGKILL"))
 def killed_holder_says_how_it_ended(w):
+    """It has lived for some looks of the watcher, as every worker of a real run has."""
     m = w.a.mutex("m")
     pid = holder(w, m)
+    time.sleep(1.0)
     w.go(keep_in_doubt, m.acquire, name="next")
     w.waits("next")
     w.kill(pid)
@@ -109,6 +111,7 @@ def killed_holder_that_no_thread_misses(w):
     """Told at the end of the run, not before."""
     m = w.a.mutex("m")
     w.kill(holder(w, m))
+    time.sleep(1.0)  # some looks of the watcher
 
 
 @program("orphaned_lock", names=("m[0]",))

@@ -118,11 +118,15 @@ def watch(watched: Watched, it: Program, driver: int, start: float) -> str:
             continue
         over = not driving and not psutil.Process().children()
         if it.at_end and over:
+            if told(watched, it):
+                return "it was told before the end of the run"
             watched.finish()
-        if over or told(watched, it):
+        if over or (told(watched, it) and not it.at_end):
             left = time.monotonic() + TAIL_S
         elif time.monotonic() - start > LONGEST_S:
             return "" if it.truth and not driving else "it did not come to its end"
+    if it.truth == "orphaned_lock" and not it.at_end:
+        watched.finish()  # a death that was told is not told again at the end
     return ""
 
 

@@ -260,7 +260,7 @@ def restarts_that_never_end(w):
     w.go(looper, name="looper")
 
 
-@program("livelock", stall_s=300, livelock_s=2)
+@program("livelock", count=2, stall_s=300, livelock_s=2)
 def two_threads_make_each_other_fail(w):
     """Each takes its lock, finds the other's taken, starts again: declared restarts on both sides."""
     x, y = w.a.mutex("x"), w.a.mutex("y")

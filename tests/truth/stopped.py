@@ -245,3 +245,28 @@ def the_watcher_itself_was_stopped(w):
     time.sleep(1.0)
     w.open("enough")
     w.join()
+
+
+@program(None, notices=("frozen", "lost_wakeup", "stall"), frozen_s=0.5, stall_s=2)
+def waker_traced_longer_than_the_stall_limit(w):
+    """A debugger has the waker between its store and its wakeup: no verdict of any kind ends the run."""
+    m, channel = w.a.mutex("m"), w.a.channel("c")
+
+    def waker():
+        w.waits("consumer")
+        with m:
+            w.put()
+        w.meet("stored", "enough")
+        channel.wakeup()
+
+    w.consumer(m, channel)
+    pid = w.go(waker, name="waker", op="put")
+    w.at("stored")
+    ptrace(PTRACE_SEIZE, pid)
+    ptrace(PTRACE_INTERRUPT, pid)
+    w.stopped(pid)
+    time.sleep(8.0)  # how long the person at the debugger takes
+    w.open("enough")
+    os.waitpid(pid, 0x40000000 | os.WUNTRACED)
+    ptrace(PTRACE_DETACH, pid)
+    w.join()

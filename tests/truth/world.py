@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import Structure, c_uint32
+from functools import partial
 from typing import Any
 
 import harness.locks  # noqa: F401 - fills in Arena.mutex and the others
@@ -86,7 +87,7 @@ class World:
     def join(self) -> None:
         """Wait for the end of every actor that this process has started."""
         for pid in self.actors:
-            self.until(lambda pid=pid: gone(pid), f"the end of {pid}")
+            self.until(partial(gone, pid), f"the end of {pid}")
         self.actors = []
 
     # --- gates -----------------------------------------------------------
