@@ -341,7 +341,7 @@ PLANTED: list[tuple[Rule, str, str]] = [
     (outsiders_use_public_names, "examples/own.py", "import vmcore._tables\n"),
     (outsiders_use_public_names, "examples/own.py", "from harness.locks.mutex import Mutex\n"),
     (files_are_one_sitting, "stress/world.py", "x = 1\n" * 401),
-    (files_are_one_sitting, "harness/locks/native/lockcore.c", "int x;\n" * 401),
+    (files_are_one_sitting, "harness/locks/native/mutex.c", "int x;\n" * 401),
     (vmcore_knows_no_defects, "vmcore/page.py", "def skip(page, known_Defects): ...\n"),
     (vmcore_knows_no_defects, "vmcore/page.py", "from stress.defects import step\n"),
     (prose_names_no_entry_of_the_catalogue, "vmcore/page.py", '"""Frees.\n\nIts front object (H8).\n"""\n'),
