@@ -18,10 +18,11 @@ import msgspec
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
+from harness.watch import census, orphans
 from harness.watch import dump as dumps
 from harness.watch.records import Finding, ReportFact, RunMeta, Snapshot, Suspicion
 from harness.watch.render_text import render
-from harness.watch.snapshot import Reader, reports_since, take
+from harness.watch.snapshot import Reader, report_at, take
 from harness.watch.verdicts import REPORTS, History, Limits, judge
 
 _C = _native.CONSTANTS
@@ -29,6 +30,8 @@ _BLOCKED = {
     _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
 }
 OWN = "harness/run/account.py"
+CENSUS_S = 0.5  # the threads without a seat are counted this often at most: it reads much of /proc
+GAP_GIVEN_UP_S = 1.0
 LOOK_S = 0.25  # a whole look at least this often
 GAP_S = 0.5  # between two passes; what is longer was not watched: we were stopped, or the machine was
 
@@ -66,8 +69,12 @@ class Watchdog:
         self._known: set[str] = set()  # keys of findings
         self._noticed: set[str] = set()
         self._next_report = 0
+        self._gaps: dict[
+            int, float
+        ] = {}  # numbers of reports that are being written, and when we first saw so
         self._last_pass = self._last_look = time.monotonic()
         self._pulse: dict[int, int] = {}
+        self._counted = float("-inf")
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Scan until told to stop.  For a process of its own: it gives its seat in the arena back."""
@@ -83,26 +90,58 @@ class Watchdog:
         self._last_pass = now
         self.arena.header.watcher_beat = self.reader.native.now()
         new: list[Finding] = []
-        reports = reports_since(self.reader, self._next_report, self.reader.native.now())
+        reports = self._reports()
         blocked = self._blocked()
         if not (reports or blocked or now - self._last_look >= LOOK_S):
             return new
         self._last_look = now
         snapshot = take(self.reader)
         for report in reports:
-            self._next_report = report.number + 1
             new += self._settle(snapshot, self._from_report(snapshot, report))
             self._ack(report)
-        for suspicion in judge(snapshot, self.history, self.limits):
+        for suspicion in self._judge(snapshot):
             new += self._settle(snapshot, suspicion)
         return new
+
+    def _judge(self, snapshot: Snapshot) -> list[Suspicion]:
+        """What the rules say; once more with the threads without a seat, when a rule asks for them.
+
+        The count lies between two looks that agree: whoever waited in both waited all the time, and
+        could start no thread.
+        """
+        found = judge(snapshot, self.history, self.limits)
+        if not self.history.wants_census or self.history.clock - self._counted < CENSUS_S:
+            return found
+        self._counted = self.history.clock
+        outsiders = census.outsiders(self.reader, snapshot)
+        again = msgspec.structs.replace(take(self.reader), outsiders=outsiders)
+        return judge(again, self.history, self.limits)
+
+    def _reports(self) -> list[ReportFact]:
+        """Those that are complete.  One whose writer was killed or is slow does not stop the later ones."""
+        now, found = self.reader.native.now(), []
+        end = int(self.arena.header.report_count)
+        numbers = [*self._gaps, *range(max(self._next_report, end - _C["REPORTS"]), end)]
+        self._next_report = end
+        for number in numbers:
+            try:
+                report = report_at(self.reader, number, now)
+            except (LookupError, ValueError):  # overwritten, or not to be read
+                self._gaps.pop(number, None)
+                continue
+            if report is not None:
+                self._gaps.pop(number, None)
+                found.append(report)
+            elif self.history.clock - self._gaps.setdefault(number, self.history.clock) > GAP_GIVEN_UP_S:
+                del self._gaps[number]
+        return sorted(found, key=lambda report: report.number)
 
     def settle_notices(self) -> list[Finding]:
         """At the end of a run, before anything is ended: what was a notice and still holds is a finding."""
         new = self.scan()
         snapshot = take(self.reader)
-        for suspicion in judge(snapshot, self.history, self.limits):
-            if suspicion.certain or suspicion.key in self._noticed:
+        for suspicion in self._judge(snapshot):
+            if suspicion.certain or suspicion.at_end or suspicion.key in self._noticed:
                 new += self._settle(snapshot, msgspec.structs.replace(suspicion, certain=True))
         return new
 
@@ -120,6 +159,8 @@ class Watchdog:
     def _from_report(self, snapshot: Snapshot, report: ReportFact) -> Suspicion:
         seat = next((seat for seat in snapshot.seats if seat.number == report.seat), None)
         who = seat.name if seat else f"seat {report.seat}"
+        if report.kind == _C["REPORT_OWNER_DIED"]:
+            return orphans.of_report(self.reader, snapshot, report, who)
         lines = [f"{who} {report.text}"]
         if report.lock_a:
             # A complaint may be about a lock that it should hold, and does not.
