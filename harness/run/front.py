@@ -28,6 +28,7 @@ from harness.run.failures import RunFailed, StartFailed, SupervisorDied, Supervi
 from harness.run.gate import Gate, State
 from harness.run.handshake import Wire
 from harness.run.plan import RunPlan
+from harness.watch import bystanders
 
 TICK_S = 0.2
 GONE_S = 5.0  # processes with PDEATHSIG end within milliseconds; a loaded machine may take longer
@@ -70,6 +71,7 @@ class Front:
             finally:
                 self._tidy()
         finally:
+            bystanders.unregister(self.plan.arena)
             self._give_signals_back()
         return self._conclude()
 
@@ -78,6 +80,7 @@ class Front:
         seat = self.plan.arena.native
         if seat.seat() and not seat.depth():
             seat.leave()
+        bystanders.register(self.plan.arena)
 
     # --- signals
 

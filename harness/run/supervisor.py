@@ -43,6 +43,7 @@ from harness.run.helper import Helper
 from harness.run.ledger import CONFIRM_S
 from harness.run.plan import RunPlan
 from harness.shm import native
+from harness.watch import bystanders
 
 _C = _native.CONSTANTS
 TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
@@ -70,6 +71,7 @@ class Supervisor(Hearing):
         """Everybody is there and sits.  StartFailed, WatchdogDied."""
         # A seat says "this thread may take part"; we never do, and a watcher should not wait for us.
         self.plan.arena.native.leave()
+        bystanders.register(self.plan.arena)
         self.gate.clear()
         forget_reports(self.plan.arena)
         self.mode_before = self.plan.arena.native.mode

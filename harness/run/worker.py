@@ -25,7 +25,7 @@ from harness.run.context import WorkerContext, WorkerStopped
 from harness.run.gate import Gate, Row
 from harness.run.handshake import PeerGone, Wire
 from harness.run.post import Launch, Post
-from harness.watch import stacks
+from harness.watch import bystanders, stacks
 
 _C = _native.CONSTANTS
 _CALLBACKS = frozenset({weakref.__file__, _weakrefset.__file__})
@@ -86,6 +86,7 @@ def main(launch: Launch) -> None:
         return
     stopper.done = True  # no thread but this one could be interrupted, and this one only waits
     threads = [threading.Thread(target=worker.serve, name=worker.post.name) for worker in crew]
+    bystanders.register(arena)
     for thread in threads:
         thread.start()
     for thread in threads:

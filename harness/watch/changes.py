@@ -20,19 +20,21 @@ MIX = 0x9E3779B97F4A7C15
 def last_change(reader: "Reader", address: int, now: int) -> ChangeFact | None:
     """The newest note about the word at ``address``; of threads that have left, too."""
     place = (address * MIX & 0xFFFF_FFFF_FFFF_FFFF) >> 32 & (CHANGES - 1)
-    found: tuple[int, int, int, Any] | None = None
+    found: tuple[int, int, int, int, Any] | None = None
     for seat in reader.seats:
         row = seat.changes[place]
         if not seat.live or row.address != address:
             continue
-        note = (int(row.when), int(row.site), int(row.outer), seat)
+        note = (int(row.when), int(row.site), int(row.outer), int(row.step), seat)
         if row.address == address and (found is None or note[0] > found[0]):
             found = note
     if found is None:
         return None
-    when, site, outer, seat = found
+    when, site, outer, step, seat = found
     return ChangeFact(
         seat=int(seat.number),
+        id=int(seat.id),
+        step=step,
         who=f"{seat.role.decode(errors='replace')} (pid {seat.pid})",
         age_s=max(0, now - when) / 1e9,
         site=reader.site(site),

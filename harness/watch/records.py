@@ -28,6 +28,8 @@ class ChangeFact(Frozen, frozen=True, kw_only=True):
     """Who changed a word last."""
 
     seat: int
+    id: int = 0  # of the thread that sat there
+    step: int = 0  # its ``steps`` when the step of the change has ended; 0: outside of any
     who: str  # role and pid
     age_s: float
     site: str
@@ -44,7 +46,9 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
     waited_s: float
     timed: bool  # has a deadline: will end by itself
     wmesg: str = ""
-    guard: int = 0  # offset of the mutex that guards the predicate
+    guard: int = 0  # offset of the lock, of either kind, that guards the predicate
+    guard_name: str = ""
+    guard_site: str = ""  # where it was taken last
     predicate: str = ""  # e.g. "word at 81920 == 0"
     address: int = 0  # of the predicate's word
     op: str = ""  # of the predicate
@@ -77,6 +81,25 @@ class EventFact(Frozen, frozen=True, kw_only=True):
     site: str
 
 
+class PolledFact(Frozen, frozen=True, kw_only=True):
+    """A lock that a thread tried and did not get, again and again."""
+
+    lock: str
+    offset: int
+    polls: int
+    for_s: float
+    site: str
+
+
+class LockFact(Frozen, frozen=True, kw_only=True):
+    """Who has a lock: ids of threads (generation and seat), 0: nobody.  The dead are not among readers."""
+
+    holder: int  # a mutex's holder, or a writer or upgrader that is inside
+    claimer: int = 0  # a writer that is ahead in the queue and not inside
+    turn: int = 0  # how often it was taken; a mutex only
+    readers: list[int] = []
+
+
 class SeatFacts(Frozen, frozen=True, kw_only=True):
     """One thread of execution."""
 
@@ -84,7 +107,11 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
     role: str
     pid: int
     tid: int
+    id: int = 0  # of this thread alone; its seat's number is used again
     dead: bool
+    ended: str = ""  # how, when it is dead and that is known
+    tracer: int = 0  # pid of its debugger
+    call: str = ""  # system call that it sits in, of a holder that does not wait for us
     state: str  # /proc state letter: R S D T Z; "-" unknown
     activity: str
     operation: str
@@ -98,6 +125,7 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
     held: list[HeldFact] = []
     wait: WaitFact | None = None
     claims: list[ClaimFact] = []
+    polled: PolledFact | None = None
     events: list[EventFact] = []
     stack: list[str] = []
 
@@ -119,6 +147,7 @@ class ReportFact(Frozen, frozen=True, kw_only=True):
     site_a: str
     site_b: str
     text: str
+    offset: int = 0  # of the lock that was wanted
 
 
 class EdgeFact(Frozen, frozen=True, kw_only=True):
@@ -138,6 +167,9 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     seats: list[SeatFacts]
     reports: list[ReportFact] = []
     owners: dict[int, int] = {}  # mutex offset -> seat
+    locks: dict[int, LockFact] = {}  # of all that are held, waited for, polled or guards
+    outsiders: list[str] | None = None  # threads without a seat that have the arena; None: not counted
+    notes: list[str] = []  # what could not be read
     providers: list[tuple[int, int]] = []  # (address, seat that serves it)
 
 
@@ -197,6 +229,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     lines: list[str] = []  # the cycle in reading order
     certain: bool = False
     notice: bool = False
+    at_end: bool = False  # worth a finding when it is still so at the end of the run
     report: int = -1  # number of the report it comes from
     locks: tuple[str, str] = ("", "")  # of a report: the one held, the one wanted
     since: str = ""  # of a report: where the one held was taken

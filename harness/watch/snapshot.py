@@ -1,21 +1,36 @@
 """Copy the arena's facts without taking a lock.
 
 Every word is written by one aligned store, so none is torn; a *row* may mix two moments,
-which shows in its wait sequence: a seat that moved while it was read is marked.
+which shows in its wait sequence: a seat that moved while it was read is marked.  And the rows
+are of different moments: what a sleeper is accused by is read again after all the others.
+Whether a thread lives is the kernel's word in its seat; /proc only adds to the sentences.
+One row that cannot be read costs that row.
 """
 
 import ctypes
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
-from harness.watch import renderers
+from harness.watch import kernel, renderers
 from harness.watch.changes import last_change
 from harness.watch.providers import served
-from harness.watch.records import ClaimFact, EventFact, HeldFact, ReportFact, SeatFacts, Snapshot, WaitFact
+from harness.watch.records import (
+    ClaimFact,
+    EventFact,
+    HeldFact,
+    LockFact,
+    PolledFact,
+    ReportFact,
+    SeatFacts,
+    Snapshot,
+    WaitFact,
+)
 
 _C = _native.CONSTANTS
 KINDS = {
@@ -64,15 +79,6 @@ def shorten(file: str) -> str:
     return file.removeprefix(here)
 
 
-def proc_state(pid: int, tid: int) -> str:
-    """State letter of a thread, "-" when it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/task/{tid}/stat").read_text()
-    except OSError:
-        return "-"
-    return text[text.rindex(")") + 2]
-
-
 class Reader:
     """The arena's tables for reading; made once per watcher."""
 
@@ -89,6 +95,7 @@ class Reader:
             for i in range(_C["MAX_CLASSES"])
         ]
         self.words = memoryview(arena.mapping).cast("I")
+        self.endings = kernel.Endings()
 
     def live(self) -> list[Any]:
         """Seats that are taken."""
@@ -96,12 +103,19 @@ class Reader:
 
     def site(self, number: int) -> str:
         """file:line function."""
-        file, line, function = self.native.site(number)
+        try:
+            file, line, function = self.native.site(number)
+        except UnicodeDecodeError:  # cut in the middle of a character
+            return "?"
         return f"{shorten(file)}:{line} {function}" if line else "?"
 
     def class_name(self, number: int) -> str:
         """Name of a lock class."""
-        return str(self.classes[number].name.decode()) if 0 < number < len(self.classes) else "lock"
+        return (
+            str(self.classes[number].name.decode(errors="replace"))
+            if 0 < number < len(self.classes)
+            else "lock"
+        )
 
     def lock_name(self, offset: int) -> str:
         """class[instance] of any lock record (all begin alike)."""
@@ -120,9 +134,46 @@ class Reader:
                 return f"{table.name}[{slot}].{fields[0][0] if fields else inside}"
         return f"the word at {address}"
 
+    def alive(self, word: int) -> int:
+        """Number of the seat whose living occupant this lock word names; 0: nobody, or one who is dead."""
+        number = word & _C["SEAT_MASK"]
+        if not 0 < number <= len(self.seats):
+            return 0
+        seat = self.seats[number - 1]
+        its = (int(seat.generation) >> 1 << 9 | number) & _C["ID_MASK"]
+        return number if its == word & _C["ID_MASK"] and not self.native.seat_dead(number) else 0
+
+    def lock(self, offset: int) -> LockFact:
+        """Who has the lock at this moment.  ValueError when no lock can lie there."""
+        kind, mask = self.words[offset // 4] >> 16, _C["ID_MASK"]
+        if kind == _C["MUTEX"]:
+            mutex = native.Mutex.from_buffer(self.mapping, offset)
+            return LockFact(holder=int(mutex.owner) & mask, turn=int(mutex.acquired))
+        lock = native.RwLock.from_buffer(self.mapping, offset)
+        inside = [int(word) & mask for word in (lock.upgrader, lock.writer) if _inside(int(word))]
+        ahead = [
+            int(word) & mask
+            for word in (lock.upgrader, lock.writer)
+            if word & mask and not _inside(int(word))
+        ]
+        readers = []
+        for block, cells in enumerate(lock.cells):
+            for place in range(32) if cells else ():
+                if cells >> 2 * place & 3 == _C["READING"]:
+                    number = block * 32 + place + 1
+                    if number <= len(self.seats) and not self.native.seat_dead(number):
+                        readers.append(int(self.seats[number - 1].id))
+        return LockFact(holder=inside[0] if inside else 0, claimer=ahead[0] if ahead else 0, readers=readers)
+
     def value(self, address: int, size: int) -> int:
         """The word at an address, unsigned."""
         return int.from_bytes(self.mapping[address : address + size], "little")
+
+
+def _inside(word: int) -> bool:
+    """Does this word of a read/write lock say that its writer is inside?"""
+    both = _C["GRANTED"] | _C["CLOSED"]
+    return word & both == both
 
 
 def holds(op: int, value: int, wanted: int) -> bool:
@@ -151,9 +202,12 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
     if kind in ("sleep", "idle"):
         channel = native.Channel.from_buffer(reader.mapping, offset)
         op, address = int(seat.predicate_op), int(seat.predicate_address)
+        guard = int(seat.wait_guard)
         facts = {
             "wmesg": reader.native.name(seat.wait_message),
-            "guard": int(seat.wait_guard),
+            "guard": guard,
+            "guard_name": reader.lock_name(guard) if guard else "",
+            "guard_site": _last_site(reader, guard) if guard else "",
             "unwoken": native.on_list(channel, int(seat.number)),
             "last_waker": int(channel.last_waker),
             "last_wake_s": _age(now, channel.last_wake),
@@ -186,6 +240,13 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
     )
 
 
+def _last_site(reader: Reader, offset: int) -> str:
+    """Where a lock was taken last, by whomever."""
+    kind = reader.words[offset // 4] >> 16
+    record = native.Mutex if kind == _C["MUTEX"] else native.RwLock
+    return reader.site(record.from_buffer(reader.mapping, offset).site)
+
+
 def predicate_text(reader: Reader, seat: Any) -> str:
     """The condition that a sleeper waits for."""
     op, name = int(seat.predicate_op), reader.word_name(int(seat.predicate_address))
@@ -197,12 +258,19 @@ def value_text(op: int, name: str, value: int) -> str:
     return renderers.bits(name, value) if op in (_C["CLEAR"], _C["SET"]) else str(value)
 
 
-def _held(reader: Reader, seat: Any, now: int) -> list[HeldFact]:
+def _held(reader: Reader, seat: Any, now: int, dead: bool) -> list[HeldFact]:
+    """Rows whose lock names this thread: the word decides, the row only says where.
+
+    A dead reader is not there any more: of the dead only what they had for themselves counts.
+    """
     found = []
     for i in range(min(seat.depth, _C["MAX_HELD"])):
         held = seat.held[i]
         if not held.lock or held.kind & _C["INTENT"]:
             continue  # a gap, or an intent
+        lock = reader.lock(held.lock)
+        if seat.id not in (lock.holder, *([] if dead else lock.readers)):
+            continue
         found.append(
             HeldFact(
                 lock=reader.lock_name(held.lock),
@@ -214,6 +282,19 @@ def _held(reader: Reader, seat: Any, now: int) -> list[HeldFact]:
             )
         )
     return found
+
+
+def _polled(reader: Reader, seat: Any, now: int) -> PolledFact | None:
+    offset = int(seat.polled_lock)
+    if not offset:
+        return None
+    return PolledFact(
+        lock=reader.lock_name(offset),
+        offset=offset,
+        polls=int(seat.polls),
+        for_s=_age(now, seat.polled_since),
+        site=reader.site(seat.polled_site),
+    )
 
 
 def _claims(reader: Reader, seat: Any, now: int, words: bool) -> list[ClaimFact]:
@@ -254,12 +335,18 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
 def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> SeatFacts:
     """One seat, marked torn when its wait sequence moved meanwhile."""
     before, activity = int(seat.wait_seq), int(seat.activity)
+    dead = bool(reader.native.seat_dead(seat.number))
+    pid, tid = int(seat.pid), int(seat.tid)
+    state = kernel.state(pid, tid)
+    held = _held(reader, seat, now, dead)
     wait = _wait(reader, seat, activity, now) if activity else None
+    quiet = not dead and state in ("S", "D") and (wait is None or wait.kind == "io")
     facts = {
         "number": int(seat.number),
         "role": seat.role.decode(errors="replace"),
-        "pid": int(seat.pid),
-        "tid": int(seat.tid),
+        "pid": pid,
+        "tid": tid,
+        "id": int(seat.id),
         "activity": KINDS.get(activity, "running"),
         "operation": reader.native.name(seat.operation),
         "argument": int(seat.operation_argument),
@@ -267,65 +354,121 @@ def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> Sea
         "steps": int(seat.steps),
         "progress": int(seat.progress),
         "failures": int(seat.failures),
-        "held": _held(reader, seat, now),
+        "held": held,
         "claims": _claims(reader, seat, now, events),
+        "polled": _polled(reader, seat, now),
         "events": events_of(reader, seat, now) if events else [],
     }
     return SeatFacts(
         **facts,
         wait=wait,
         wait_seq=before,
-        dead=reader.native.seat_dead(seat.number),
-        state=proc_state(seat.pid, seat.tid),
+        dead=dead,
+        ended=ended_by(reader, pid, tid) if dead else "",
+        state=state,
+        tracer=kernel.tracer(pid, tid) if state in kernel.STOPPED else 0,
+        call=kernel.call(pid, tid) if quiet and held else "",
         torn=before != seat.wait_seq or activity != seat.activity,
     )
 
 
-def reports_since(reader: Reader, first: int, now: int) -> list[ReportFact]:
-    """Published reports with number >= first (older ones may have been overwritten)."""
-    header, found = reader.arena.header, []
-    for number in range(max(first, header.report_count - _C["REPORTS"]), header.report_count):
-        at = header.reports + number % _C["REPORTS"] * ctypes.sizeof(native.Report)
-        report = native.Report.from_buffer(reader.mapping, at)
-        if report.state != number + 1:
-            continue  # being written, by somebody who may have been killed meanwhile
-        found.append(
-            ReportFact(
-                number=number,
-                kind=int(report.kind),
-                seat=int(report.seat),
-                age_s=_age(now, report.when),
-                lock_a=reader.lock_name(report.lock_a) if report.lock_a else "",
-                lock_b=reader.lock_name(report.lock_b) if report.lock_b else "",
-                site_a=reader.site(report.site_a),
-                site_b=reader.site(report.site_b),
-                text=report.text.decode(errors="replace"),
-            )
-        )
+def ended_by(reader: Reader, pid: int, tid: int) -> str:
+    """How a thread that the kernel has marked ended."""
+    how = reader.endings.of(pid)
+    if how:
+        return how
+    if kernel.state(pid, tid) not in ("-", "Z", "X"):
+        return f"it started another program ({kernel.command(pid)})"
+    if kernel.state(pid, pid) not in ("-", "Z", "X"):
+        return "its thread ended, its process goes on"
+    return ""
+
+
+def report_at(reader: Reader, number: int, now: int) -> ReportFact | None:
+    """The report of this number; None: it is being written, or its writer was killed meanwhile.
+
+    LookupError: a later one has taken its place.
+    """
+    at = reader.arena.header.reports + number % _C["REPORTS"] * ctypes.sizeof(native.Report)
+    report = native.Report.from_buffer(reader.mapping, at)
+    if report.state > number + 1:
+        raise LookupError(number)
+    if report.state != number + 1:
+        return None
+    found = ReportFact(
+        number=number,
+        kind=int(report.kind),
+        seat=int(report.seat),
+        age_s=_age(now, report.when),
+        lock_a=reader.lock_name(report.lock_a) if report.lock_a else "",
+        lock_b=reader.lock_name(report.lock_b) if report.lock_b else "",
+        site_a=reader.site(report.site_a),
+        site_b=reader.site(report.site_b),
+        text=report.text.decode(errors="replace"),
+        offset=int(report.lock_b),
+    )
+    if report.state != number + 1:
+        raise LookupError(number)
     return found
 
 
 def take(reader: Reader, events: bool = False) -> Snapshot:
     """All seats and what they wait for, without a lock."""
     now = reader.native.exact_now()
-    seats = [seat_facts(reader, seat, now, events) for seat in reader.live()]
-    owners = {}
-    for seat in seats:
-        if seat.wait and seat.wait.kind == "mutex":
-            owners[seat.wait.offset] = (
-                int(native.Mutex.from_buffer(reader.mapping, seat.wait.offset).owner) & _C["SEAT_MASK"]
-            )
-        if seat.wait and seat.wait.guard:
-            owners[seat.wait.guard] = (
-                int(native.Mutex.from_buffer(reader.mapping, seat.wait.guard).owner) & _C["SEAT_MASK"]
-            )
+    seats, notes = [], []
+    rows = reader.live()
+    for row in rows:
+        reader.endings.watch(int(row.pid))
+    for row in rows:
+        try:
+            seats.append(seat_facts(reader, row, now, events))
+        except (ValueError, LookupError, OverflowError) as error:
+            notes.append(f"seat {int(row.number)} could not be read: {type(error).__name__}: {error}")
+    reader.endings.forget({seat.pid for seat in seats})
+    locks: dict[int, LockFact] = {}
+    for offset in {offset for seat in seats for offset in _offsets(seat)}:
+        try:
+            locks[offset] = reader.lock(offset)
+        except (ValueError, LookupError) as error:
+            notes.append(f"the lock at {offset} could not be read: {error}")
     roles: dict[str, list[int]] = {}
     for seat in seats:
         roles.setdefault(seat.role.split("#")[0], []).append(seat.number)
     return Snapshot(
         taken_ns=now,
         arena=reader.arena.name,
-        seats=seats,
-        owners=owners,
+        seats=[_again(reader, seat) for seat in seats],
+        owners={offset: fact.holder & _C["SEAT_MASK"] for offset, fact in locks.items()},
+        locks=locks,
         providers=served(reader.arena, roles),
+        notes=notes,
     )
+
+
+def _offsets(seat: SeatFacts) -> list[int]:
+    found = [held.offset for held in seat.held]
+    if seat.wait and seat.wait.kind in ("mutex", "read", "write", "upgrade"):
+        found.append(seat.wait.offset)
+    if seat.wait and seat.wait.guard:
+        found.append(seat.wait.guard)
+    return found + ([seat.polled.offset] if seat.polled else [])
+
+
+def _again(reader: Reader, seat: SeatFacts) -> SeatFacts:
+    """A sleeper whose condition was true and that nobody had woken: is it so after all others were read?
+
+    Its own row was read first.  A waker that woke it and completed its step before *its* row was
+    read would else be accused of the sleeper that it has just woken.
+    """
+    wait = seat.wait
+    if wait is None or not wait.unwoken or seat.torn:
+        return seat
+    row = reader.seats[seat.number - 1]
+    channel = native.Channel.from_buffer(reader.mapping, wait.offset)
+    same = native.on_list(channel, seat.number)
+    if same and wait.holds is not None:
+        value = reader.value(wait.address, row.predicate_size)
+        same = holds(int(row.predicate_op), value, int(row.predicate_value)) == wait.holds
+    if same and row.wait_seq == seat.wait_seq and int(row.id) == seat.id:
+        return seat
+    return msgspec.structs.replace(seat, torn=True)

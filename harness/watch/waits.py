@@ -8,18 +8,10 @@ for all of them, so a cycle through any one is a deadlock.
 from collections import defaultdict
 
 from harness.locks.waitgraph import Edge
-from harness.watch.records import SeatFacts, Snapshot, WaitFact
+from harness.watch.records import LockFact, SeatFacts, Snapshot, WaitFact
 
+LOCKS = ("mutex", "read", "write", "upgrade")
 WAITING = ("mutex", "read", "write", "upgrade", "sleep", "join", "parked")
-
-
-def _holders(snapshot: Snapshot) -> dict[int, list[tuple[int, str]]]:
-    """Lock offset -> [(seat, mode)] from the held stacks."""
-    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-    for seat in snapshot.seats:
-        for held in seat.held:
-            found[held.offset].append((seat.number, held.mode))
-    return found
 
 
 def _claimers(snapshot: Snapshot) -> dict[int, list[int]]:
@@ -40,24 +32,21 @@ def _services(snapshot: Snapshot) -> dict[int, list[list[int]]]:
     return {address: [sorted(seats) for seats in groups.values()] for address, groups in found.items()}
 
 
-def _rw(seat: SeatFacts, snapshot: Snapshot, holders: list[tuple[int, str]]) -> list[Edge]:
+def _lock_edges(seat: SeatFacts, fact: LockFact, sits: dict[int, int]) -> list[Edge]:
+    """To whoever has the lock, by the word and the cells; softly to who is ahead of it.
+
+    An id that no seat of the snapshot has is of one who is dead and whose seat was taken again:
+    the lock is free for the next one, and nobody is waited for.
+    """
     assert seat.wait is not None
-    offset, kind = seat.wait.offset, seat.wait.kind
-    others = [(number, mode) for number, mode in holders if number != seat.number]
-    if kind == "read":
-        hard = [number for number, mode in others if mode == "write"]
-        if not hard:  # it waits because a writer is ahead of it
-            ahead = [
-                other.number
-                for other in snapshot.seats
-                if other.wait and other.wait.offset == offset and other.wait.kind in ("write", "upgrade")
-            ]
-            return [
-                Edge(seat.number, number, False, seat.wait.lock) for number in ahead if number != seat.number
-            ]
-    else:
-        hard = [number for number, _ in others]
-    return [Edge(seat.number, number, True, seat.wait.lock) for number in hard]
+    kind, what = seat.wait.kind, seat.wait.lock
+    hard = [fact.holder] if kind in ("mutex", "read") else [fact.holder, *fact.readers]
+    found = [Edge(seat.number, sits[one], True, what) for one in dict.fromkeys(hard) if one in sits]
+    found = [edge for edge in found if edge.holder != seat.number]
+    ahead = sits.get(fact.claimer, 0)
+    if ahead and ahead != seat.number and all(edge.holder != ahead for edge in found):
+        found.append(Edge(seat.number, ahead, False, what))
+    return found
 
 
 def _may_keep_its_own(wait: WaitFact) -> bool:
@@ -115,19 +104,17 @@ def _free(snapshot: Snapshot, found: list[Edge], offers: list[tuple[int, str, li
 
 def _certain(snapshot: Snapshot) -> list[Edge]:
     """Edges to locks' holders, to claims and to threads that are joined."""
-    holders, claimers = _holders(snapshot), _claimers(snapshot)
+    claimers = _claimers(snapshot)
+    sits = {seat.id: seat.number for seat in snapshot.seats if seat.id}
     going = {seat.number for seat in snapshot.seats if not seat.dead}
     found: list[Edge] = []
     for seat in snapshot.seats:
         wait = seat.wait
         if wait is None or seat.torn or seat.dead:
             continue
-        if wait.kind == "mutex":
-            owner = snapshot.owners.get(wait.offset, 0)
-            if owner:
-                found.append(Edge(seat.number, owner, True, wait.lock))
-        elif wait.kind in ("read", "write", "upgrade"):
-            found += _rw(seat, snapshot, holders.get(wait.offset, []))
+        if wait.kind in LOCKS:
+            if wait.offset in snapshot.locks:
+                found += _lock_edges(seat, snapshot.locks[wait.offset], sits)
         elif wait.kind == "sleep" and wait.holds is False:
             found += [
                 Edge(seat.number, other, True, wait.lock)

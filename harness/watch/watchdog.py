@@ -18,10 +18,11 @@ import msgspec
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
+from harness.watch import census, orphans
 from harness.watch import dump as dumps
 from harness.watch.records import Dump, Finding, ReportFact, RunMeta, Snapshot, Suspicion
 from harness.watch.render_text import render
-from harness.watch.snapshot import Reader, reports_since, take
+from harness.watch.snapshot import Reader, report_at, take
 from harness.watch.verdicts import REPORTS, History, Limits, judge
 
 _C = _native.CONSTANTS
@@ -32,6 +33,8 @@ _ORDER = (_C["REPORT_ORDER"], _C["REPORT_ORDER_NOTE"])
 OWN = "harness/run/account.py"
 PERIOD_S = 0.002  # a pass reads two words of a seat: cheap
 WHOLE_S = 0.004  # between two whole looks, which are some hundred times dearer
+CENSUS_S = 0.5  # the threads without a seat are counted this often at most: it reads much of /proc
+GAP_GIVEN_UP_S = 1.0
 LOOK_S = 0.25  # a whole look at least this often
 # The file is there before the stacks are: threads on a crowded machine take their time to write theirs down.
 NO_STACKS_YET = "the stacks of the threads were still being asked for when this was written"
@@ -76,10 +79,14 @@ class Watchdog:
         self._known: set[str] = set()  # keys of findings
         self._noticed: set[str] = set()
         self._next_report = 0
+        self._gaps: dict[
+            int, float
+        ] = {}  # numbers of reports that are being written, and when we first saw so
         self._last_pass = self._last_look = time.monotonic()
         self._pulse: dict[int, int] = {}
         self._again = False
-        self._suspected = ""  # the last one
+        self._suspected: set[str] = set()  # at the last look, and not yet certain
+        self._counted = float("-inf")
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Scan until told to stop.  For a process of its own: it gives its seat in the arena back."""
@@ -95,7 +102,7 @@ class Watchdog:
         self._last_pass = now
         self.arena.header.watcher_beat = self.reader.native.now()
         new: list[Finding] = []
-        reports = reports_since(self.reader, self._next_report, self.reader.native.now())
+        reports = self._reports()
         blocked = self._blocked()
         since = now - self._last_look
         if not (reports or self._again or (blocked and since >= WHOLE_S) or since >= LOOK_S):
@@ -104,25 +111,59 @@ class Watchdog:
         self._last_look = now
         snapshot = take(self.reader)
         for report in reports:
-            self._next_report = report.number + 1
             new += self._settle(snapshot, self._from_report(snapshot, report))
             self._ack(report)
-        for suspicion in judge(snapshot, self.history, self.limits):
+        suspected = self._judge(snapshot)
+        for suspicion in suspected:
             new += self._settle(snapshot, suspicion)
-            self._again = self._again or self._is_new(suspicion)
+        self._again = self._is_new(suspected)
         return new
 
-    def _is_new(self, suspicion: Suspicion) -> bool:
-        """Was it suspected for the first time, so that nothing but a second look is missing?"""
-        before, self._suspected = self._suspected, suspicion.key
-        return not suspicion.certain and suspicion.key != before
+    def _is_new(self, suspected: list[Suspicion]) -> bool:
+        """Is one suspected for the first time, so that nothing but a second look is missing?"""
+        before = self._suspected
+        self._suspected = {one.key for one in suspected if not one.certain}
+        return not self._suspected <= before
+
+    def _judge(self, snapshot: Snapshot) -> list[Suspicion]:
+        """What the rules say; once more with the threads without a seat, when a rule asks for them.
+
+        The count lies between two looks that agree: whoever waited in both waited all the time, and
+        could start no thread.
+        """
+        found = judge(snapshot, self.history, self.limits)
+        if not self.history.wants_census or self.history.clock - self._counted < CENSUS_S:
+            return found
+        self._counted = self.history.clock
+        outsiders = census.outsiders(self.reader, snapshot)
+        again = msgspec.structs.replace(take(self.reader), outsiders=outsiders)
+        return judge(again, self.history, self.limits)
+
+    def _reports(self) -> list[ReportFact]:
+        """Those that are complete.  One whose writer was killed or is slow does not stop the later ones."""
+        now, found = self.reader.native.now(), []
+        end = int(self.arena.header.report_count)
+        numbers = [*self._gaps, *range(max(self._next_report, end - _C["REPORTS"]), end)]
+        self._next_report = end
+        for number in numbers:
+            try:
+                report = report_at(self.reader, number, now)
+            except (LookupError, ValueError):  # overwritten, or not to be read
+                self._gaps.pop(number, None)
+                continue
+            if report is not None:
+                self._gaps.pop(number, None)
+                found.append(report)
+            elif self.history.clock - self._gaps.setdefault(number, self.history.clock) > GAP_GIVEN_UP_S:
+                del self._gaps[number]
+        return sorted(found, key=lambda report: report.number)
 
     def settle_notices(self) -> list[Finding]:
         """At the end of a run, before anything is ended: what was a notice and still holds is a finding."""
         new = self.scan()
         snapshot = take(self.reader)
-        for suspicion in judge(snapshot, self.history, self.limits):
-            if suspicion.certain or suspicion.key in self._noticed:
+        for suspicion in self._judge(snapshot):
+            if suspicion.certain or suspicion.at_end or suspicion.key in self._noticed:
                 new += self._settle(snapshot, msgspec.structs.replace(suspicion, certain=True))
         return new
 
@@ -140,6 +181,8 @@ class Watchdog:
     def _from_report(self, snapshot: Snapshot, report: ReportFact) -> Suspicion:
         seat = next((seat for seat in snapshot.seats if seat.number == report.seat), None)
         who = seat.name if seat else f"seat {report.seat}"
+        if report.kind == _C["REPORT_OWNER_DIED"]:
+            return orphans.of_report(self.reader, snapshot, report, who)
         lines = [f"{who} {report.text}"]
         note = report.kind == _C["REPORT_ORDER_NOTE"]  # one thread alone: it cannot meet itself
         if report.kind in _ORDER and not report.text.startswith("holds "):  # a writer among readers

@@ -59,5 +59,6 @@ void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t out
 	atomic_store_explicit(&c->when, hd_precise_now(), memory_order_relaxed);
 	atomic_store_explicit(&c->site, site, memory_order_relaxed);
 	atomic_store_explicit(&c->outer, outer, memory_order_relaxed);
+	atomic_store_explicit(&c->step, s->operation ? s->steps + 1 : 0, memory_order_relaxed);
 	atomic_store_explicit(&c->address, address, memory_order_release);
 }

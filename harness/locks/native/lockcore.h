@@ -194,6 +194,7 @@ struct hd_change { // "I changed this word last": what a sleeper that was forgot
 	_Atomic uint64_t when;  // coarse monotonic ns
 	_Atomic uint32_t site;
 	_Atomic uint32_t outer; // the same moment, seen from the file that called that one
+	_Atomic uint64_t step;  // `steps` of the seat when the step in which it was made has ended; 0: made outside of any
 };
 
 struct hd_event {

@@ -24,6 +24,26 @@ def find(watchdog, verdict, limit=LIMIT_S):
     return found[0]
 
 
+def find_notice(watchdog, verdict, limit=LIMIT_S):
+    """Scan until this verdict was reported; nothing of it counts yet."""
+    end = time.monotonic() + limit
+    while not (found := [f for f in watchdog.notices if f.verdict == verdict]):
+        assert time.monotonic() < end, f"no notice of {verdict}; {[f.verdict for f in watchdog.notices]}"
+        watchdog.scan()
+        time.sleep(PERIOD_S)
+    assert [f for f in watchdog.findings if f.verdict == verdict] == []
+    return found[0]
+
+
+def at_the_end(watchdog, verdict):
+    """Nothing of this verdict before the end, and one finding at the end."""
+    assert verdict not in look_for(watchdog, 0.2)
+    found = [f for f in watchdog.settle_notices() if f.verdict == verdict]
+    assert len(found) == 1, [f.summary for f in watchdog.findings]
+    assert watchdog.settle_notices() == []
+    return found[0]
+
+
 def look_for(watchdog, seconds=0.5):
     """Scan for a while; the verdicts that came up."""
     end = time.monotonic() + seconds

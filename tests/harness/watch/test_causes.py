@@ -45,9 +45,11 @@ def giver(arena, role, guard, cell):
         arena.native.claim(address_of(cell))
         actor.say("promised")
         actor.hear("change")
+        arena.native.begin("give")
         with guard:
             cell.count = 0
             arena.native.unclaim(address_of(cell))
+        arena.native.end()
         actor.say("changed")
         actor.hear("stop")
 
@@ -98,9 +100,11 @@ def test_a_word_passed_on_is_not_changed_by_who_passed_it_on(arena, actors, watc
     def heir(actor):
         me(arena, "heir")
         actor.hear("change")
+        arena.native.begin("give")
         with guard:
             cell.count = 0
             arena.native.changed(address_of(cell))
+        arena.native.end()
         actor.say("changed")
         actor.hear("stop")
 
@@ -138,9 +142,12 @@ def test_one_woken_of_two_is_told_apart(arena, actors, watchdog, cell):
         actor.expect("here")
         actor.tell("sleep")
         asleep(arena, role)
+    arena.native.begin("give")
     with guard:
         cell.count = 0
+        arena.native.changed(address_of(cell))
         chan.wakeup_one()
+    arena.native.end()
 
     found = find(watchdog, "lost_wakeup")
 

@@ -117,20 +117,6 @@ def test_whom_a_stopped_process_holds_up_directly_or_not(arena, actors, quick):
     )
 
 
-def test_a_stall_that_nobody_waits_in_says_what_they_do(arena, actors, quick):
-    def body(actor):
-        me(arena, "dreamer")
-        arena.native.begin("dream")
-        actor.say("begun")
-        actor.hear("never")
-
-    actors.actor(body).expect("begun")
-
-    assert dumped(find(quick, "stall")).cause.startswith(
-        "Cause: dreamer waits for nobody: it sleeps outside of our locks in dream for "
-    )
-
-
 def test_a_stall_names_the_one_in_io_that_all_wait_for(arena, actors, quick):
     lock = arena.mutex("wanted", may_sleep=True)
 

@@ -16,7 +16,7 @@ from harness.watch.records import Dump, RunMeta
 from harness.watch.render_text import render
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import fork
-from tests.harness.watch.looking import built, dumped, find, me
+from tests.harness.watch.looking import at_the_end, built, dumped, me
 from tests.harness.watch.specimen import COMMAND, specimen
 from tests.waiting import reap
 
@@ -180,7 +180,7 @@ def test_a_finding_whose_dump_found_no_room_brings_its_text(arena, actors, tmp_p
     actor.kill()
 
     def watch():
-        found = find(Watchdog(arena, tmp_path, RunMeta(reproduce=COMMAND)), "orphaned_lock")
+        found = at_the_end(Watchdog(arena, tmp_path, RunMeta(reproduce=COMMAND)), "orphaned_lock")
         return [found.dump, found.text]
 
     said = limited(actors.actor, 0, watch)
@@ -245,7 +245,9 @@ def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versio
     os.close(reached)
     os.close(say)
 
-    told = dumped(find(Watchdog(arena, tmp_path, RunMeta(seed=5, extra={"more": "1"})), "orphaned_lock"))
+    told = dumped(
+        at_the_end(Watchdog(arena, tmp_path, RunMeta(seed=5, extra={"more": "1"})), "orphaned_lock")
+    )
 
     victim = next(seat for seat in told.threads if seat.role == "victim")
     assert (victim.pid, victim.dead, victim.held[0].lock) == (pid, True, "precious[0]")

@@ -1,7 +1,10 @@
 """Each way to hang, made by real processes or threads, gets its name, its place and its reason."""
 
 import os
+import re
+import select
 import signal
+import time
 
 import pytest
 
@@ -11,7 +14,16 @@ from harness.locks import order
 from harness.watch import providers
 from tests.harness.actors import wait_until
 from tests.harness.watch.conftest import Cell
-from tests.harness.watch.looking import dumped, find, look_for, me, stopped, waiting
+from tests.harness.watch.looking import (
+    at_the_end,
+    dumped,
+    find,
+    find_notice,
+    look_for,
+    me,
+    stopped,
+    waiting,
+)
 from tests.waiting import LIMIT_S
 
 C = _native.CONSTANTS
@@ -274,8 +286,11 @@ def test_a_sleeper_whose_condition_holds_and_whom_nobody_woke_is_a_lost_wakeup(a
     actors.actor(body)
     wait_until(waiting(arena, "sleeper", C["SLEEPING"]), "the sleeper")
     assert look_for(watchdog, 0.2) == []
+    arena.native.begin("store")
     with guard:
         cell.count = 0  # and no wakeup
+        arena.native.changed(cell.address + Cell.count.offset)
+    arena.native.end()
 
     found = find(watchdog, "lost_wakeup")
 
@@ -312,7 +327,7 @@ def test_a_lock_whose_holder_was_killed_is_orphaned(arena, actors, watchdog):
     actor.expect("holding")
     actor.kill()
 
-    found = find(watchdog, "orphaned_lock")
+    found = at_the_end(watchdog, "orphaned_lock")
 
     assert "victim" in found.summary
     assert "precious[0]" in found.summary
@@ -346,33 +361,94 @@ def test_a_stopped_holder_that_others_wait_for_is_frozen(arena, actors, quick):
     assert "stopped" in found.summary
 
 
-def test_one_that_fails_again_and_again_in_one_operation_is_a_livelock(arena, actors, quick):
+def test_a_lock_that_is_polled_for_long_is_a_stall_and_no_livelock(arena, actors, quick):
     lock = arena.mutex("taken")
-    lock.acquire()
+
+    def holder(actor):
+        me(arena, "holder")
+        lock.acquire()
+        actor.say("holding")
+        actor.hear("never")
 
     def body(actor):
         me(arena, "spinner")
         arena.native.begin("try hard", 3)
-        while True:
-            lock.try_acquire()
+        while not lock.try_acquire():
+            time.sleep(0.001)
 
+    actors.actor(holder).expect("holding")
     actors.actor(body)
-    found = find(quick, "livelock")
-    lock.release()
 
-    assert "try hard" in found.summary
+    found = find(quick, "stall")
+
+    assert re.search(r"spinner .*polls taken\[0\] .*held by holder .*test_verdicts.py:\d+", found.summary)
+    assert look_for(quick) == ["stall"]
 
 
-def test_nobody_who_completes_a_step_is_a_stall(arena, actors, quick):
-    def body(actor):
-        me(arena, "dreamer")
-        arena.native.begin("dream")
-        actor.say("begun")
+@pytest.mark.parametrize("beat", [False, True])
+def test_a_lock_that_is_held_too_long_is_a_stall_whatever_others_do(arena, actors, quick, beat):
+    lock = arena.mutex("taken")
+
+    def holder(actor):
+        me(arena, "holder")
+        lock.acquire()
+        actor.say("holding")
         actor.hear("never")
 
-    actors.actor(body).expect("begun")
+    def waiter(_actor):
+        me(arena, "waiter")
+        lock.acquire()
 
-    assert "no step was completed" in find(quick, "stall").summary
+    def heart(_actor):
+        me(arena, "heart")
+        while True:
+            arena.native.begin("beat")
+            arena.native.end()
+            time.sleep(0.001)
+
+    actors.actor(holder).expect("holding")
+    if beat:
+        actors.actor(heart)
+    for _ in range(2):
+        actors.actor(waiter)
+
+    found = find(quick, "stall")
+
+    for word in ("taken[0]", "held by holder", "test_verdicts.py:", "2 wait for it", "state S"):
+        assert word in found.summary
+    assert look_for(quick) == ["stall"], "one finding per lock and holder"
+
+
+def test_a_holder_that_completes_steps_is_only_reported(arena, actors, quick):
+    lock = arena.mutex("taken")
+
+    def working(actor):
+        me(arena, "holder")
+        with lock:
+            actor.say("holding")
+            other = arena.mutex("other")
+            while not select.select([actor.inbox.out], [], [], 0)[0]:
+                with other:
+                    pass
+        actor.hear("stop")
+
+    def waiter(actor):
+        me(arena, "waiter")
+        with lock:
+            pass
+        actor.hear("stop")
+
+    one = actors.actor(working)
+    one.expect("holding")
+    two = actors.actor(waiter)
+
+    find_notice(quick, "stall")
+
+    assert "stall" not in look_for(quick, 1.0)
+    for actor in (one, two):
+        actor.tell("stop")
+        actor.end()
+    assert quick.settle_notices() == [], "it holds no more"
 
 
 def test_a_lock_left_behind_by_an_operation_breaks_its_contract(arena, actors, watchdog):
