@@ -8,6 +8,7 @@ import argparse
 import importlib
 import os
 import random
+import signal
 import sys
 import time
 
@@ -19,6 +20,7 @@ SUITES = ("core", "models", "watch", "vmcore")
 def main() -> int:
     """Parse the options, run the suites, print the account."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that directories and workers go
     status = 0
     for name in options.only or SUITES:
         try:

@@ -13,6 +13,7 @@ a mutant would kill every one of them.
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 TAIL = 400  # characters of a killer's output that are kept
 
 
@@ -121,6 +122,9 @@ def run(suite: Suite, mutants: Sequence[Mutant], jobs: int) -> Iterator[Result]:
             finally:
                 for future in waiting:
                     future.cancel()
+                if not all(future.done() for future in waiting):  # interrupted: do not wait for the rest
+                    for worker in multiprocessing.active_children():
+                        worker.terminate()
 
 
 def copy_tree(suite: Suite, root: Path, to: Path) -> None:
@@ -198,8 +202,23 @@ def apply(mutant: Mutant, root: Path) -> str:
 
 
 def reap_orphans() -> None:
-    """Whatever a try leaves behind becomes a child of this process, so that it can be ended."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    """In a worker: what a try leaves behind becomes its child, and all end with it and with the engine."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, end_everything)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def end_everything(*_signal: object) -> None:
+    for _ in range(100):
+        pids = children()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            os.waitpid(pid, 0)  # its own children are ours now
+        if not pids:
+            break
+    os._exit(143)
 
 
 def execute(command: Command, root: Path) -> tuple[int | None, str]:
