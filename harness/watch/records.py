@@ -185,7 +185,10 @@ class Dump(Frozen, frozen=True, kw_only=True):
 
 
 class Suspicion(Frozen, frozen=True, kw_only=True):
-    """Something that looks wrong; ``certain`` once it is confirmed."""
+    """Something that looks wrong; ``certain`` once it is a finding, ``notice`` once it is worth a word.
+
+    Neither: it needs another look, or more time.
+    """
 
     verdict: str
     key: str  # the same trouble has the same key
@@ -193,6 +196,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     why: str  # one sentence
     lines: list[str] = []  # the cycle in reading order
     certain: bool = False
+    notice: bool = False
     report: int = -1  # number of the report it comes from
     locks: tuple[str, str] = ("", "")  # of a report: the one held, the one wanted
     since: str = ""  # of a report: where the one held was taken
@@ -200,7 +204,11 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
 
 
 class Finding(Frozen, frozen=True, kw_only=True):
-    """A verdict that has been written down."""
+    """A verdict that has been written down.
+
+    ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
+    after the limit, or at the end, another one is written with the same ``key`` that is no notice.
+    """
 
     id: int
     verdict: str
@@ -210,3 +218,5 @@ class Finding(Frozen, frozen=True, kw_only=True):
     reproduce: str
     seats: list[int] = []
     text: str = ""  # the whole dump for reading, when it could not be written
+    notice: bool = False
+    key: str = ""  # the same trouble has the same key

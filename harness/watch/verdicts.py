@@ -34,13 +34,13 @@ REPORTS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds of watched time, already scaled by the machine's speed."""
+    """Seconds of watched time: what the watcher itself did not run is not counted."""
 
-    waker_s: float = 2.0  # a waker may be this late when nobody else shows progress
-    nobody_s: float = 0.3
-    frozen_s: float = 2.0
-    livelock_s: float = 15.0
-    stall_s: float = 60.0
+    stall_s: float = 30.0  # one wait, and every notice that still holds: a finding
+    livelock_s: float = 15.0  # failures and restarts of one operation that go on growing
+    frozen_s: float = 2.0  # a holder or awaited worker that is stopped: a notice
+    waker_s: float = 5.0  # a waker may be this late: a notice
+    nobody_s: float = 0.3  # all threads wait without limit
 
 
 @dataclass
@@ -58,16 +58,6 @@ class History:
     )  # seat -> steps, since, progress then
     moved: float = 0.0
     total: int = -1
-
-    def forget_time(self) -> None:
-        """The watcher was stopped: nothing that it timed before counts."""
-        self.seen.clear()
-        self.done.clear()
-        self.failed.clear()
-        self.steps = {
-            seat: (steps, self.clock, progress) for seat, (steps, _, progress) in self.steps.items()
-        }
-        self.moved = self.clock
 
 
 def _unmoved(history: History, key: str, seats: list[SeatFacts]) -> float | None:

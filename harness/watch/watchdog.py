@@ -2,8 +2,10 @@
 
 Each pass reads a few words per seat.  Only when somebody has waited through two passes, or
 a report has come, or nothing has been looked at for a while, is a whole snapshot taken and
-judged.  It never takes a lock of the arena and never needs the workers' help; killed or
-stopped, it leaves nothing behind that anybody waits for.
+judged.  What is proved is a finding; the rest is a notice, which becomes a finding when it
+still holds after its limit or at the end (``settle_notices``).  The watcher never takes a lock
+of the arena and never needs the workers' help; killed or stopped, it leaves nothing behind
+that anybody waits for.
 """
 
 import time
@@ -28,7 +30,7 @@ _BLOCKED = {
 }
 OWN = "harness/run/account.py"
 LOOK_S = 0.25  # a whole look at least this often
-GAP_S = 0.5  # between two passes: we were stopped, or the machine was
+GAP_S = 0.5  # between two passes; what is longer was not watched: we were stopped, or the machine was
 
 
 def _report_key(report: ReportFact) -> str:
@@ -38,14 +40,6 @@ def _report_key(report: ReportFact) -> str:
     return (
         f"report:{report.kind}:{report.seat}:{report.lock_a}:{report.lock_b}:{report.site_a}:{report.site_b}"
     )
-
-
-def calibrate() -> float:
-    """How much slower than a usual machine this one is now (never below 1)."""
-    start = time.perf_counter()
-    for _ in range(200_000):
-        pass
-    return max(1.0, (time.perf_counter() - start) / 0.008)
 
 
 class Watchdog:
@@ -64,19 +58,13 @@ class Watchdog:
     ) -> None:
         self.arena, self.dump_dir, self.meta = arena, dump_dir, meta or RunMeta()
         self.on_finding, self.period_s, self.with_stacks = on_finding, period_s, with_stacks
-        speed = calibrate()
-        chosen = limits or Limits()
-        self.limits = Limits(
-            chosen.waker_s,
-            chosen.nobody_s,
-            chosen.frozen_s,
-            chosen.livelock_s * speed,
-            chosen.stall_s * speed,
-        )
+        self.limits = limits or Limits()
         self.reader = Reader(arena)
         self.history = History()
         self.findings: list[Finding] = []
-        self._known: set[str] = set()
+        self.notices: list[Finding] = []
+        self._known: set[str] = set()  # keys of findings
+        self._noticed: set[str] = set()
         self._next_report = 0
         self._last_pass = self._last_look = time.monotonic()
         self._pulse: dict[int, int] = {}
@@ -91,12 +79,8 @@ class Watchdog:
     def scan(self) -> list[Finding]:
         """One pass; the findings that are new."""
         now = time.monotonic()
-        gap = now - self._last_pass
+        self.history.clock += min(now - self._last_pass, GAP_S)
         self._last_pass = now
-        if gap > GAP_S:
-            self.history.forget_time()
-        else:
-            self.history.clock += gap
         self.arena.header.watcher_beat = self.reader.native.now()
         new: list[Finding] = []
         reports = reports_since(self.reader, self._next_report, self.reader.native.now())
@@ -110,8 +94,16 @@ class Watchdog:
             new += self._settle(snapshot, self._from_report(snapshot, report))
             self._ack(report)
         for suspicion in judge(snapshot, self.history, self.limits):
-            if suspicion.certain:
-                new += self._settle(snapshot, suspicion)
+            new += self._settle(snapshot, suspicion)
+        return new
+
+    def settle_notices(self) -> list[Finding]:
+        """At the end of a run, before anything is ended: what was a notice and still holds is a finding."""
+        new = self.scan()
+        snapshot = take(self.reader)
+        for suspicion in judge(snapshot, self.history, self.limits):
+            if suspicion.certain or suspicion.key in self._noticed:
+                new += self._settle(snapshot, msgspec.structs.replace(suspicion, certain=True))
         return new
 
     def _blocked(self) -> bool:
@@ -161,19 +153,23 @@ class Watchdog:
         return native.Report.from_buffer(self.arena.mapping, at)
 
     def _settle(self, snapshot: Snapshot, suspicion: Suspicion) -> list[Finding]:
-        """Write a certain suspicion down, once."""
+        """Write it down, once as a notice and once as a finding; only findings are handed back."""
+        notice = not suspicion.certain
         if suspicion.key in self._known:
             return []
-        self._known.add(suspicion.key)
+        if notice and (not suspicion.notice or suspicion.key in self._noticed):
+            return []
+        (self._noticed if notice else self._known).add(suspicion.key)
         after = max(0.0, (self.reader.native.now() - suspicion.since_ns) / 1e9) if suspicion.since_ns else 0.0
         try:
             dump = dumps.build(self.reader, snapshot, suspicion, self.meta, self.with_stacks)
         except Exception as error:  # noqa: BLE001 - a finding without its trimmings is better than none
             dump = dumps.bare(snapshot, suspicion, self.meta, f"{type(error).__name__}: {error}")
-        number = len(self.findings) + 1
+        number = len(self.findings) + len(self.notices) + 1
         path = ""
         if self.dump_dir is not None:
-            name = f"{self.arena.name}-{number}-{suspicion.verdict}.json"
+            kind = "-notice" if notice else ""
+            name = f"{self.arena.name}-{number}-{suspicion.verdict}{kind}.json"
             try:
                 path = str(dumps.write(self.dump_dir / name, dump))
             except dumps.DumpError as error:
@@ -188,8 +184,10 @@ class Watchdog:
             reproduce=self.meta.reproduce,
             seats=suspicion.seats,
             text="" if path else render(dump),
+            notice=notice,
+            key=suspicion.key,
         )
-        self.findings.append(finding)
+        (self.notices if notice else self.findings).append(finding)
         if self.on_finding:
             self.on_finding(finding)
-        return [finding]
+        return [] if notice else [finding]

@@ -20,7 +20,7 @@ C = _native.CONSTANTS
 def short(arena, tmp_path):
     """Limits of tenths of a second for what counts time."""
     it = Watchdog(arena, tmp_path, with_stacks=False)
-    it.limits = Limits(livelock_s=0.3, stall_s=0.3)  # as they are, not scaled by the machine's speed
+    it.limits = Limits(livelock_s=0.3, stall_s=0.3)
     return it
 
 
