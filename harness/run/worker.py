@@ -28,6 +28,7 @@ from harness.run.post import Launch, Post
 from harness.watch import stacks
 
 _C = _native.CONSTANTS
+HOST = "host"  # role of the thread that only joins the workers of its process
 _CALLBACKS = frozenset({weakref.__file__, _weakrefset.__file__})
 
 
@@ -86,10 +87,14 @@ def main(launch: Launch) -> None:
         return
     stopper.done = True  # no thread but this one could be interrupted, and this one only waits
     threads = [threading.Thread(target=worker.serve, name=worker.post.name) for worker in crew]
+    # In a seat, so that the watchdog can tell this thread from one that might wake somebody.
+    arena.native.sit(HOST)
+    arena.native.set_activity(_C["PARKED"])
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    arena.native.leave()
 
 
 class Worker:
@@ -115,8 +120,9 @@ class Worker:
             if stopper:
                 stopper.done = True
             # Before it is ready it is no part of the run: the supervisor says what that means.
-            told = self.ready and self.plan.watch is not False
-            word = ("failed", describe(error, self.arena, report=told))
+            asked = bool(stopper and stopper.asked)
+            told = self.ready and self.plan.watch is not False and not asked
+            word = ("failed", describe(error, self.arena, report=told), asked)
         if stopper:
             stopper.done = True
         steps = self._leave()
