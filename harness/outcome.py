@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-NOTHING_FOUND, FOUND, HARNESS_FAILED = 0, 1, 3  # exit codes of the command line
+NOTHING_FOUND, FOUND, HARNESS_FAILED, INTERRUPTED = 0, 1, 3, 130  # exit codes of the command line
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +44,14 @@ class Failed(Worker, frozen=True, kw_only=True, tag="failed"):
 
 
 class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):
-    """It died by itself: a signal that nobody of ours sent, or it left without a word."""
+    """It died by itself: a signal that nobody of ours sent, or it left without a word.
+
+    ``program``: it replaced itself by ``exec`` of that file; its process may have gone on.
+    """
 
     signal: int = 0
     exit_code: int = 0
+    program: str = ""
 
 
 class Hung(Worker, frozen=True, kw_only=True, tag="hung"):
@@ -78,6 +82,7 @@ class Finding(Record, frozen=True, kw_only=True):
     reproduce: str = ""  # a command
     seats: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
+    key: str = ""  # the same trouble has the same key: a notice and the finding that it became
 
 
 class Payload(Record, frozen=True, kw_only=True):
@@ -92,6 +97,8 @@ class RunResult(Record, frozen=True, kw_only=True):
 
     outcomes: tuple[Outcome, ...]  # of all workers, in the order of the roles
     findings: tuple[Finding, ...] = ()
+    notices: tuple[Finding, ...] = ()  # told with their evidence, not proved: they count for nothing
+    limits: dict[str, float] = {}  # seconds of watched time after which what is watched counts
     incidents: tuple[str, ...] = ()  # what happened beside the plan, in order
     payloads: tuple[Payload, ...] = ()
     audits: tuple[Any, ...] = ()  # what each audit returned
@@ -109,13 +116,13 @@ class RunResult(Record, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Nothing found and nobody interrupted it."""
+        """Nothing found and not interrupted: the exit code is 0.  A worker that hung is a finding."""
         return not self.findings and not self.interrupted
 
     @property
     def exit_code(self) -> int:
         """What the command line exits with."""
-        return FOUND if self.findings else NOTHING_FOUND
+        return FOUND if self.findings else INTERRUPTED if self.interrupted else NOTHING_FOUND
 
     def of(self, worker: str) -> Outcome:
         """The outcome of one worker by its name ``role#index``.  KeyError when there is none."""
@@ -138,3 +145,4 @@ class Progress(Record, frozen=True, kw_only=True):
     state: str  # running, parking, audit, ending
     workers: int  # alive, services included
     findings: int
+    notices: int = 0

@@ -58,6 +58,7 @@ class Member:
     parked: bool = False
     said: tuple[Any, ...] = ()  # its own account: (steps, word, ...)
     outcome: Outcome | None = None
+    program: str = ""  # it replaced itself by exec of this file
     named_by: list[str] = field(default_factory=list)  # verdicts of hangs that name it
 
     @property
@@ -143,6 +144,9 @@ class Crew:
         word = member.said[1] if member.said else ""
         if word == "passed":
             return Passed(**common)
+        # Told to end by SIGTERM, it failed over that: a lock that a wait could not get back, a cleanup.
+        if word == "failed" and member.said[3:] == (True,):
+            return self._ended(member, common, member.said[2][4])
         if word == "failed":
             error, text, trace, verdict, where = member.said[2]
             return Failed(**common, error=error, text=text, traceback=trace, verdict=verdict, where=where)
@@ -151,6 +155,8 @@ class Crew:
         return None
 
     def _silent(self, member: Member, body: Body, common: dict[str, Any], where: str) -> Outcome:
+        if member.program:
+            return Crashed(**common, where=where, program=member.program)
         if body.ended_because:
             return self._ended(member, common, where)
         code = body.process.exitcode

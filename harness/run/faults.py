@@ -5,12 +5,15 @@ is depends on who is alive then); nothing before the workers were let go or afte
 run began; everything is told, and a worker stopped by us is always continued.
 """
 
+import math
 import random
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import BadInput
+
+MOST_PER_S = 1000.0  # more signals a second would be a load on the kernel and no fault of a worker
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,13 @@ class Faults:
 
     def __post_init__(self) -> None:
         """BadInput for rates and times that mean nothing."""
-        if self.kills < 0 or self.stops < 0 or self.spare < 0:
+        if not (self.kills >= 0 and self.stops >= 0 and self.spare >= 0):
             raise BadInput(f"faults cannot be negative: kills={self.kills}, stops={self.stops}")
-        if not 0 < self.stop_s[0] <= self.stop_s[1]:
+        if self.kills + self.stops > MOST_PER_S:
+            raise BadInput(
+                f"kills={self.kills:g} and stops={self.stops:g} a second: at most {MOST_PER_S:g} in all"
+            )
+        if not math.isfinite(self.stop_s[1]) or not 0 < self.stop_s[0] <= self.stop_s[1]:
             raise BadInput(f"stop_s={self.stop_s} is no range of seconds")
 
 

@@ -56,6 +56,7 @@ class Front:
         self.payloads: list[Payload] = []
         self.outcomes: list[Outcome] = []
         self.findings: list[Finding] = []
+        self.notices: list[Finding] = []
         self.incidents: list[str] = []
         self.handlers: dict[int, Any] = {}
 
@@ -141,6 +142,8 @@ class Front:
                 self.outcomes.append(rest[0])
             elif word == handshake.FINDING:
                 self.findings.append(rest[0])
+            elif word == handshake.NOTICE:
+                self.notices.append(rest[0])
             elif word == handshake.INCIDENT:
                 self.incidents.append(rest[0])
             elif word == handshake.RESULT:
@@ -174,6 +177,7 @@ class Front:
             state=State(self.gate.gate.state).name.lower(),
             workers=alive,
             findings=len(self.findings),
+            notices=len(self.notices),
         )
 
     # --- the end

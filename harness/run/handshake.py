@@ -22,7 +22,9 @@ READY, PARKED, OUTCOME, PAYLOAD, AUDITED = "ready", "parked", "outcome", "payloa
 # supervisor -> worker
 GO, RESUME, FINISH, AUDIT = "go", "resume", "finish", "audit"
 # watchdog -> supervisor -> front
-FINDING = "finding"
+FINDING, NOTICE = "finding", "notice"
+# supervisor -> watchdog, and its answer: from then on it judges nothing and writes nothing
+QUIET = "quiet"
 # front -> supervisor and supervisor -> watchdog
 STOP = "stop"
 # supervisor -> front

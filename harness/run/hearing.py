@@ -9,16 +9,17 @@ dead one has been read, so no outcome is lost.
 import select
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness.clock import Attended, Deadline
 from harness.outcome import Crashed, Failed, Finding, Killed
-from harness.run import evidence, handshake, lifeline
+from harness.run import evidence, handshake, lifeline, standing
 from harness.run.crew import INJECTED, Body, Crew, Member
 from harness.run.faults import Injector, Shot
 from harness.run.gate import Gate, State
 from harness.run.handshake import Wire
-from harness.run.ledger import Candidate, Ledger
+from harness.run.ledger import Candidate, Ledger, forget
 from harness.run.plan import RunPlan, derive_seed
 from harness.run.watcher import MOST_RESTARTS, Watcher
 
@@ -150,6 +151,22 @@ class Hearing:
             self._heard(member, message)
         if member.wire.ended:
             self.deafen(member.wire.fd)
+            self._left_by_exec(member)
+
+    def _left_by_exec(self, member: Member) -> None:
+        """Its pipe is closed and it said nothing: dying, or another program by now.
+
+        The kernel has marked its seat in both cases; a dying process has no program any more.  What it has
+        become is none of ours to look at: no signal for its stack, and it ends with the run.
+        """
+        body = member.body
+        if member.over or member.said or not member.seat or body is None or body.ended_because:
+            return
+        if self.plan.mode == "process" and self.plan.arena.native.seat_dead(member.seat):
+            member.program = standing.program_of(body.pid)
+            if member.program:
+                self._settle(member)
+                self._mourn([member])
 
     def _heard(self, member: Member, message: handshake.Message) -> None:
         word, *rest = message
@@ -200,6 +217,7 @@ class Hearing:
                 (outcome.error, outcome.text, "", outcome.verdict, outcome.where),
             )
         if isinstance(outcome, Killed) and outcome.why == INJECTED:
+            self.ledger.ended(member.seat, f"killed by {INJECTED}")
             self.ledger.injure(member.seat, "killed", self.now())
 
     def _mourn(self, crashed: list[Member]) -> None:
@@ -208,14 +226,19 @@ class Hearing:
             return
         member = crashed[0]
         assert member.body is not None
-        how = lifeline.died_by(member.body.process.exitcode)
+        if member.program:
+            how = f"it replaced itself by exec of {member.program}"
+        else:
+            how = lifeline.died_by(member.body.process.exitcode)
         names = ", ".join(m.post.name for m in crashed)
         self.mourn(names, member.seat, how)
 
     def mourn(self, name: str, seat: int, how: str) -> None:
         """Write down that somebody died by himself."""
+        held = ", ".join(f"{one.lock} since {one.site}" for one in evidence.held_by(self.plan, seat))
         dump = self.picture(name, seat, "crash", f"worker {name} died: {how}")
-        self.ledger.from_death(name, seat, how, self.now(), dump)
+        if self.ledger.from_death(name, seat, how, self.now(), dump, held) is None:
+            Path(dump).unlink(missing_ok=True) if dump else None
 
     def picture(self, name: str, seat: int, verdict: str, why: str) -> str:
         """The path of a dump made here and now; empty when there can be none, which is written down."""
@@ -253,11 +276,21 @@ class Hearing:
                 self.watcher.ready = True
             elif word == handshake.ERROR:
                 self.watcher.trouble = rest[0]
-            elif word == handshake.FINDING and self.listening:
-                found: Finding = rest[0]
-                self.ledger.from_watchdog(found, self.now())
+            elif word == handshake.QUIET:
+                self.watcher.quiet = True
+            elif word in (handshake.FINDING, handshake.NOTICE):
+                self._found(word, rest[0])
         if wire.ended:
             self.deafen(wire.fd)
+
+    def _found(self, word: str, found: Finding) -> None:
+        """A verdict: it counts until we begin to kill, and what does not count leaves no dump."""
+        if not self.listening:
+            forget(found)
+        elif word == handshake.FINDING:
+            self.ledger.from_watchdog(found, self.now())
+        elif (notice := self.ledger.notice(found, self.now())) is not None:
+            self.front.post((handshake.NOTICE, notice))
 
     def _watchdog_died(self, wire: Wire, body: Body) -> None:
         self.deafen(body.fd)

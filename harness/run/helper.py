@@ -27,7 +27,7 @@ class Helper:
         self.post = Post(len(home.crew.members), home.epoch, RoleSpec(role, function, service=True))
         self.said: tuple[str, Any] | None = None
         self.over = False
-        self.seat = 0
+        self.seat = self.tid = 0
 
     def start(self) -> None:
         """Fork it."""
@@ -48,7 +48,7 @@ class Helper:
     def _heard(self) -> None:
         for word, *rest in self.wire.receive():
             if word == handshake.READY:
-                self.seat = rest[0]
+                self.seat, self.tid = rest
             elif word == handshake.PAYLOAD:
                 self.home.front.post((handshake.PAYLOAD, self.post.name, rest[0]))
             elif word == handshake.AUDITED:

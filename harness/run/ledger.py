@@ -8,7 +8,7 @@ did not *crash*; a lock that it held is orphaned all the same.
 Times are seconds since the workers were let go; nothing here looks at a clock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from harness.outcome import Finding
 CONFIRM_S = 1.0  # an exception waits that long for the watchdog's version of it
 AFTERMATH_S = 5.0  # a stopped worker explains what is seen until so long after
 _HANGS = frozenset(
-    {"deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall"}
+    {"deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall", "hung"}
 )
 
 
@@ -52,9 +52,11 @@ class Ledger:
         self.stop_on, self.linger_s, self.reproduce, self.name_of = stop_on, linger_s, reproduce, name_of
         self.picture = picture
         self.findings: list[Finding] = []
+        self.notices: list[Finding] = []
         self.incidents: list[str] = []
         self.candidates: list[Candidate] = []
         self.injured: dict[int, tuple[str, float]] = {}  # seat -> (killed or stopped, when it was over)
+        self.died: dict[int, str] = {}  # seat -> how its worker ended
         self._bare: set[int] = set()  # findings known from an exception only
         self.new: list[Finding] = []  # not told to the front yet
         self.stop_at = float("inf")  # a lesser finding ends the run then
@@ -69,9 +71,11 @@ class Ledger:
         """A verdict with its dump; None when it is known already or our own doing."""
         if excuse := self._excuse(found, now):
             self.incident(f"{found.verdict} not counted, {excuse}: {found.summary}")
-            if found.dump:  # it would lie beside those of findings, and nobody would say what it is
-                Path(found.dump).unlink(missing_ok=True)
+            forget(found)
             return None
+        self._withdraw(found.key)
+        if found.verdict == "orphaned_lock":
+            return self._orphaned(found, now)
         for i, known in enumerate(self.findings):
             if known.verdict != found.verdict:
                 continue
@@ -97,12 +101,88 @@ class Ledger:
         if not watched:
             self.settle(candidate.at, at_once=True)
 
-    def from_death(self, worker: str, seat: int, how: str, now: float, evidence: str = "") -> Finding:
-        """A worker died by itself."""
-        summary = f"worker {worker} died: {how}"
+    def notice(self, found: Finding, now: float) -> Finding | None:
+        """Something that is not proved: told with its evidence, counted for nothing; None: our own doing."""
+        if self._excuse(found, now):
+            forget(found)
+            return None
+        self._withdraw(found.key)
+        self.notices.append(self._named(found, len(self.notices) + 1, now))
+        return self.notices[-1]
+
+    def from_death(
+        self, worker: str, seat: int, how: str, now: float, evidence: str = "", held: str = ""
+    ) -> Finding | None:
+        """A worker died by itself; ``held``: its locks.  None: a finding about one says so already."""
+        self.ended(seat, how)
+        if any(self._is_orphan_of(known, seat) for known in self.findings):
+            return None
+        summary = f"worker {worker} died: {how}" + (f", holding {held}" if held else "")
         return self._add(
             Finding(id=0, verdict="crash", summary=summary, seats=(seat,) if seat else (), dump=evidence), now
         )
+
+    def ended(self, seat: int, how: str) -> None:
+        """The worker of this seat is gone: a finding about a lock that it held says how."""
+        if not seat:
+            return
+        self.died[seat] = how
+        for i, known in enumerate(self.findings):
+            if self._is_orphan_of(known, seat) and how not in known.summary:
+                self.findings[i] = self._with_end(known)
+
+    def _orphaned(self, found: Finding, now: float) -> Finding | None:
+        """One death is one finding: of several locks, waiters and the crash itself."""
+        dead = set(found.seats) & set(self.died)
+        for i, known in enumerate(self.findings):
+            same = dead & set(known.seats)
+            if known.verdict == "orphaned_lock" and (same or known.summary == found.summary):
+                forget(found)
+                return None
+            if known.verdict == "crash" and same:
+                forget(known)
+                self.findings[i] = self._with_end(
+                    msgspec.structs.replace(
+                        known, verdict=found.verdict, summary=found.summary, dump=found.dump, text=found.text,
+                        seats=found.seats, workers=self._names(found),
+                        detected_after_s=found.detected_after_s,
+                    )
+                )  # fmt: skip
+                return self.findings[i]
+        return self._add(self._with_end(found), now)
+
+    def _is_orphan_of(self, known: Finding, seat: int) -> bool:
+        return known.verdict == "orphaned_lock" and seat in known.seats
+
+    def _with_end(self, found: Finding) -> Finding:
+        """The finding with how those of its threads ended that are dead."""
+        ends = [
+            f"{self.name_of(seat) or f'seat {seat}'}: {how}"
+            for seat in found.seats
+            if (how := self.died.get(seat)) and how not in found.summary
+        ]
+        return (
+            msgspec.structs.replace(found, summary=f"{found.summary} ({'; '.join(ends)})") if ends else found
+        )
+
+    def _withdraw(self, key: str) -> None:
+        """A notice that became a finding, or is told again, is one story."""
+        for known in [known for known in self.notices if key and known.key == key]:
+            self.notices.remove(known)
+            forget(known)
+
+    def hung(
+        self, names: Sequence[str], seats: Sequence[int], told: tuple[str, str, str], now: float
+    ) -> Finding:
+        """Workers that were told to end and did not; ``told``: (summary, path of the dump, its text)."""
+        summary, dump, text = told
+        return self._add(
+            Finding(
+                id=0, verdict="hung", summary=summary, dump=dump, text=text, workers=tuple(names),
+                seats=tuple(seats),
+            ),
+            now,
+        )  # fmt: skip
 
     def settle(self, now: float, at_once: bool = False) -> list[Finding]:
         """Candidates whose time is over become findings."""
@@ -159,14 +239,7 @@ class Ledger:
         return ""
 
     def _add(self, found: Finding, now: float) -> Finding:
-        named = found.workers or tuple(name for seat in found.seats if (name := self.name_of(seat)))
-        whole = msgspec.structs.replace(
-            found,
-            id=len(self.findings) + 1,
-            workers=named,
-            reproduce=found.reproduce or self.reproduce,
-            at_s=round(max(0.0, now), 4),
-        )
+        whole = self._named(found, len(self.findings) + 1, now)
         self.findings.append(whole)
         self.new.append(whole)
         if whole.verdict in self.stop_on:
@@ -174,6 +247,24 @@ class Ledger:
         elif self.linger_s is not None:
             self.stop_at = min(self.stop_at, now + self.linger_s)
         return whole
+
+    def _named(self, found: Finding, number: int, now: float) -> Finding:
+        return msgspec.structs.replace(
+            found,
+            id=number,
+            workers=self._names(found),
+            reproduce=found.reproduce or self.reproduce,
+            at_s=round(max(0.0, now), 4),
+        )
+
+    def _names(self, found: Finding) -> tuple[str, ...]:
+        return found.workers or tuple(name for seat in found.seats if (name := self.name_of(seat)))
+
+
+def forget(found: Finding) -> None:
+    """Take a dump away that no finding names: it would lie beside the others and say what is not so."""
+    if found.dump:
+        Path(found.dump).unlink(missing_ok=True)
 
 
 def _with_dump(known: Finding, found: Finding) -> Finding:

@@ -5,7 +5,8 @@ here, because every process must come to the same ones.
 """
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,8 @@ AuditIn = Literal["child", "worker"]
 STOP_ON = frozenset(
     {
         "deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall", "crash",
-        "panic", "contract_violation", "unguarded_access", "invariant_violation", "wrong_data", "leak",
+        "hung", "panic", "contract_violation", "unguarded_access", "invariant_violation", "wrong_data",
+        "leak",
     }
 )  # fmt: skip
 
@@ -72,7 +74,9 @@ class RunPlan:
     stop_on: frozenset[str] = STOP_ON
     linger_s: float | None = 3.0  # after a finding that does not stop the run; None: to its end
     grace_s: float = 2.0  # from the word "stop" to SIGTERM
-    ready_limit_s: float = 30.0
+    ready_limit_s: float = 30.0  # of watched time, from the fork to the word "ready"
+    audit_limit_s: float = 120.0  # of watched time, for one audit
+    limits: dict[str, float] = field(default_factory=dict)  # of the watchdog, by the names of its Limits
     extra: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,6 +84,13 @@ def derive_seed(seed: int, *names: object) -> int:
     """A seed of its own for everything that has a name: 64 bits, the same on every machine."""
     text = "/".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def validate_times(times: Mapping[str, float]) -> None:
+    """BadInput for seconds after which nothing, or everything, would have happened."""
+    for name, seconds in times.items():
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise BadInput(f"{name}={seconds!r}: it must be a number of seconds above 0")
 
 
 def validate_roles(roles: tuple[RoleSpec, ...]) -> None:

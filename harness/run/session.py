@@ -19,8 +19,9 @@ from harness.probe import NAMES
 from harness.run.faults import Faults
 from harness.run.front import Front
 from harness.run.gate import Gate
-from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate_roles
+from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate_roles, validate_times
 from harness.shm.arena import Arena
+from harness.watch.verdicts import Limits
 
 SPARE_SEATS = 16  # front, audits, threads of roles, what sits down without being asked
 
@@ -31,6 +32,9 @@ class Session:
     ``dump_dir``: where dumps of findings go; None: a finding carries its dump as text.
     ``time_limit_s``: a run is told to end after so long; ``grace_s``: how long it may take over it.
     ``linger_s``: how long a run goes on after a finding that is no verdict to stop on.
+    ``stall_s``, ``livelock_s``, ``frozen_s``: after so many seconds of watched time a wait, an operation
+    that starts again and again, a stopped holder counts (see harness.watch.verdicts.Limits).
+    ``ready_limit_s``, ``audit_limit_s``: how long the set-up of a worker and one audit may take.
     ``watch``: False, or a maker with the signature of harness.watch's Watchdog.
     ``arena``: an existing one (it stays open); else one of ``arena_size`` bytes is made.
     """
@@ -56,6 +60,10 @@ class Session:
         linger_s: float | None = 3.0,
         grace_s: float = 2.0,
         ready_limit_s: float = 30.0,
+        audit_limit_s: float = 120.0,
+        stall_s: float = Limits.stall_s,
+        livelock_s: float = Limits.livelock_s,
+        frozen_s: float = Limits.frozen_s,
     ) -> None:
         if workers < 1:
             raise BadInput(f"workers={workers}: at least 1")
@@ -65,6 +73,11 @@ class Session:
             raise BadInput(f"stop_on names {min(unknown)!r}, which is no verdict")
         if isinstance(noise, str) and noise not in NAMES:
             raise BadInput(f"no noise profile {noise!r}: there are {', '.join(NAMES)}")
+        limits = {"stall_s": stall_s, "livelock_s": livelock_s, "frozen_s": frozen_s}
+        times = {**limits, "grace_s": grace_s, "ready_limit_s": ready_limit_s, "audit_limit_s": audit_limit_s}
+        if time_limit_s is not None:
+            times["time_limit_s"] = time_limit_s
+        validate_times(times)
         self.workers, self.mode, self.time_limit_s = workers, mode, time_limit_s
         self.seed = secrets.randbits(48) if seed is None else seed
         self._own = arena is None
@@ -75,6 +88,7 @@ class Session:
             "mode": mode, "seed": self.seed, "noise": noise, "faults": faults, "watch": watch,
             "scenario": scenario, "reproduce": reproduce, "stop_on": frozenset(stop_on),
             "linger_s": linger_s, "grace_s": grace_s, "ready_limit_s": ready_limit_s,
+            "audit_limit_s": audit_limit_s, "limits": limits,
             "dump_dir": str(Path(dump_dir).absolute()) if dump_dir else "",
         }  # fmt: skip
 
@@ -145,7 +159,7 @@ class Session:
         count = sum(spec.count for spec in specs)
         if epochs is not None and epochs < 1:
             raise BadInput(f"epochs={epochs}: at least 1, or None for no end")
-        if count + 2 > self.arena.header.seat_count:
+        if count + 2 + (self.mode == "thread") > self.arena.header.seat_count:
             raise BadInput(f"{count} workers do not fit into {self.arena.header.seat_count} seats")
         plan = RunPlan(self.arena, specs, epochs=epochs, audit=audit, audit_in=audit_in, **self._options())
         self._runs += 1

@@ -32,13 +32,14 @@ from typing import Any
 import dill
 
 from harness import _native, probe
+from harness.clock import Deadline
 from harness.outcome import RunResult
-from harness.run import handshake, lifeline
+from harness.run import evidence, handshake, lifeline, standing
 from harness.run.crew import END_OF_RUN, Member
 from harness.run.failures import StartFailed, WatchdogDied
 from harness.run.gate import State
 from harness.run.handshake import PeerGone, Wire
-from harness.run.hearing import FrontGone, Hearing
+from harness.run.hearing import TICK_S, FrontGone, Hearing
 from harness.run.helper import Helper
 from harness.run.ledger import CONFIRM_S
 from harness.run.plan import RunPlan
@@ -49,6 +50,8 @@ _C = _native.CONSTANTS
 TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
 HANG_GRACE_S = 0.3  # after a finding: who hangs will not come, and who runs comes at once
 QUIET_S = 10.0  # services have so long to rest before an audit
+MOST_TIMES = 10  # the grace of a thread that gets no processor
+HUSH_S = 10.0  # the watchdog has so long to finish a dump
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
@@ -87,8 +90,16 @@ class Supervisor(Hearing):
         self.listen_to_crew()
         everybody = self.wait_until(self.all_ready, self.plan.ready_limit_s)
         if not everybody and not self.is_ending():
-            late = next((m.post.name for m in self.crew.members if not m.ready), "watchdog")
-            raise StartFailed(late, f"it said nothing for {self.plan.ready_limit_s:g} s")
+            self.not_ready()
+
+    def not_ready(self) -> None:
+        """A set-up that hangs is a finding; one that was stopped, or our own watchdog, is an error."""
+        late = [member for member in self.crew.members if not member.ready]
+        limit = f"{self.plan.ready_limit_s:g} s"
+        if not late or any(self.standing(member).stopped for member in late):
+            raise StartFailed(late[0].post.name if late else "watchdog", f"it said nothing for {limit}")
+        self.hung([(m.post.name, seat_of(self, m)) for m in late], f"the set-up did not end within {limit}")
+        self.ending = "finding"
 
     def all_ready(self) -> bool:
         """Every worker and the watchdog; a worker that is over already will never be."""
@@ -103,7 +114,7 @@ class Supervisor(Hearing):
     def epochs(self) -> None:
         """Let them go and gather them at the gate, again and again."""
         if self.is_ending():
-            return
+            return  # the set-up hung, or nobody wants the run any more
         self.begun = self.clock.now()
         self.gate.gate.go_ns = self.plan.arena.native.now()
         self.gate.gate.state = State.RUNNING
@@ -162,8 +173,12 @@ class Supervisor(Hearing):
         if self.plan.audit_in == "worker" and chosen is not None:
             self.audited = None
             chosen.wire.post((handshake.AUDIT,))
-            self.wait_until(lambda: self.audited is not None or chosen.over or self.is_ending())
+            self.wait_until(
+                lambda: self.audited is not None or chosen.over or self.is_ending(), self.plan.audit_limit_s
+            )
             said = self.audited
+            if said is None and not chosen.over and not self.is_ending():
+                self.audit_hung(chosen.post.name, chosen.seat)
         else:
             said = self.help("audit", function, wants_context=True)
         if said is not None and said[0] == "value":
@@ -173,15 +188,28 @@ class Supervisor(Hearing):
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
         helper = Helper(self, role, function, wants_context)
         helper.start()
+        patience = self.plan.audit_limit_s if limit_s is None else limit_s
         # Time that is up is no reason to kill an audit at once: it may be in the middle of a change,
         # and what it leaves would be found by the next look.  But one that hangs must end, too.
         urgent = ("finding", "interrupt", "broken")
-        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), limit_s)
-        self.wait_until(
-            lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
-        )
+        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), patience)
+        if not helper.over and self.is_ending():
+            self.wait_until(
+                lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
+            )
+        self.starved(lambda: [] if helper.over else [(helper.body.pid, helper.tid)], patience)
+        if not helper.over and self.ending not in urgent:
+            self.audit_hung(helper.post.name, helper.seat)
+        if not helper.over:
+            self.hush(settle=False)
         helper.end()
         return helper.said
+
+    def audit_hung(self, name: str, seat: int) -> None:
+        """It is looked at by the watchdog first, which may know the reason."""
+        self.hush(settle=True)
+        if not self.ledger.hang_of(seat):
+            self.hung([(name, seat)], f"epoch {self.epoch + 1}: {name} did not end")
 
     # --- end
 
@@ -190,6 +218,7 @@ class Supervisor(Hearing):
         self.injecting = False
         self.shoot(self.injector.end())
         self.gate.gate.state = State.ENDING
+        self.go_on()
         hurried = self.ending in ("finding", "broken")
         grace = min(HANG_GRACE_S, self.plan.grace_s) if hurried else self.plan.grace_s
         if self.is_ending():
@@ -215,11 +244,93 @@ class Supervisor(Hearing):
             self.wait_until(lambda: not who() or self.is_ending())
             self.gate.gate.stop = 1
         self.wait_until(lambda: not who(), grace)
+        if self.ending not in ("finding", "broken"):
+            self.starved(lambda: [(m.body.pid, m.tid) for m in who() if m.body], grace)
+        if who():
+            self.last_look(who())
         for number, limit in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, None)):
             if who():
-                self.listening = False  # what is seen from here on is our own doing
                 self.crew.end(who(), number, self.reason())
                 self.wait_until(lambda: not who(), limit)
+
+    def go_on(self) -> None:
+        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is."""
+        bodies = {m.body.pid: m.post.name for m in self.crew.members if m.body is not None and not m.over}
+        if self.watcher.body is not None:
+            bodies[self.watcher.body.pid] = "watchdog"
+        for pid, name in bodies.items():
+            if standing.of_thread(pid, pid).state == "T":
+                self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
+                lifeline.send_signal(pid, signal.SIGCONT)
+
+    def starved(self, who: Callable[[], list[tuple[int, int]]], grace: float) -> None:
+        """More time for threads, as (pid, tid), that want the processor and do not get it, or are traced.
+
+        The time of a thread that runs is what it got; ``MOST_TIMES`` the grace is enough for anybody.
+        """
+        first = {pid: standing.of_thread(pid, tid).cpu_s for pid, tid in who()}
+        late = Deadline(MOST_TIMES * grace, self.clock)
+
+        def wants() -> bool:
+            now = [(pid, standing.of_thread(pid, tid)) for pid, tid in who()]
+            return any(one.state == "R" and one.cpu_s - first.get(pid, 0.0) < grace for pid, one in now)
+
+        while wants() and not late.passed() and self.ending not in ("finding", "interrupt", "broken"):
+            self.pump(TICK_S)
+
+    def last_look(self, late: list[Member]) -> None:
+        """Before anything is ended: what the watchdog knows, and the finding that names those who hang.
+
+        A service that rests, and that nothing was to tell, has no end of its own.  An interrupt is in a
+        hurry, and a finding has said what there is to say.
+        """
+        before = self.listening
+        crashed = {f.verdict for f in self.ledger.findings} <= {"crash", "orphaned_lock"}
+        self.hush(settle=self.ending in ("", "time limit") or (self.ending == "finding" and crashed))
+        if not before or self.ending not in ("", "time limit"):
+            return
+        hung = [m for m in late if not m.over and self.is_hung(m)]
+        if hung:
+            why = f"told to end, and {self.plan.grace_s:g} s later still there"
+            self.hung([(m.post.name, seat_of(self, m)) for m in hung], why)
+
+    def is_hung(self, member: Member) -> bool:
+        """It ought to have come to its end, and no finding says why it did not."""
+        seat = seat_of(self, member)
+        if self.ledger.hang_of(seat) or self.standing(member).state == "t":
+            return False
+        spec, number = member.post.spec, member.post.number
+        return not spec.service or bool(spec.stop) or self.gate.quiet(number, member.parked) is None
+
+    def standing(self, member: Member) -> standing.Standing:
+        """How its thread stands now."""
+        return standing.of_thread(member.body.pid, member.tid) if member.body else standing.Standing()
+
+    def hung(self, late: list[tuple[str, int]], why: str) -> None:
+        """Write down that these, as (name, seat), hang: with the last picture, while they are there."""
+        *told, trouble = evidence.of_hung(self.plan, late, why)
+        if trouble:
+            self.ledger.incident(trouble)
+        summary, dump, text = told
+        self.ledger.hung(
+            [name for name, _ in late], [seat for _, seat in late if seat], (summary, dump, text), self.now()
+        )
+        self.tell_front()
+
+    def hush(self, settle: bool) -> None:
+        """From here on what is seen is our own doing: the watchdog says what it knows, and judges no more.
+
+        With ``settle`` what it told as a notice and still holds is a finding.  It has its time, in which
+        it may finish a dump; what it says later is not counted and leaves none.
+        """
+        if not self.listening:
+            return
+        if self.watcher.body is not None and not self.broken and not self.closing:
+            self.watcher.hush(settle)
+            self.wait_until(lambda: self.watcher.quiet or self.broken, HUSH_S, every_s=0.005)
+        self.listening = False
+        # A thread in trouble would wait until it was seen.
+        self.plan.arena.native.mode &= ~_C["FREEZE"]
 
     def reason(self) -> str:
         """Why we kill, in the outcome's words."""
@@ -233,6 +344,8 @@ class Supervisor(Hearing):
         # A short run may be over before the watchdog's next look.
         self.wait_until(lambda: not (self.watched() and self.unread_report()), SETTLE_S, every_s=0.002)
         self.wait_until(lambda: not (self.watched() and self.ledger.candidates), SETTLE_S)
+        if self.watched():
+            self.hush(settle=self.ending in ("", "time limit"))
         self.ledger.settle(self.now(), at_once=True)
         self.tell_front()
         self.end_everything()
@@ -256,6 +369,7 @@ class Supervisor(Hearing):
         self.watcher.stop()
         if self.watcher.body is not None:
             self.watcher.body.process.join(grace)  # it may be writing a dump
+            self.unsaid()
         for body in self.crew.bodies:
             body.kill(signal.SIGKILL, END_OF_RUN)
             body.process.join()
@@ -263,12 +377,20 @@ class Supervisor(Hearing):
         if left := lifeline.sweep():
             self.ledger.incident(f"{len(left)} processes that workers had started were still there: ended")
 
+    def unsaid(self) -> None:
+        """What the watchdog said last is in its pipe: it does not count, and its dump goes."""
+        self.listening = False
+        if self.watcher.wire is not None:
+            self._from_watchdog(self.watcher.wire)
+
     def result(self) -> RunResult:
         """What the front gets; payloads and audits travel by themselves."""
         outcomes = tuple(m.outcome for m in self.crew.members if m.outcome is not None)
         return RunResult(
             outcomes=outcomes,
             findings=tuple(self.ledger.findings),
+            notices=tuple(self.ledger.notices),
+            limits=dict(self.plan.limits),
             incidents=tuple(self.ledger.incidents),
             audits=tuple(self.audits),
             epochs=self.epoch,
@@ -278,6 +400,11 @@ class Supervisor(Hearing):
             seed=self.plan.seed,
             mode=self.plan.mode,
         )
+
+
+def seat_of(home: Hearing, member: Member) -> int:
+    """Its seat; also before it has said so."""
+    return member.seat or int(home.gate.rows[member.post.number].seat)
 
 
 def cause_of(member: Member) -> str:

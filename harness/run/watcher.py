@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from harness.run.handshake import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.watch.records import Finding as Verdict
 from harness.watch.records import RunMeta
+from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -60,19 +62,47 @@ def main(post: Post) -> None:
     wire = Wire(post.connection)
 
     def tell(found: Verdict) -> None:
-        wire.send((handshake.FINDING, plain(found)))
+        wire.send((handshake.NOTICE if found.notice else handshake.FINDING, plain(found)))
 
-    make: Callable[..., Any] = Watchdog if post.plan.watch is True else post.plan.watch
+    make = maker_of(post.plan)
     with suppress(PeerGone):
         try:
             watchdog = make(post.plan.arena, folder_of(post.plan, post.restart), meta_of(post.plan), tell)
             watchdog.scan()  # from the first look on a thread in trouble waits until it is seen
             wire.send((handshake.READY,))
-            watchdog.run(lambda: bool(wire.receive()) or wire.ended)
+            words: list[handshake.Message] = []
+
+            def over() -> bool:
+                words.extend(wire.receive())
+                return bool(words) or wire.ended
+
+            watchdog.run(over)
+            for word, *rest in words:
+                if word == handshake.QUIET:
+                    be_quiet(watchdog, wire, settle=rest[0])
         except PeerGone:
             raise
         except Exception as error:  # noqa: BLE001 - its text is all that we can still do
             wire.send((handshake.ERROR, f"{type(error).__name__}: {error}", traceback.format_exc()))
+
+
+def maker_of(plan: RunPlan) -> Callable[..., Any]:
+    """The watchdog with the run's limits; a maker of the caller's own has those that it chose."""
+    if plan.watch is True:
+        return partial(Watchdog, limits=Limits(**plan.limits))
+    make: Callable[..., Any] = plan.watch
+    return make
+
+
+def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:
+    """From here on the supervisor ends processes, and what that looks like is no news.
+
+    With ``settle`` one last look: a notice that still holds is a finding.  Returns when it is over.
+    """
+    if settle:
+        watchdog.settle_notices()
+    wire.send((handshake.QUIET,))
+    wire.wait()
 
 
 def plain(found: Verdict) -> Finding:
@@ -86,6 +116,7 @@ def plain(found: Verdict) -> Finding:
         detected_after_s=found.detected_after_s,
         reproduce=found.reproduce,
         seats=tuple(found.seats),
+        key=found.key,
     )
 
 
@@ -98,6 +129,7 @@ class Watcher:
         self.wire: Wire | None = None
         self.restarts = 0
         self.ready = False
+        self.quiet = False  # it has said that it judges no more
         self.trouble = ""  # what it said last, if it failed by an error of its own
 
     def start(self, foreign: list[int]) -> None:
@@ -107,8 +139,13 @@ class Watcher:
         post = Post(os.getpid(), self.plan, theirs, fds, self.restarts)
         self.body = self.crew.spawn(main, (post,), "watchdog")
         self.wire = Wire(ours)
-        self.ready = False
+        self.ready = self.quiet = False
         theirs.close()
+
+    def hush(self, settle: bool) -> None:
+        """Ask it to judge no more; see ``be_quiet``."""
+        if self.wire is not None:
+            self.wire.post((handshake.QUIET, settle))
 
     def stop(self) -> None:
         """Say that it is over."""

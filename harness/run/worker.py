@@ -91,6 +91,7 @@ def main(launch: Launch) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    arena.native.leave()
 
 
 class Worker:
@@ -116,8 +117,9 @@ class Worker:
             if stopper:
                 stopper.done = True
             # Before it is ready it is no part of the run: the supervisor says what that means.
-            told = self.ready and self.plan.watch is not False
-            word = ("failed", describe(error, self.arena, report=told))
+            asked = bool(stopper and stopper.asked)
+            told = self.ready and self.plan.watch is not False and not asked
+            word = ("failed", describe(error, self.arena, report=told), asked)
         if stopper:
             stopper.done = True
         steps = self._leave()

@@ -28,7 +28,8 @@ from typing import Any
 
 from harness import _native
 from harness.shm.arena import Arena
-from harness.watch.snapshot import proc_state, shorten
+from harness.watch import kernel
+from harness.watch.snapshot import shorten
 
 WAIT_S = 0.5  # for a thread that does not answer; on a crowded machine it may not get to its signal for long
 PERIOD_S = 0.0003
@@ -120,7 +121,7 @@ class _Asked:
         if now - self.looked_at < GONE_S:
             return False
         self.looked_at = now
-        return proc_state(self.pid, self.tid) in "-ZX"
+        return kernel.state(self.pid, self.tid) in "-ZX"
 
     def answer(self) -> bool:
         """Read what there is; True when it is whole.
