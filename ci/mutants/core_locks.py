@@ -52,7 +52,12 @@ WORDS = (
         "take: SUSPECT of before is forgotten", "uint32_t suspect = v & HD_SUSPECT;", "uint32_t suspect = 0;"
     ),
     change("take: who has slept does not keep WAITERS", "(slept || holder ? HD_WAITERS : 0)", "0"),
-    change("take: WAITERS of before is forgotten", "id | suspect | (v & HD_WAITERS)", "id | suspect"),
+    change(
+        "take: WAITERS of before is forgotten",
+        "id | suspect | (v & HD_WAITERS)",
+        "id | suspect",
+        "a free word has WAITERS only after an estate, which wakes all who sleep there; else a holder is replaced, and that sets it",
+    ),
     change(
         "take: who got it leaves itself queued",
         "atomic_compare_exchange_strong(first, &f, 0); // it was us",
