@@ -150,7 +150,10 @@ class Watchdog:
         before, self._pulse = self._pulse, {}
         found = False
         for seat in self.reader.seats:
-            if seat.live == 2 and seat.activity in _BLOCKED:
+            if seat.live != 2:
+                continue
+            self.reader.endings.watch(int(seat.pid))  # at the first pass: it may be killed before a look
+            if seat.activity in _BLOCKED:
                 number, sequence = seat.number, seat.wait_seq
                 self._pulse[number] = sequence
                 found = found or before.get(number) == sequence
