@@ -110,7 +110,10 @@ class Watchdog:
         could start no thread.
         """
         found = judge(snapshot, self.history, self.limits)
-        if not self.history.wants_census or self.history.clock - self._counted < CENSUS_S:
+        due = self.history.clock - self._counted >= CENSUS_S or any(
+            one.verdict == "stall" and not {one.key} & (self._known | self._noticed) for one in found
+        )
+        if not self.history.wants_census or not due:
             return found
         self._counted = self.history.clock
         outsiders = census.outsiders(self.reader, snapshot)
