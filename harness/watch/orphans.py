@@ -10,7 +10,7 @@ from harness.watch.history import History
 from harness.watch.records import ReportFact, SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, ended_by
 
-LATE_LOOKS, LATE_S = 10, 0.002
+LATE_LOOKS, LATE_S = 50, 0.002
 _C = _native.CONSTANTS
 
 

@@ -8,18 +8,16 @@ One row that cannot be read costs that row.
 """
 
 import ctypes
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness import _native
 from harness.shm import native
-from harness.shm.arena import Arena
-from harness.shm.layout import rows_of
 from harness.watch import kernel, renderers
 from harness.watch.changes import last_change
 from harness.watch.providers import served
+from harness.watch.reader import Reader, shorten
 from harness.watch.records import (
     ClaimFact,
     EventFact,
@@ -32,6 +30,7 @@ from harness.watch.records import (
     WaitFact,
 )
 
+__all__ = ["Reader", "shorten", "take"]  # the first two where they always were
 _C = _native.CONSTANTS
 KINDS = {
     _C["WAIT_MUTEX"]: "mutex",
@@ -71,109 +70,6 @@ _OPS = {
     _C["CLEAR"]: "has no bit of",
     _C["SET"]: "has a bit of",
 }
-
-
-def shorten(file: str) -> str:
-    """Relative to where we are, when it lies below; a path of this machine says nothing elsewhere."""
-    here = str(Path.cwd()) + "/"
-    return file.removeprefix(here)
-
-
-class Reader:
-    """The arena's tables for reading; made once per watcher."""
-
-    def __init__(self, arena: Arena) -> None:
-        self.arena, self.native = arena, arena.native
-        self.mapping = arena.mapping
-        header = arena.header
-        size = ctypes.sizeof(native.Seat)
-        self.seats: list[Any] = [
-            native.Seat.from_buffer(arena.mapping, header.seats + i * size) for i in range(header.seat_count)
-        ]
-        self.classes: list[Any] = [
-            native.LockClass.from_buffer(arena.mapping, header.classes + i * ctypes.sizeof(native.LockClass))
-            for i in range(_C["MAX_CLASSES"])
-        ]
-        self.words = memoryview(arena.mapping).cast("I")
-        self.endings = kernel.Endings()
-
-    def live(self) -> list[Any]:
-        """Seats that are taken."""
-        return [seat for seat in self.seats if seat.live == 2]
-
-    def site(self, number: int) -> str:
-        """file:line function."""
-        try:
-            file, line, function = self.native.site(number)
-        except UnicodeDecodeError:  # cut in the middle of a character
-            return "?"
-        return f"{shorten(file)}:{line} {function}" if line else "?"
-
-    def class_name(self, number: int) -> str:
-        """Name of a lock class."""
-        return (
-            str(self.classes[number].name.decode(errors="replace"))
-            if 0 < number < len(self.classes)
-            else "lock"
-        )
-
-    def lock_name(self, offset: int) -> str:
-        """class[instance] of any lock record (all begin alike)."""
-        if not 0 < offset <= self.arena.header.size - 8:
-            return "?"
-        first, instance = self.words[offset // 4], self.words[offset // 4 + 1]
-        return f"{self.class_name(first & 0xFFFF)}[{instance}]"
-
-    def word_name(self, address: int) -> str:
-        """table[slot].field of a word, as far as this process has opened the table."""
-        for table in self.arena.tables.values():
-            at = address - table.offset
-            if 0 <= at < table.stride * (table.count + 1):
-                slot, inside = divmod(at, table.stride)
-                fields = [row for row in rows_of(table.record_type) if row[1] <= inside < row[1] + row[2]]
-                return f"{table.name}[{slot}].{fields[0][0] if fields else inside}"
-        return f"the word at {address}"
-
-    def alive(self, word: int) -> int:
-        """Number of the seat whose living occupant this lock word names; 0: nobody, or one who is dead."""
-        number = word & _C["SEAT_MASK"]
-        if not 0 < number <= len(self.seats):
-            return 0
-        seat = self.seats[number - 1]
-        its = (int(seat.generation) >> 1 << 9 | number) & _C["ID_MASK"]
-        return number if its == word & _C["ID_MASK"] and not self.native.seat_dead(number) else 0
-
-    def lock(self, offset: int) -> LockFact:
-        """Who has the lock at this moment.  ValueError when no lock can lie there."""
-        kind, mask = self.words[offset // 4] >> 16, _C["ID_MASK"]
-        if kind == _C["MUTEX"]:
-            mutex = native.Mutex.from_buffer(self.mapping, offset)
-            return LockFact(holder=int(mutex.owner) & mask, turn=int(mutex.acquired))
-        lock = native.RwLock.from_buffer(self.mapping, offset)
-        inside = [int(word) & mask for word in (lock.upgrader, lock.writer) if _inside(int(word))]
-        ahead = [
-            int(word) & mask
-            for word in (lock.upgrader, lock.writer)
-            if word & mask and not _inside(int(word))
-        ]
-        readers = []
-        for block, cells in enumerate(lock.cells):
-            for place in range(32) if cells else ():
-                if cells >> 2 * place & 3 == _C["READING"]:
-                    number = block * 32 + place + 1
-                    if number <= len(self.seats) and not self.native.seat_dead(number):
-                        readers.append(int(self.seats[number - 1].id))
-        return LockFact(holder=inside[0] if inside else 0, claimer=ahead[0] if ahead else 0, readers=readers)
-
-    def value(self, address: int, size: int) -> int:
-        """The word at an address, unsigned."""
-        return int.from_bytes(self.mapping[address : address + size], "little")
-
-
-def _inside(word: int) -> bool:
-    """Does this word of a read/write lock say that its writer is inside?"""
-    both = _C["GRANTED"] | _C["CLOSED"]
-    return word & both == both
 
 
 def holds(op: int, value: int, wanted: int) -> bool:

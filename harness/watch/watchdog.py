@@ -132,7 +132,10 @@ class Watchdog:
         could start no thread.
         """
         found = judge(snapshot, self.history, self.limits)
-        if not self.history.wants_census or self.history.clock - self._counted < CENSUS_S:
+        due = self.history.clock - self._counted >= CENSUS_S or any(
+            one.verdict == "stall" and not {one.key} & (self._known | self._noticed) for one in found
+        )
+        if not self.history.wants_census or not due:
             return found
         self._counted = self.history.clock
         outsiders = census.outsiders(self.reader, snapshot)
@@ -172,7 +175,10 @@ class Watchdog:
         before, self._pulse = self._pulse, {}
         found = False
         for seat in self.reader.seats:
-            if seat.live == 2 and seat.activity in _BLOCKED:
+            if seat.live != 2:
+                continue
+            self.reader.endings.watch(int(seat.pid))  # at the first pass: it may be killed before a look
+            if seat.activity in _BLOCKED:
                 number, sequence = seat.number, seat.wait_seq
                 self._pulse[number] = sequence
                 found = found or before.get(number) == sequence

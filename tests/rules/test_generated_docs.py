@@ -27,7 +27,7 @@ def check(maker: str) -> tuple[int, str]:
     return said.returncode, said.stderr
 
 
-@pytest.mark.parametrize("maker", ["make_record_docs.py", "make_coverage_docs.py"])
+@pytest.mark.parametrize("maker", ["make_record_docs.py", "make_coverage_docs.py", "make_verdict_docs.py"])
 def test_a_made_page_is_not_stale(maker):
     assert check(maker) == (0, "")
 

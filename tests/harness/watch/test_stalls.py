@@ -1,0 +1,99 @@
+"""One lock waited for too long: told whatever others do, and only reported when its holder works on."""
+
+import re
+import select
+import time
+
+import pytest
+
+from tests.harness.watch.looking import find, find_notice, look_for, me
+
+
+def test_a_lock_that_is_polled_for_long_is_a_stall_and_no_livelock(arena, actors, quick):
+    lock = arena.mutex("taken")
+
+    def holder(actor):
+        me(arena, "holder")
+        lock.acquire()
+        actor.say("holding")
+        actor.hear("never")
+
+    def body(actor):
+        me(arena, "spinner")
+        arena.native.begin("try hard", 3)
+        while not lock.try_acquire():
+            time.sleep(0.001)
+
+    actors.actor(holder).expect("holding")
+    actors.actor(body)
+
+    found = find(quick, "stall")
+
+    assert re.search(r"spinner .*polls taken\[0\] .*held by holder .*test_stalls.py:\d+", found.summary)
+    assert look_for(quick) == ["stall"]
+
+
+@pytest.mark.parametrize("beat", [False, True])
+def test_a_lock_that_is_held_too_long_is_a_stall_whatever_others_do(arena, actors, quick, beat):
+    lock = arena.mutex("taken")
+
+    def holder(actor):
+        me(arena, "holder")
+        lock.acquire()
+        actor.say("holding")
+        actor.hear("never")
+
+    def waiter(_actor):
+        me(arena, "waiter")
+        lock.acquire()
+
+    def heart(_actor):
+        me(arena, "heart")
+        while True:
+            arena.native.begin("beat")
+            arena.native.end()
+            time.sleep(0.001)
+
+    actors.actor(holder).expect("holding")
+    if beat:
+        actors.actor(heart)
+    for _ in range(2):
+        actors.actor(waiter)
+
+    found = find(quick, "stall")
+
+    for word in ("taken[0]", "held by holder", "test_stalls.py:", "2 wait for it", "state S"):
+        assert word in found.summary
+    assert look_for(quick) == ["stall"], "one finding per lock and holder"
+
+
+def test_a_holder_that_completes_steps_is_only_reported(arena, actors, quick):
+    lock = arena.mutex("taken")
+
+    def working(actor):
+        me(arena, "holder")
+        with lock:
+            actor.say("holding")
+            other = arena.mutex("other")
+            while not select.select([actor.inbox.out], [], [], 0)[0]:
+                with other:
+                    pass
+        actor.hear("stop")
+
+    def waiter(actor):
+        me(arena, "waiter")
+        with lock:
+            pass
+        actor.hear("stop")
+
+    one = actors.actor(working)
+    one.expect("holding")
+    two = actors.actor(waiter)
+
+    find_notice(quick, "stall")
+
+    assert "stall" not in look_for(quick, 1.0)
+    for actor in (one, two):
+        actor.tell("stop")
+        actor.end()
+    assert quick.settle_notices() == [], "it holds no more"
