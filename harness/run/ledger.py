@@ -113,7 +113,7 @@ class Ledger:
     def from_death(
         self, worker: str, seat: int, how: str, now: float, evidence: str = "", held: str = ""
     ) -> Finding | None:
-        """A worker died by itself; ``held``: its locks.  None: a finding about one of them says so already."""
+        """A worker died by itself; ``held``: its locks.  None: a finding about one says it."""
         self.ended(seat, how)
         if any(self._is_orphan_of(known, seat) for known in self.findings):
             return None

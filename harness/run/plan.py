@@ -23,7 +23,8 @@ AuditIn = Literal["child", "worker"]
 STOP_ON = frozenset(
     {
         "deadlock", "self_deadlock", "lost_wakeup", "orphaned_lock", "frozen", "livelock", "stall", "crash",
-        "hung", "panic", "contract_violation", "unguarded_access", "invariant_violation", "wrong_data", "leak",
+        "hung", "panic", "contract_violation", "unguarded_access", "invariant_violation", "wrong_data",
+        "leak",
     }
 )  # fmt: skip
 

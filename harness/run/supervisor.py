@@ -195,7 +195,9 @@ class Supervisor(Hearing):
             self.wait_until(
                 lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
             )
-        self.starved(lambda: [] if helper.over else [(helper.body.pid, helper.tid)], patience)
+        self.starved(
+            lambda: [] if helper.over else [(helper.body.pid, helper.tid)], min(patience, self.plan.grace_s)
+        )
         if not helper.over and self.ending not in urgent:
             self.audit_hung(helper.post.name, helper.seat)
         if not helper.over:
@@ -279,8 +281,8 @@ class Supervisor(Hearing):
     def last_look(self, late: list[Member]) -> None:
         """Before anything is ended: what the watchdog knows, and the finding that names those who hang.
 
-        A service that rests, and that nothing was to tell, has no end of its own.  An interrupt is in a
-        hurry, and a finding has said what there is to say.
+        A service that has no ``stop`` has no end of its own.  An interrupt is in a hurry, and a finding has
+        said what there is to say.
         """
         before = self.listening
         crashed = {f.verdict for f in self.ledger.findings} <= {"crash", "orphaned_lock"}
@@ -297,8 +299,7 @@ class Supervisor(Hearing):
         seat = seat_of(self, member)
         if self.ledger.hang_of(seat) or self.standing(member).state == "t":
             return False
-        spec, number = member.post.spec, member.post.number
-        return not spec.service or bool(spec.stop) or self.gate.quiet(number, member.parked) is None
+        return not member.post.spec.service or member.post.spec.stop is not None
 
     def standing(self, member: Member) -> standing.Standing:
         """How its thread stands now."""

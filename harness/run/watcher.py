@@ -71,7 +71,12 @@ def main(post: Post) -> None:
             watchdog.scan()  # from the first look on a thread in trouble waits until it is seen
             wire.send((handshake.READY,))
             words: list[handshake.Message] = []
-            watchdog.run(lambda: bool(words.extend(wire.receive()) or words) or wire.ended)
+
+            def told() -> bool:
+                words.extend(wire.receive())
+                return bool(words) or wire.ended
+
+            watchdog.run(told)
             for word, *rest in words:
                 if word == handshake.QUIET:
                     be_quiet(watchdog, wire, settle=rest[0])
