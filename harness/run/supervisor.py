@@ -174,13 +174,17 @@ class Supervisor(Hearing):
             self.wait_until(
                 lambda: self.audited is not None or chosen.over or self.is_ending(), self.plan.audit_limit_s
             )
-            said = self.audited
+            said = self.answer()
             if said is None and not chosen.over and not self.is_ending():
                 self.audit_hung(chosen.post.name, chosen.seat)
         else:
             said = self.help("audit", function, wants_context=True)
         if said is not None and said[0] == "value":
             self.audits.append(dill.loads(said[1]))
+
+    def answer(self) -> tuple[str, Any] | None:
+        """What the worker that audits has said so far."""
+        return self.audited
 
     def help(self, role: str, function: Any, wants_context: bool, limit_s: float | None = None) -> Any:
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
