@@ -2,8 +2,8 @@
 
 Guarantees: before the first process is ended the watchdog has said what it knows and judges no more, so
 nothing of our own doing becomes a finding or leaves a dump; who was told to end and did not is named by a
-finding, with its picture taken while it is still there.  Nobody hangs that was stopped from outside, is traced,
-or wants the processor and does not get it.
+finding, with its picture taken while it is still there.  Not late is a worker that was stopped from
+outside, is traced, or wants the processor and does not get it.
 """
 
 import signal

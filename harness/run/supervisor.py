@@ -53,7 +53,7 @@ SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
 class Supervisor(Ending):
-    """One run.  ``Hearing`` turns events into state, ``Ending`` looks at those who are late; here is what is done with it."""
+    """One run.  ``Hearing`` turns events into state, ``Ending`` looks at those who are late."""
 
     def run(self) -> RunResult:
         """The whole life."""
