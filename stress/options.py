@@ -185,6 +185,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, int]
     space: dict[str, int] = {}  # pages: used, minimum, hidden... (stress/space.py); empty: no audit
     findings: list[FindingReport] = []
+    notices: list[FindingReport] = []  # told with their evidence, not proved; without effect on the exit code
+    limits: dict[str, float] = {}  # seconds of watched time
     outcomes: list[Outcome] = []
     incidents: list[str] = []
     ended_by: str = "done"

@@ -11,9 +11,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from harness.clock import Attended
 from harness.errors import HarnessError, TableFull
 from harness.shm.checked import unguarded
 from harness.shm.roster import Roster, SeatInfo
+from harness.watch.snapshot import proc_state
 from stress.space import watch_space
 from vmcore.audit import all_gone, audit
 from vmcore.config import OPTIONS
@@ -98,11 +100,16 @@ def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
     Looks instead of sleeping on a channel: this is the supervisor, between epochs, and the daemon
     must not know that it is watched.  Errors: InvariantViolated when they never come to rest.
     """
-    deadline = time.monotonic() + limit
+    spent, clock = 0.0, Attended()
+    last = clock.now()
     if services(vm):  # without a daemon nobody would ever take the poke
         poke_daemon(vm)
     while not at_rest(vm):
-        if time.monotonic() > deadline:
+        now = clock.now()
+        # What nobody watched, and while one of them was stopped from outside, is no time of theirs.
+        spent += 0.0 if stopped(vm) else now - last
+        last = now
+        if spent > limit:
             g = vm.g
             left = f"{g.writes_in_flight} writes in flight, pending record {g.inuse_first}"
             raise InvariantViolated([f"the daemon does not come to rest: {left}, poked {g.pages_needed}"])
@@ -115,6 +122,11 @@ def at_rest(vm: Vm) -> bool:
     if g.inuse_first or g.writes_in_flight or g.pages_needed or g.memory_waiters:
         return False
     return all(row.activity == "idle" and row.depth == 0 for row in services(vm))
+
+
+def stopped(vm: Vm) -> bool:
+    """Is one of those who serve stopped by a signal or traced?"""
+    return any(proc_state(row.pid, row.tid) in ("T", "t") for row in services(vm))
 
 
 def services(vm: Vm) -> list[SeatInfo]:

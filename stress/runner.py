@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LINGER_S = 3.0  # a wrong lock order is followed that long: it may become the hang it threatens
+CURTAIN_S = 120.0  # of watched time: the last audit has so long, and then it hangs
 GRACE_S = 3.0  # a round of a scenario under heavy noise
 
 
@@ -85,7 +86,7 @@ def setting_of(options: RunOptions, play: Play) -> Setting:
         **sizes, files=play.file_sizes(), contracts=options.checks or options.checked, checked=options.checked
     )
     return Setting(
-        name=options.name or f"{options.what.replace('/', '_')[-40:]}-{os.getpid()}",
+        name=options.name or f"{options.what.replace('/', '_').replace(':', '-')[-40:]}-{os.getpid()}",
         config=config,
         workers=options.workers,
         replacements=dict(defect.replacements) if defect else {},
@@ -157,7 +158,7 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         if not well(result) or (result.ended_by == "done" and not play.left()):
             return result
         world.restart_services()
-        final = session.run_roles([play.curtain(world), *world.services()])
+        final = session.run_roles([play.curtain(world), *world.services()], time_limit_s=CURTAIN_S)
     return joined(result, final)
 
 
@@ -181,6 +182,7 @@ def joined(result: RunResult, final: RunResult) -> RunResult:
     return msgspec.structs.replace(
         result,
         findings=(*result.findings, *late),
+        notices=(*result.notices, *final.notices),
         incidents=result.incidents + final.incidents,
         audits=(*result.audits, *(outcome.worker for outcome in final.outcomes if ended_well(outcome))),
         outcomes=result.outcomes + tuple(o for o in final.outcomes if not isinstance(o, Passed)),
@@ -211,6 +213,8 @@ def report_of(options: RunOptions, world: World, result: RunResult) -> RunReport
         checks={"audits": len(result.audits), "content_reads": world.reads()},
         space=space_report(world.arena),
         findings=[finding_of(number, finding) for number, finding in enumerate(result.findings, 1)],
+        notices=[finding_of(number, notice) for number, notice in enumerate(result.notices, 1)],
+        limits=dict(result.limits),
         outcomes=list(result.outcomes),
         incidents=list(result.incidents),
         ended_by=result.ended_by,

@@ -32,14 +32,14 @@ from typing import Any
 import dill
 
 from harness import _native, probe
-from harness.clock import Deadline
 from harness.outcome import RunResult
-from harness.run import evidence, handshake, lifeline, standing
+from harness.run import handshake, lifeline
 from harness.run.crew import END_OF_RUN, Member
+from harness.run.ending import Ending, seat_of
 from harness.run.failures import StartFailed, WatchdogDied
 from harness.run.gate import State
 from harness.run.handshake import PeerGone, Wire
-from harness.run.hearing import TICK_S, FrontGone, Hearing
+from harness.run.hearing import FrontGone
 from harness.run.helper import Helper
 from harness.run.ledger import CONFIRM_S
 from harness.run.plan import RunPlan
@@ -50,13 +50,11 @@ _C = _native.CONSTANTS
 TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
 HANG_GRACE_S = 0.3  # after a finding: who hangs will not come, and who runs comes at once
 QUIET_S = 10.0  # services have so long to rest before an audit
-MOST_TIMES = 10  # the grace of a thread that gets no processor
-HUSH_S = 10.0  # the watchdog has so long to finish a dump
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
-class Supervisor(Hearing):
-    """One run.  ``Hearing`` turns events into state; here is what is done with it."""
+class Supervisor(Ending):
+    """One run.  ``Hearing`` turns events into state, ``Ending`` looks at those who are late."""
 
     def run(self) -> RunResult:
         """The whole life."""
@@ -176,13 +174,17 @@ class Supervisor(Hearing):
             self.wait_until(
                 lambda: self.audited is not None or chosen.over or self.is_ending(), self.plan.audit_limit_s
             )
-            said = self.audited
+            said = self.answer()
             if said is None and not chosen.over and not self.is_ending():
                 self.audit_hung(chosen.post.name, chosen.seat)
         else:
             said = self.help("audit", function, wants_context=True)
         if said is not None and said[0] == "value":
             self.audits.append(dill.loads(said[1]))
+
+    def answer(self) -> tuple[str, Any] | None:
+        """What the worker that audits has said so far."""
+        return self.audited
 
     def help(self, role: str, function: Any, wants_context: bool, limit_s: float | None = None) -> Any:
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
@@ -197,7 +199,9 @@ class Supervisor(Hearing):
             self.wait_until(
                 lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
             )
-        self.starved(lambda: [] if helper.over else [(helper.body.pid, helper.tid)], patience)
+        self.starved(
+            lambda: [] if helper.over else [(helper.body.pid, helper.tid)], min(patience, self.plan.grace_s)
+        )
         if not helper.over and self.ending not in urgent:
             self.audit_hung(helper.post.name, helper.seat)
         if not helper.over:
@@ -252,85 +256,6 @@ class Supervisor(Hearing):
             if who():
                 self.crew.end(who(), number, self.reason())
                 self.wait_until(lambda: not who(), limit)
-
-    def go_on(self) -> None:
-        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is."""
-        bodies = {m.body.pid: m.post.name for m in self.crew.members if m.body is not None and not m.over}
-        if self.watcher.body is not None:
-            bodies[self.watcher.body.pid] = "watchdog"
-        for pid, name in bodies.items():
-            if standing.of_thread(pid, pid).state == "T":
-                self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
-                lifeline.send_signal(pid, signal.SIGCONT)
-
-    def starved(self, who: Callable[[], list[tuple[int, int]]], grace: float) -> None:
-        """More time for threads, as (pid, tid), that want the processor and do not get it, or are traced.
-
-        The time of a thread that runs is what it got; ``MOST_TIMES`` the grace is enough for anybody.
-        """
-        first = {pid: standing.of_thread(pid, tid).cpu_s for pid, tid in who()}
-        late = Deadline(MOST_TIMES * grace, self.clock)
-
-        def wants() -> bool:
-            now = [(pid, standing.of_thread(pid, tid)) for pid, tid in who()]
-            return any(one.state == "R" and one.cpu_s - first.get(pid, 0.0) < grace for pid, one in now)
-
-        while wants() and not late.passed() and self.ending not in ("finding", "interrupt", "broken"):
-            self.pump(TICK_S)
-
-    def last_look(self, late: list[Member]) -> None:
-        """Before anything is ended: what the watchdog knows, and the finding that names those who hang.
-
-        A service that rests, and that nothing was to tell, has no end of its own.  An interrupt is in a
-        hurry, and a finding has said what there is to say.
-        """
-        before = self.listening
-        crashed = {f.verdict for f in self.ledger.findings} <= {"crash", "orphaned_lock"}
-        self.hush(settle=self.ending in ("", "time limit") or (self.ending == "finding" and crashed))
-        if not before or self.ending not in ("", "time limit"):
-            return
-        hung = [m for m in late if not m.over and self.is_hung(m)]
-        if hung:
-            why = f"told to end, and {self.plan.grace_s:g} s later still there"
-            self.hung([(m.post.name, seat_of(self, m)) for m in hung], why)
-
-    def is_hung(self, member: Member) -> bool:
-        """It ought to have come to its end, and no finding says why it did not."""
-        seat = seat_of(self, member)
-        if self.ledger.hang_of(seat) or self.standing(member).state == "t":
-            return False
-        spec, number = member.post.spec, member.post.number
-        return not spec.service or bool(spec.stop) or self.gate.quiet(number, member.parked) is None
-
-    def standing(self, member: Member) -> standing.Standing:
-        """How its thread stands now."""
-        return standing.of_thread(member.body.pid, member.tid) if member.body else standing.Standing()
-
-    def hung(self, late: list[tuple[str, int]], why: str) -> None:
-        """Write down that these, as (name, seat), hang: with the last picture, while they are there."""
-        *told, trouble = evidence.of_hung(self.plan, late, why)
-        if trouble:
-            self.ledger.incident(trouble)
-        summary, dump, text = told
-        self.ledger.hung(
-            [name for name, _ in late], [seat for _, seat in late if seat], (summary, dump, text), self.now()
-        )
-        self.tell_front()
-
-    def hush(self, settle: bool) -> None:
-        """From here on what is seen is our own doing: the watchdog says what it knows, and judges no more.
-
-        With ``settle`` what it told as a notice and still holds is a finding.  It has its time, in which
-        it may finish a dump; what it says later is not counted and leaves none.
-        """
-        if not self.listening:
-            return
-        if self.watcher.body is not None and not self.broken and not self.closing:
-            self.watcher.hush(settle)
-            self.wait_until(lambda: self.watcher.quiet or self.broken, HUSH_S, every_s=0.005)
-        self.listening = False
-        # A thread in trouble would wait until it was seen.
-        self.plan.arena.native.mode &= ~_C["FREEZE"]
 
     def reason(self) -> str:
         """Why we kill, in the outcome's words."""
@@ -400,11 +325,6 @@ class Supervisor(Hearing):
             seed=self.plan.seed,
             mode=self.plan.mode,
         )
-
-
-def seat_of(home: Hearing, member: Member) -> int:
-    """Its seat; also before it has said so."""
-    return member.seat or int(home.gate.rows[member.post.number].seat)
 
 
 def cause_of(member: Member) -> str:

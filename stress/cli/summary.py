@@ -33,6 +33,10 @@ def tell(report: RunReport) -> Iterator[str]:
     yield from labelled("checked", checked(report))
     if report.space:
         yield from labelled("space", space(report.space))
+    for notice in report.notices:
+        yield from labelled("notice", f"{notice.verdict}: {notice.summary}")
+        if notice.dump:
+            yield f"{'':10}dump: {notice.dump}"
     for incident in report.incidents:
         yield from labelled("note", incident)
     yield from labelled("found", f"{len(report.findings)} findings" if report.findings[1:] else found(report))

@@ -66,7 +66,18 @@ def test_the_end_continues_everybody_and_shoots_no_more():
     assert injector.next_at() == float("inf")
 
 
-@pytest.mark.parametrize("bad", [{"kills": -1}, {"stop_s": (0.2, 0.1)}, {"stop_s": (0, 1)}, {"spare": -1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kills": -1},
+        {"stops": 1e9},
+        {"stops": float("inf")},
+        {"stops": float("nan")},
+        {"stop_s": (0.2, 0.1)},
+        {"stop_s": (0, 1)},
+        {"spare": -1},
+    ],
+)
 def test_nonsense_is_refused(bad):
     with pytest.raises(BadInput):
         Faults(**bad)

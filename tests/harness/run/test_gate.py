@@ -231,6 +231,8 @@ def test_a_hanging_audit_is_ended_by_the_time_limit():
         result = session.run(lambda _: None, audit=lambda _: spin_until(lambda: False))
 
     assert result.ended_by == "time limit"
+    assert [(f.verdict, f.workers) for f in result.findings] == [("hung", ("audit#0",))]
+    assert result.exit_code == 1
     assert result.incidents == ("audit#0 did not come to an end and was killed",)
     assert [type(outcome) for outcome in result.outcomes] == [Passed, Passed]
 
