@@ -222,7 +222,7 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
                 verdict="livelock",
                 key=f"rounds:{ids}:{seen.first_ns}",
                 seats=[one.number for one in members],
-                why=f"both sides retry: {names} wait for each other's {' and '.join(what)} with a limit, "
+                why=f"both sides retry; {names} wait for each other's {' and '.join(what)} with a limit, "
                 f"again and again for {since:.3f} s, and none gets through",
                 certain=True,
                 since_ns=seen.first_ns,

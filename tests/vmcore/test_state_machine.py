@@ -13,7 +13,8 @@ from tests.vmcore.machine.rig import Rig
 from vmcore.stats import counters
 
 STEPS = 50
-PLENTY, HARDLY_ANY = 256, 16  # pages of swap
+PLENTY, HARDLY_ANY, SMALLEST = 256, 16, 10  # pages of swap
+MOST_PARTS = 20
 # Examples of a part, and parts: what a part does is bounded by its examples, so that none takes minutes on a
 # machine that has other things to do, and more workers have something to do.
 FEW, FEW_PARTS, MANY, PARTS = 125, 4, 12_500, 4
@@ -23,18 +24,32 @@ HAPPENED = ("v_cow_faults", "v_pageins", "v_pageouts", "v_dfree", "object_collap
 @pytest.mark.parametrize("swap_pages", [PLENTY, HARDLY_ANY])
 @pytest.mark.parametrize("part", range(FEW_PARTS))
 def test_every_operation_in_any_order_does_what_the_model_says(swap_pages, part):
-    assert drive(swap_pages, FEW) > FEW * STEPS / 4, "most examples ended at once"
+    steps, _ = drive(swap_pages, FEW)
+
+    assert steps > FEW * STEPS / 4, "most examples ended at once"
+
+
+def test_swap_that_hardly_suffices_runs_short_and_the_model_knows():
+    """Whether one part runs short is chance; so parts are played until one does."""
+    for _ in range(MOST_PARTS):
+        _, shortages = drive(SMALLEST, FEW // 5, much_happens=False)
+        if shortages:
+            return
+    pytest.fail(f"{MOST_PARTS} times {FEW // 5} examples with {SMALLEST} pages of swap, and never a shortage")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("swap_pages", [PLENTY, HARDLY_ANY])
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_hundred_times_as_many_examples(swap_pages, part):
-    assert drive(swap_pages, MANY) > MANY * STEPS / 4
+    steps, shortages = drive(swap_pages, MANY)
+
+    assert steps > MANY * STEPS / 4
+    assert bool(shortages) == (swap_pages == HARDLY_ANY)
 
 
-def drive(swap_pages, examples):
-    """Play so many examples: steps made.  A failure prints its shortest program and how to run it again."""
+def drive(swap_pages, examples, much_happens=True):
+    """Play so many examples: (steps made, shortages met).  A failure prints its shortest program and how to run it again."""
     rig = Rig(swap_pages=swap_pages)
     play = type("Play", (Machine,), {"rig": rig})
     try:
@@ -48,6 +63,6 @@ def drive(swap_pages, examples):
         rig.close()
 
     few = {name: happened[name] for name in HAPPENED if happened[name] < examples / 5}
-    assert few == {}, "hardly anything happened; this would prove nothing"
-    assert bool(rig.shortages) == (swap_pages == HARDLY_ANY)
-    return steps
+    assert not much_happens or few == {}, "hardly anything happened; this would prove nothing"
+    assert swap_pages != PLENTY or not rig.shortages
+    return steps, rig.shortages

@@ -12,6 +12,7 @@ from harness.locks import order
 from harness.shm import Arena
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, fork, wait_until
+from tests.waiting import reap
 
 KILLS = 40
 
@@ -64,7 +65,7 @@ def test_seats_are_not_used_up_by_kills_while_sitting_down(small, actors):
         pid = fork(sits_again_and_again)
         assert os.read(out, 1) == b"."
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        reap(pid)
         os.close(out)
         os.close(into)
 
@@ -104,7 +105,7 @@ def test_whoever_gets_the_seat_of_a_killed_one_does_not_hold_its_locks(kind, sma
         assert os.read(out, 1) == b"."
         os.sched_yield()
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        reap(pid)
         os.close(out)
         os.close(into)
 
@@ -159,7 +160,7 @@ def test_a_broken_lock_stays_broken_whoever_is_killed_at_it(kind, small, actors)
         assert os.read(out, 1) == b"."
         os.sched_yield()
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        reap(pid)
         os.close(out)
         os.close(into)
 
