@@ -49,7 +49,7 @@ def test_a_hundred_times_as_many_examples(swap_pages, part):
 
 
 def drive(swap_pages, examples, much_happens=True):
-    """Play so many examples: (steps made, shortages met).  A failure prints its shortest program and how to run it again."""
+    """Play so many examples: (steps made, shortages met).  A failure prints its shortest program."""
     rig = Rig(swap_pages=swap_pages)
     play = type("Play", (Machine,), {"rig": rig})
     try:
