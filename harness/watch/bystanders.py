@@ -32,7 +32,16 @@ def _table(arena: Arena) -> Any:
 
 
 def register(arena: Arena) -> None:
-    """Put the calling thread on record.  A full table only costs the certainty of one verdict."""
+    """Put the calling thread on record, and give back the seat that the table itself may have cost.
+
+    A full table only costs the certainty of one verdict.
+    """
+    _put_down(arena)
+    if arena.native.seat() and not arena.native.depth():
+        arena.native.leave()
+
+
+def _put_down(arena: Arena) -> None:
     me, tid = os.getpid(), threading.get_native_id()
     rows = _table(arena).views[1:]
     if any(row.tid == tid and row.pid == me for row in rows):

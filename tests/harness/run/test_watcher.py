@@ -1,5 +1,6 @@
 """The watchdog may be killed once."""
 
+import faulthandler
 import os
 import signal
 import threading
@@ -113,6 +114,7 @@ def test_the_front_is_nobody_who_could_wake_a_sleeper():
         lock.acquire()
         context.arena.channel("bell").sleep(lock, "bell")
 
+    faulthandler.cancel_dump_traceback_later()  # its thread has no seat and might, for all we see, wake it
     with Session(workers=1, time_limit_s=20.0) as session:
         with session.arena.mutex("guard"):  # now the front has a seat of its own
             pass
