@@ -42,8 +42,9 @@
 #define HD_NAMES 1024
 #define HD_REPORTS 128
 #ifndef HD_SLICE_NS
-#define HD_SLICE_NS 100000000ull // every wait comes up for air this often; a proof makes it a minute
+#define HD_SLICE_NS 100000000ull // what hd_format writes into slice_ns; a proof makes it a minute
 #endif
+#define HD_SLICE_MAX_NS 60000000000ull // what a damaged header can say
 
 enum hd_status {
 	HD_OK = 0,
@@ -55,7 +56,7 @@ enum hd_status {
 	HD_BROKEN,        // abandoned and never repaired
 	HD_FULL,          // held stack, claims, seats, classes... see the call
 	HD_ORDER,         // asked to be strict, and the order was wrong
-	HD_INTERRUPTED,   // woke for air: let the caller look at signals, then call again
+	HD_INTERRUPTED,   // a signal came, or a slice is over: let the caller look at signals, then call again
 	HD_SYSTEM,        // anything else; errno is set
 };
 
@@ -325,7 +326,8 @@ struct hd_arena { // first bytes of the segment
 	_Atomic uint64_t watcher_beat; // coarse ns of the watcher's last scan
 	uint32_t noise_turn;  // places between two speeds of a seat, in the mean; 0: all alike
 	uint32_t spare_half;
-	uint64_t spare[4];
+	_Atomic uint64_t slice_ns; // every wait looks again this often; 0 or more than HD_SLICE_MAX_NS: HD_SLICE_NS
+	uint64_t spare[3];
 };
 
 struct hd_entry { // directory: who lies where

@@ -154,6 +154,54 @@ static enum hd_status got_after_wait(struct hd_arena *a, struct hd_seat *s, stru
 	return status;
 }
 
+// One turn of a reader that waits.  LOOK_AGAIN: at once.  BLOCKED: it slept, unless `air`, where it only looks.
+static enum step read_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, bool pass, bool may_pass, uint64_t until, bool air, bool *signalled)
+{
+	uint32_t phase = atomic_load(&l->phase), by = 0;
+	enum step step = read_step(a, s, l, may_pass, &by);
+	if (step != BLOCKED)
+		return step;
+	// Who keeps us out *now*; then our cell: whoever lets us in does it before it goes.
+	_Atomic uint32_t *where;
+	by = blocker(l, may_pass, &where);
+	enum hd_cell c = cell(l, s->number);
+	if (!by || c == HD_READING)
+		return LOOK_AGAIN;
+	uint64_t soon = hd_precise_now() + PASS_NS;
+	if (c == HD_NOT_READING) // another settles what is in doubt; then we queue again
+		by = 0;
+	else if (!(by & HD_ID_MASK) || hd_id_dead(a, by))
+		return LOOK_AGAIN;
+	else if (!pass || may_pass)
+		soon = until;
+	if (!air)
+		*signalled = hd_sleep_on(&l->phase, phase, hd_seat_of(a, by), ALL_BITS, soon < until ? soon : until);
+	return BLOCKED;
+}
+
+// One turn of who waits to be the only one.
+static enum step write_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint64_t until, bool air, bool *slept, bool *signalled)
+{
+	if (mine(s, &l->writer)) {
+		uint32_t drain = atomic_load(&l->drain);
+		struct hd_seat *other = hd_rw_close_and_look(a, s, l, &l->writer);
+		if (!other)
+			return GOT_WRITE;
+		if (!air)
+			*signalled = hd_sleep_on(&l->drain, drain, other, ALL_BITS, until);
+		return BLOCKED;
+	}
+	if (hd_word_take(a, &l->writer, &l->first, s->id, *slept, false) != HD_NOT_TAKEN)
+		return LOOK_AGAIN;
+	*slept = true;
+	if (hd_precise_now() - s->wait_since > HD_PATIENCE_NS && hd_word_queue_up(a, &l->first, s->id))
+		return LOOK_AGAIN;
+	if (!air)
+		*signalled = hd_word_sleep(a, &l->writer, &l->first, s->id, until);
+	return BLOCKED;
+}
+
+// One slice of waiting, less when a signal comes.  On HD_INTERRUPTED claim or cell stay as they are: its turn is kept.
 enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, uint64_t deadline, bool first)
 {
 	uint64_t self = hd_offset(a, l);
@@ -165,60 +213,24 @@ enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwloc
 		if (a->mode & HD_RECORD)
 			hd_record(a, s, HD_EV_WAIT, self, site);
 	}
-	uint64_t slice_end = hd_precise_now() + HD_SLICE_NS;
-	uint64_t until = deadline && deadline < slice_end ? deadline : slice_end;
-	bool slept = !first;
+	uint64_t until = hd_slice_end(a);
+	if (deadline && deadline < until)
+		until = deadline;
+	bool slept = !first, signalled = false;
 	for (;;) {
 		uint64_t now = hd_precise_now();
-		if (mine(s, &l->writer)) {
-			uint32_t drain = atomic_load(&l->drain);
-			struct hd_seat *other = hd_rw_close_and_look(a, s, l, &l->writer);
-			if (!other)
-				return got_after_wait(a, s, l, h, HD_WRITE);
-			if (now < until)
-				hd_sleep_on(&l->drain, drain, other, ALL_BITS, until);
-		} else if (kind == HD_WRITE) {
-			if (hd_word_take(a, &l->writer, &l->first, s->id, slept, false) != HD_NOT_TAKEN)
-				continue;
-			slept = true;
-			if (now - s->wait_since > HD_PATIENCE_NS && atomic_load(&l->first) != s->id) {
-				hd_word_queue_up(a, &l->first, s->id);
-				if (now < until)
-					continue;
-			}
-			if (now < until)
-				hd_word_sleep(a, &l->writer, &l->first, s->id, until);
-		} else {
-			uint32_t phase = atomic_load(&l->phase), by = 0;
-			bool may_pass = pass && (now - s->wait_since > PASS_NS || (deadline && now >= deadline));
-			enum step step = read_step(a, s, l, may_pass, &by);
-			if (step == GOT_READ)
-				return got_after_wait(a, s, l, h, HD_READ);
-			if (step == LOOK_AGAIN)
-				continue;
-			// Who keeps us out *now*; then our cell: whoever lets us in does it before it goes.
-			_Atomic uint32_t *where;
-			by = blocker(l, may_pass, &where);
-			enum hd_cell c = cell(l, s->number);
-			if (!by || c == HD_READING)
-				continue;
-			uint64_t soon = pass && !may_pass ? now + PASS_NS : until;
-			if (c == HD_NOT_READING) { // another settles what is in doubt; then we queue again
-				soon = now + PASS_NS;
-				by = 0;
-			} else if (!(by & HD_ID_MASK) || hd_id_dead(a, by)) {
-				continue;
-			}
-			if (now < until)
-				hd_sleep_on(&l->phase, phase, hd_seat_of(a, by), ALL_BITS, soon < until ? soon : until);
-		}
-		if (now >= until) {
-			if (deadline && now >= deadline) {
-				leave_queue(a, s, l);
-				hd_polled(s, self, site);
-				return HD_TIMED_OUT;
-			}
+		bool air = now >= until || signalled; // this turn is the last one
+		bool may_pass = pass && (now - s->wait_since > PASS_NS || (deadline && now >= deadline));
+		enum step step = kind == HD_WRITE || mine(s, &l->writer) ? write_turn(a, s, l, until, air, &slept, &signalled)
+									 : read_turn(a, s, l, pass, may_pass, until, air, &signalled);
+		if (step == GOT_READ || step == GOT_WRITE)
+			return got_after_wait(a, s, l, h, step == GOT_READ ? HD_READ : HD_WRITE);
+		if (step == LOOK_AGAIN || !air)
+			continue;
+		if (!deadline || now < deadline)
 			return HD_INTERRUPTED;
-		}
+		leave_queue(a, s, l);
+		hd_polled(s, self, site);
+		return HD_TIMED_OUT;
 	}
 }
