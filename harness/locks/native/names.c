@@ -86,11 +86,11 @@ uint32_t hd_intern_name(struct hd_arena *a, const char *text)
 // declares the name completes it; until then the row is passed over by those who declare others
 // and by readers (state).  Killed after c3: class_count leaves the row out until anybody
 // declares this class or one behind it.  Rows are claimed in order, so there are no gaps.
-static void complete(struct hd_class *c, const char *name, uint32_t rank, uint32_t flags)
+static void complete(struct hd_class *c, const char *cut, uint32_t rank, uint32_t flags)
 {
-	uint64_t words[sizeof c->name / 8] = {0}, none = 0, rule;
+	uint64_t words[sizeof c->name / 8], none = 0, rule;
 	uint32_t both[2] = {rank, flags};
-	strncpy((char *)words, name, sizeof c->name - 1);
+	memcpy(words, cut, sizeof words);
 	for (uint32_t i = 0; i < sizeof c->name / 8; i++)
 		atomic_store_explicit(&c->name_words[i], words[i], memory_order_relaxed);
 	memcpy(&rule, both, sizeof rule);
