@@ -33,7 +33,7 @@ class HeldLock:
 def held_by(arena: "Arena", seat: int) -> list[HeldLock]:
     """The locks of one seat, the first taken first."""
     return [
-        HeldLock(seat, lock, lock_name(arena, lock), KINDS[kind], since, arena.native.site(site))
+        HeldLock(seat, lock, lock_name(arena, lock), KINDS.get(kind, "?"), since, arena.native.site(site))
         for lock, kind, _, site, since, _ in arena.native.held_by(seat)
     ]
 
@@ -56,7 +56,7 @@ def all_held(arena: "Arena") -> list[HeldLock]:
 
 def lock_name(arena: "Arena", offset: int) -> str:
     """``class[instance]`` of the lock or channel record at an offset."""
-    record: Any = native.Channel.from_buffer(arena.mapping, offset)  # all lock records begin alike
+    record: Any = native.Mutex.from_buffer(arena.mapping, offset)  # all lock records begin alike
     size = _native.LAYOUT["hd_class"][0]
     row: Any = native.LockClass.from_buffer(
         arena.mapping, arena.header.classes + record.class_id % _C["MAX_CLASSES"] * size

@@ -68,8 +68,10 @@ def classes(arena: "Arena") -> list[ClassInfo]:
     """Every declared class, in the order of their numbers (1 ...)."""
     size = ctypes.sizeof(native.LockClass)
     found = []
-    for number in range(1, arena.header.class_count):
+    for number in range(1, min(arena.header.class_count, _C["MAX_CLASSES"])):
         row: Any = native.LockClass.from_buffer(arena.mapping, arena.header.classes + number * size)
+        if row.state != 2:
+            continue  # who claimed it was killed before it had a name: no lock has this number
         found.append(ClassInfo(number, row.name.decode(errors="replace"), int(row.rank), int(row.flags)))
     return found
 

@@ -70,7 +70,7 @@ def class_id(arena: Arena, name: str, options: dict[str, Any], **defaults: Any) 
     A lock asked for by name alone does not say what its class is like, so it cannot contradict.
     """
     if not options:
-        for number in range(1, arena.header.class_count):
+        for number in range(1, min(arena.header.class_count, _native.CONSTANTS["MAX_CLASSES"])):
             if _row(arena, number).name == name.encode():
                 return number
     return LockClass(name, **{**defaults, **options}).declare(arena)

@@ -11,12 +11,13 @@ import mmap
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from harness import _native
-from harness.errors import ArenaError, BadInput, OwnerDied, StaleArena, TableFull
+from harness.errors import ArenaError, BadInput, NotAnArena, OwnerDied, StaleArena, TableFull
 from harness.shm import native, segment
 from harness.shm.layout import fingerprint, native_fingerprint
 from harness.shm.table import Table
@@ -26,6 +27,7 @@ MAX_SEATS: int = _native.CONSTANTS["MAX_SEATS"]
 _MAX_ENTRY_NAME = 47
 _LOCK_NAMES = 1024
 _LOCK_BYTES = _native.LAYOUT["hd_mutex"][0]
+_REGISTRY_BYTES = _LOCK_BYTES + _LOCK_NAMES * 16
 _REGISTRY = "lock registry"  # one mutex, then (hash, offset) pairs
 _OPEN: dict[int, "Arena"] = {}  # boot id -> the arena of this process: a fork keeps its parent's mapping
 
@@ -38,8 +40,12 @@ class Arena:
 
     def __init__(self, mapping: mmap.mmap, fd: int, where: str) -> None:
         self.mapping, self.fd, self.where = mapping, fd, where
-        self.native = _native.Arena(mapping)
+        try:
+            self.native = _native.Arena(mapping)
+        except ValueError:  # its rows, or it was changed since it was verified
+            raise NotAnArena(where, "its fixed tables are damaged") from None
         self.header: Any = native.Header.from_buffer(mapping)
+        self.header.refusal = segment.refusal(self.header, fd, where)
         self.tables: dict[str, Table[Any]] = {}
         self.class_ids: dict[Any, int] = {}  # harness.locks: LockClass -> number here
         self._locks: dict[tuple[str, str, int], Any] = {}
@@ -65,7 +71,9 @@ class Arena:
         try:
             mapping = mmap.mmap(fd, total)
             # Before the magic: nobody may see an arena whose layout is not known yet.
-            native.Header.from_buffer(mapping).fingerprint = native_fingerprint()
+            header = native.Header.from_buffer(mapping)
+            header.fingerprint = native_fingerprint()
+            segment.mark(header, fd)
             _native.format(mapping, name, seats, secrets.randbits(63) | 1)
             arena = cls(mapping, fd, str(path or f"/proc/{os.getpid()}/fd/{fd}"))
             arena._make_registry()
@@ -84,6 +92,7 @@ class Arena:
         """Map an existing arena: of a running process, by our own descriptor, or from a file.
 
         An arena that this process has mapped already (or inherited by fork) is given back as it is.
+        A copy of an arena file, or one from before the last boot, is for reading (``read_only``).
         Errors: NoAccess (permission, no such process), NotAnArena (damaged, truncated), StaleArena.
         """
         if (pid is not None) + (fd is not None) + (path is not None) != 1:
@@ -145,12 +154,17 @@ class Arena:
     @property
     def name(self) -> str:
         """The name given to ``create``."""
-        return str(self.header.name.decode())
+        return str(self.header.name.decode(errors="replace"))
+
+    @property
+    def read_only(self) -> bool:
+        """A copy, or left over by an earlier boot: it can be read; asking for a lock is an ArenaError."""
+        return bool(self.header.refusal)
 
     def directory(self) -> Iterator[Any]:
         """The entries in use, as native.Entry records."""
         base, size = self.header.directory, ctypes.sizeof(native.Entry)
-        for i in range(self.header.directory_count):
+        for i in range(min(self.header.directory_count, _native.CONSTANTS["DIRECTORY"])):
             yield native.Entry.from_buffer(self.mapping, base + i * size)
 
     def entry(self, name: str) -> Any | None:
@@ -224,7 +238,10 @@ class Arena:
             raise ArenaError(
                 f"table {name!r} of arena {self.name!r} has {entry.count - 1} records, not {count}"
             )
-        return Table(self, name, record_type, int(entry.offset), int(entry.count) - 1, option)
+        try:
+            return Table(self, name, record_type, int(entry.offset), int(entry.count) - 1, option)
+        except (ValueError, OverflowError):  # not aligned, or damaged since it was verified
+            raise NotAnArena(self.where, f"its table {name!r} cannot lie at {entry.offset}") from None
 
     def _take(self, name: str, nbytes: int, align: int, count: int = 1, option: str = "") -> int:
         limit = _native.CONSTANTS["DIRECTORY"]
@@ -255,30 +272,46 @@ class Arena:
     # --- locks by name
 
     def _make_registry(self) -> None:
-        offset = self._take(_REGISTRY, _LOCK_BYTES + _LOCK_NAMES * 16, 64)
+        offset = self._take(_REGISTRY, _REGISTRY_BYTES, 64)
         _native.Mutex.format(self.native, offset, self.native.declare_class("registry", 0, 0), 0)
-        self._publish(_REGISTRY, offset, (_LOCK_BYTES + _LOCK_NAMES * 16, 1, 0))
+        self._publish(_REGISTRY, offset, (_REGISTRY_BYTES, 1, 0))
 
     def exclusive(self) -> "Exclusive":
         """One thread of all processes at a time: directory, lock names and classes.  May be nested."""
         if self._registry is None:
-            self._registry = _native.Mutex(self.native, self.area(_REGISTRY)[0])
+            self._registry = _native.Mutex(self.native, self._registry_at())
         return Exclusive(self._registry)
+
+    def _registry_at(self) -> int:
+        offset, nbytes = self.area(_REGISTRY)
+        if not self._in_heap(offset, _REGISTRY_BYTES) or nbytes != _REGISTRY_BYTES:
+            raise NotAnArena(self.where, f"its {_REGISTRY} cannot lie at {offset}")
+        return offset
+
+    def _in_heap(self, offset: int, nbytes: int) -> bool:
+        start = _native.fixed_size(self.header.seat_count)
+        return offset % 8 == 0 and start <= offset <= self.header.size - nbytes
 
     def named_lock(self, kind: str, key: str, instance: int, size: int, build: Callable[[int], None]) -> int:
         """Offset of the lock record of this name; ``build(offset)`` formats it the first time.
 
         TableFull when the heap, or the registry of names, has no room.
         """
-        at = self.area(_REGISTRY)[0] + _LOCK_BYTES
+        at = self._registry_at() + _LOCK_BYTES
         rows = memoryview(self.mapping)[at : at + _LOCK_NAMES * 16].cast("Q")
         wanted = int.from_bytes(_digest(f"{kind}:{key}:{instance}"), "little") | 1
-        with self.exclusive():
+        # Nothing is added to what is only for reading: then what is there can be found without the mutex.
+        with nullcontext() if self.read_only else self.exclusive():
             for i in range(_LOCK_NAMES):
                 row = (wanted + i) % _LOCK_NAMES * 2
                 if rows[row] == wanted:
-                    return int(rows[row + 1])
+                    found = int(rows[row + 1])
+                    if not self._in_heap(found, size):
+                        raise NotAnArena(self.where, f"its {kind} {key!r} cannot lie at {found}")
+                    return found
                 if rows[row] == 0:
+                    if self.read_only:
+                        raise ArenaError(f"arena {self.name!r}, which is for reading, has no {kind} {key!r}")
                     offset = self._take(f"{kind} {key}"[:_MAX_ENTRY_NAME], size, 64)
                     build(offset)
                     rows[row + 1] = offset

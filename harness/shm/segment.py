@@ -2,13 +2,16 @@
 
 Guarantees: the memory is there when a segment is made (a lack of it later would be a
 SIGBUS), nothing is left behind by an attempt that failed, and what is opened has been
-verified: magic, version, size, layout, and every offset inside its bounds.
+verified: magic, version, size, layout, that no other process can cut it off (a memfd), and
+every offset inside its bounds.  A copy, or a file from before the last boot, is told apart.
 """
 
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,11 @@ from harness.errors import ArenaError, BadInput, CannotRunHere, NoAccess, NotAnA
 from harness.shm import native
 from harness.shm.layout import native_fingerprint
 
+_MAX_REFUSAL: int = native.Header.refusal.size - 1
 MAGIC = b"hangdog\x01"
 MEMFD = "/memfd:hangdog:"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, Linux 6.3; Python has no name for it before 3.13
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _NO_ROOM = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
 
 
@@ -41,7 +46,7 @@ def new_memfd(name: str, total: int) -> int:
         os.fchmod(fd, 0o600)  # the default is 0777, and /proc/PID/fd would let anybody in
         _take_memory(fd, total, "shared memory")
         # Sealed: a process that shrank it would kill all others with SIGBUS.
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:
         os.close(fd)
         raise
@@ -87,10 +92,50 @@ def open_segment(where: str) -> int:
         fd = os.open(where, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise NoAccess(where, os.strerror(error.errno or 0)) from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise NotAnArena(where, "it is no file that could be mapped")
+        # Whoever has a memfd open may shrink it, and the next touch here is SIGBUS: unless it is sealed.
+        is_memfd = os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:")
+        if is_memfd and fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+            raise NotAnArena(where, "it is not sealed: its size could change while it is in use")
+    except BaseException:
         os.close(fd)
-        raise NotAnArena(where, "it is no file that could be mapped")
+        raise
     return fd
+
+
+def kernel_boot() -> int:
+    """The boot of the running kernel, as a number.  0: it does not say."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return 0
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") | 1
+
+
+def mark(header: Any, fd: int) -> None:
+    """Write into a new segment's header which file and which boot it belongs to."""
+    file = os.fstat(fd)
+    header.file_device, header.file_inode = file.st_dev, file.st_ino
+    header.kernel_boot = kernel_boot()
+
+
+def refusal(header: Any, fd: int, where: str) -> bytes:
+    """Why no lock of this segment can be used, a newline, what to try; empty: they can.
+
+    The kernel marks dead holders in the mapped file itself, and only in the one that it was running with.
+    """
+    file = os.fstat(fd)
+    if (header.file_device, header.file_inode) != (file.st_dev, file.st_ino):
+        why = "is a copy of another one"
+    elif header.kernel_boot != kernel_boot():
+        why = "was left over by an earlier boot"
+    else:
+        return b""
+    shown = where if len(where) <= 120 else "..." + where[-117:]
+    text = f"arena file {shown!r} {why}: its locks cannot be used\nhangdog dump {shlex.quote(where)}"
+    return text.encode(errors="replace")[:_MAX_REFUSAL]
 
 
 def verify(fd: int, where: str) -> Any:
@@ -114,7 +159,8 @@ def verify(fd: int, where: str) -> Any:
 def _verify_places(fd: int, header: Any, where: str) -> None:
     """Every offset that others will follow without looking."""
     names = ("seats", "classes", "order", "edges", "sites", "names", "reports", "directory")
-    fixed = _native.fixed_size(header.seat_count) if header.seat_count < 1 << 20 else header.size + 1
+    room = 1 <= header.seat_count <= _native.CONSTANTS["MAX_SEATS"]
+    fixed = _native.fixed_size(header.seat_count) if room else header.size + 1
     if fixed > header.size or any(not 0 < getattr(header, name) < fixed for name in names):
         raise NotAnArena(where, f"its tables do not lie inside its {header.size} bytes")
     limit, entry_size = _native.CONSTANTS["DIRECTORY"], ctypes.sizeof(native.Entry)
@@ -122,6 +168,8 @@ def _verify_places(fd: int, header: Any, where: str) -> None:
         raise NotAnArena(where, f"its directory has {header.directory_count} entries, {limit} is the limit")
     for i in range(header.directory_count):
         raw = os.pread(fd, entry_size, header.directory + i * entry_size)
+        if len(raw) < entry_size:
+            raise NotAnArena(where, f"its directory does not lie inside its {header.size} bytes")
         entry: Any = native.Entry.from_buffer_copy(raw)
         if entry.offset + entry.record_size * entry.count > header.size:
             raise NotAnArena(where, f"entry {entry.name.decode(errors='replace')!r} lies outside of it")

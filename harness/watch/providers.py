@@ -70,7 +70,7 @@ def served(arena: Arena, roles: dict[str, list[int]]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for row in _table(arena).views[1:]:
         if row.used:
-            seats = roles.get(row.served_by.decode(), [])
+            seats = roles.get(row.served_by.decode(errors="replace"), [])
             found += [(address, seat) for address in _addresses(arena, row) for seat in seats]
     return found
 
@@ -79,6 +79,8 @@ def _addresses(arena: Arena, row: Any) -> list[int]:
     if not row.table_offset:
         return [int(row.address_offset)]
     mapping, found = arena.mapping, []
+    if not row.stride or row.table_offset + row.stride * row.count > arena.header.size:
+        raise ValueError(f"provider {row.name!r} leads outside of the arena")
     for slot in range(row.count):
         base = row.table_offset + slot * row.stride
         if row.state_size:

@@ -98,7 +98,9 @@ class Reader:
         return LockFact(holder=inside[0] if inside else 0, claimer=ahead[0] if ahead else 0, readers=readers)
 
     def value(self, address: int, size: int) -> int:
-        """The word at an address, unsigned."""
+        """The word at an address, unsigned.  ValueError when no word can lie there."""
+        if size not in (1, 2, 4, 8) or not 0 < address <= self.arena.header.size - size:
+            raise ValueError(f"no word of {size} bytes at {address}")
         return int.from_bytes(self.mapping[address : address + size], "little")
 
 

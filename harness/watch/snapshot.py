@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from harness import _native
+from harness.errors import ArenaError
 from harness.shm import native
 from harness.watch import kernel, renderers
 from harness.watch.changes import last_change
@@ -31,6 +32,7 @@ from harness.watch.records import (
 )
 
 __all__ = ["Reader", "shorten", "take"]  # the first two where they always were
+UNREADABLE = (ValueError, LookupError, OverflowError)  # what a damaged row can lead to
 _C = _native.CONSTANTS
 KINDS = {
     _C["WAIT_MUTEX"]: "mutex",
@@ -318,25 +320,30 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
     for row in rows:
         try:
             seats.append(seat_facts(reader, row, now, events))
-        except (ValueError, LookupError, OverflowError) as error:
+        except UNREADABLE as error:
             notes.append(f"seat {int(row.number)} could not be read: {type(error).__name__}: {error}")
     reader.endings.forget({seat.pid for seat in seats})
     locks: dict[int, LockFact] = {}
     for offset in {offset for seat in seats for offset in _offsets(seat)}:
         try:
             locks[offset] = reader.lock(offset)
-        except (ValueError, LookupError) as error:
+        except UNREADABLE as error:
             notes.append(f"the lock at {offset} could not be read: {error}")
     roles: dict[str, list[int]] = {}
     for seat in seats:
         roles.setdefault(seat.role.split("#")[0], []).append(seat.number)
+    providers: list[tuple[int, int]] = []
+    try:
+        providers = served(reader.arena, roles)
+    except (*UNREADABLE, ArenaError) as error:
+        notes.append(f"the table of providers could not be read: {error}")
     return Snapshot(
         taken_ns=now,
         arena=reader.arena.name,
         seats=[_again(reader, seat) for seat in seats],
         owners={offset: fact.holder & _C["SEAT_MASK"] for offset, fact in locks.items()},
         locks=locks,
-        providers=served(reader.arena, roles),
+        providers=providers,
         notes=notes,
     )
 
@@ -359,12 +366,15 @@ def _again(reader: Reader, seat: SeatFacts) -> SeatFacts:
     wait = seat.wait
     if wait is None or not wait.unwoken or seat.torn:
         return seat
-    row = reader.seats[seat.number - 1]
-    channel = native.Channel.from_buffer(reader.mapping, wait.offset)
-    same = native.on_list(channel, seat.number)
-    if same and wait.holds is not None:
-        value = reader.value(wait.address, row.predicate_size)
-        same = holds(int(row.predicate_op), value, int(row.predicate_value)) == wait.holds
+    try:
+        row = reader.seats[seat.number - 1]
+        channel = native.Channel.from_buffer(reader.mapping, wait.offset)
+        same = native.on_list(channel, seat.number)
+        if same and wait.holds is not None:
+            value = reader.value(wait.address, row.predicate_size)
+            same = holds(int(row.predicate_op), value, int(row.predicate_value)) == wait.holds
+    except UNREADABLE:  # its row has changed meanwhile, and is damaged
+        return msgspec.structs.replace(seat, torn=True)
     if same and row.wait_seq == seat.wait_seq and int(row.id) == seat.id:
         return seat
     return msgspec.structs.replace(seat, torn=True)

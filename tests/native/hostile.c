@@ -4,6 +4,7 @@
 #include "prove.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,7 +56,8 @@ int main(int argc, char **argv)
 	hd_leave_seat(arena);
 	finish(start(die_holding));
 	struct area areas[] = {
-		{0, sizeof(struct hd_arena)},
+		{0, offsetof(struct hd_arena, refusal)},
+		{offsetof(struct hd_arena, mode), sizeof(struct hd_arena)},
 		{arena->seats, arena->seats + 2048},
 		{arena->seats, arena->seats + 4 * sizeof(struct hd_seat)},
 		{arena->classes, arena->classes + 256},

@@ -17,6 +17,11 @@ static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 		return NULL;
 	}
 	struct hd_arena *a = self->view.buf;
+	if (self->view.len >= HD_OWN_PAGE && !hd_own_page(a)) { // before the check: what is checked is what is used
+		PyBuffer_Release(&self->view);
+		Py_DECREF(self);
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
 	if (hd_check(a, (uint64_t)self->view.len) != HD_OK) {
 		PyBuffer_Release(&self->view);
 		Py_DECREF(self);
@@ -84,7 +89,7 @@ static PyObject *arena_set_chain(ArenaObject *self, PyObject *args)
 static PyObject *arena_sit(ArenaObject *self, PyObject *arg)
 {
 	const char *role = PyUnicode_AsUTF8(arg);
-	if (!role)
+	if (!role || !may_sit(self->a))
 		return NULL;
 	struct hd_seat *s = hd_sit(self->a, role);
 	if (!s && !(s = seat_of(self->a)))

@@ -6,6 +6,7 @@
 // --- arena.c
 uint64_t hd_fixed_size(uint32_t seat_count); // bytes before the heap
 enum hd_status hd_check(const void *base, uint64_t size); // HD_OK: an arena of this build whose every table is where it must be
+bool hd_own_page(void *base); // the mapping's first page becomes this process's own copy; false: errno
 enum hd_status hd_format(void *base, uint64_t size, const char *name, uint32_t seat_count, uint64_t boot_id);
 uint64_t hd_allocate(struct hd_arena *a, uint64_t bytes, uint64_t align); // 0: full
 static inline void *hd_at(struct hd_arena *a, uint64_t offset) { return (char *)a + offset; }
@@ -58,10 +59,12 @@ void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t out
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site);
 void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place);
 
-// --- order.c
+// --- names.c
 int hd_declare_class(struct hd_arena *a, const char *name, uint32_t rank, uint32_t flags); // -1: full
 uint32_t hd_intern_site(struct hd_arena *a, const char *file, uint32_t line, const char *function);
 uint32_t hd_intern_name(struct hd_arena *a, const char *text);
+
+// --- order.c
 enum hd_ask { HD_TRY = 0, HD_UNTIMED = 1, HD_TIMED = 2 }; // a try that fails, and a wait with a limit, end by themselves
 struct hd_taking { uint64_t lock; uint32_t site; uint16_t class_id; uint8_t want; bool timed; }; // want: hd_want
 enum hd_status hd_order(struct hd_arena *a, struct hd_seat *s, const struct hd_taking *t);

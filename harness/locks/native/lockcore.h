@@ -4,7 +4,8 @@
 //   word.c      lock words       arena.c   the segment         calls.h    all functions
 //   seat.c      one row per thread of execution; in it: held.c what it holds, wait.c what it
 //               waits for, claims.c marks, recorder.c events; noise.c delays
-//   order.c     which lock class was taken under which; sites; names (edge.c, cycle.c: its graph)
+//   order.c     which lock class was taken under which (edge.c, cycle.c: its graph)
+//   names.c     lock classes, sites, names
 //   report.c    misuse that a watcher must see (order, self-deadlock, contract...)
 //   binding_*.c arguments, interpreter hand-off, status -> exception; no policy
 //
@@ -30,7 +31,7 @@
 #include <time.h>
 
 #define HD_MAGIC "hangdog\1"
-#define HD_VERSION 3u
+#define HD_VERSION 4u
 #define HD_MAX_CLASSES 64  // one word of the order bitmap
 #define HD_MAX_HELD 32     // locks one thread may hold at a time
 #define HD_MAX_CLAIMS 48   // "others wait for me" marks that are not locks
@@ -259,10 +260,21 @@ struct hd_seat {
 	uint32_t noise_speed;      // 0 never late ... 3 always late
 };
 
-struct hd_class {
-	char name[40];
-	uint32_t rank;       // lower is taken first; 0: unranked
-	uint32_t flags;      // hd_class_flags
+struct hd_class { // hash and state: see hd_declare_class
+	_Atomic uint64_t hash;  // of the name; 0: nobody's
+	_Atomic uint32_t state; // 2: the rest is there
+	uint32_t spare;
+	union {
+		char name[40];
+		_Atomic uint64_t name_words[5]; // as it is written
+	};
+	union {
+		struct {
+			uint32_t rank;  // lower is taken first; 0: unranked
+			uint32_t flags; // hd_class_flags
+		};
+		_Atomic uint64_t rule; // both
+	};
 	int64_t chain_delta; // from the lock to the u64 link that may be locked next
 	uint64_t chain_table; // offset of record 0 of the table the link points into
 	uint64_t chain_stride;
@@ -303,19 +315,27 @@ struct hd_report {
 	char text[448];
 };
 
-struct hd_arena { // first bytes of the segment
+// First bytes of the segment.  What is in the first page never changes; every process has a
+// copy of its own there (hd_own_page), so that what was checked stays true whatever others write.
+#define HD_OWN_PAGE 4096
+struct hd_arena {
 	char magic[8];
 	uint32_t version;
-	_Atomic uint32_t mode; // hd_mode
+	uint32_t creator;      // pid
 	uint64_t fingerprint;
 	uint64_t size;
 	uint64_t boot_id;
 	uint64_t created;      // CLOCK_REALTIME ns
-	uint32_t creator;      // pid
+	uint32_t spare_own;
 	uint32_t seat_count;
 	char name[64];
 	uint64_t seats, classes, order, edges, sites, names, reports, directory, tried, instances;
 	uint64_t file_device, file_inode; // of the segment's own file: tells a copy
+	uint64_t kernel_boot;  // hash of the kernel's boot id: tells a file that an earlier boot left over
+	char refusal[512];     // this process's own word: why its threads may not sit here, a newline, what to try.  Empty: they may
+	char own_rest[HD_OWN_PAGE - 736]; // the end of the first page
+	_Atomic uint32_t mode; // hd_mode
+	uint32_t spare_mode;
 	_Atomic uint64_t heap_next;
 	_Atomic uint32_t class_count;
 	_Atomic uint32_t directory_count;

@@ -19,8 +19,9 @@ static inline bool in_doubt(uint32_t v)
 // --- cells
 static inline _Atomic uint64_t *word_of(struct hd_rwlock *l, uint32_t seat, uint32_t *shift)
 {
-	*shift = (seat - 1) % 32 * 2;
-	return &l->cells[(seat - 1) / 32];
+	seat = (seat - 1) & HD_SEAT_MASK; // its own row may be damaged: some cell, but one that is there
+	*shift = seat % 32 * 2;
+	return &l->cells[seat / 32];
 }
 
 static inline enum hd_cell cell(struct hd_rwlock *l, uint32_t seat)
