@@ -75,15 +75,6 @@ class Reader:
                 return f"{table.name}[{slot}].{fields[0][0] if fields else inside}"
         return f"the word at {address}"
 
-    def alive(self, word: int) -> int:
-        """Number of the seat whose living occupant this lock word names; 0: nobody, or one who is dead."""
-        number = word & _C["SEAT_MASK"]
-        if not 0 < number <= len(self.seats):
-            return 0
-        seat = self.seats[number - 1]
-        its = (int(seat.generation) >> 1 << 9 | number) & _C["ID_MASK"]
-        return number if its == word & _C["ID_MASK"] and not self.native.seat_dead(number) else 0
-
     def lock(self, offset: int) -> LockFact:
         """Who has the lock at this moment.  ValueError when no lock can lie there."""
         kind, mask = self.words[offset // 4] >> 16, _C["ID_MASK"]
