@@ -1,4 +1,4 @@
-"""Waits that last too long: one lock or word for ``stall_s``, rounds of timed waits, restarts without end.
+"""Waits that last too long: one lock or word for ``stall_s``, rounds of timed waits.
 
 None of them is proved, so all of them are measured in watched time, and what works on is only
 reported.
@@ -10,10 +10,6 @@ from harness.watch.history import History, Limits
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.waits import LOCKS
 
-# Of one operation, before it may be called a livelock.  Who restarts because it met another thread gets
-# through when that one is done, so a hundred times in one operation is never mere bad luck; and
-# still they must go on for ``Limits.livelock_s`` without the operation's end.
-MOST_RESTARTS = 100
 MANY_ROUNDS = 5
 
 
@@ -237,63 +233,3 @@ def _turns(members: list[SeatFacts], now: Snapshot) -> tuple[object, ...]:
         return tuple(one.steps for one in members)
     locks = {held.offset for one in members for held in one.held}
     return tuple((at, now.locks[at].holder, now.locks[at].turn) for at in sorted(locks) if at in now.locks)
-
-
-def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
-    """One operation whose failures and restarts go on growing without its end."""
-    found = []
-    for seat in now.seats:
-        key = f"restarts:{seat.id}"
-        resting = seat.wait is not None and seat.wait.kind in ("idle", "parked")
-        if seat.dead or not seat.operation or resting:
-            history.forget(key)
-            continue
-        seen = history.hold(key, now.taken_ns, seat.steps)
-        if seen.facts is None:
-            seen.facts = [seat.failures, seat.failures, history.clock]
-        first, last, grew = seen.facts
-        if last != seat.failures:
-            seen.facts[1:] = [seat.failures, history.clock]
-        elif history.clock - grew > limits.livelock_s / 4:
-            history.forget(key)  # it got through what it met
-            continue
-        failures = seat.failures - first
-        if seen.told < limits.livelock_s or failures <= MOST_RESTARTS or _only_polls(seat, failures, now):
-            continue
-        if seat.id in history.failing:
-            continue  # they make each other fail: one finding
-        history.failing |= {
-            other.id
-            for other in now.seats
-            if other.id != seat.id and other.operation and _fails_too(other, history)
-        }
-        since = (now.taken_ns - seen.first_ns) / 1e9
-        argument = f" ({seat.argument:#x})" if seat.argument else ""
-        found.append(
-            Suspicion(
-                verdict="livelock",
-                key=f"livelock:{seat.id}:{seat.steps}",
-                seats=[seat.number],
-                why=f"{seat.name} failed or restarted {failures} times in one {seat.operation}{argument} "
-                f"in {since:.1f} s without completing it",
-                certain=True,
-                since_ns=seen.first_ns,
-            )
-        )
-    return found
-
-
-def _fails_too(seat: SeatFacts, history: History) -> bool:
-    """Is it in one operation that fails as often?"""
-    seen = history.seen.get(f"restarts:{seat.id}")
-    return seen is not None and seen.facts is not None and seat.failures - seen.facts[0] > MOST_RESTARTS
-
-
-def _only_polls(seat: SeatFacts, failures: int, now: Snapshot) -> bool:
-    """All of them met one lock that a living thread has: that is a wait, and `stall` tells of it."""
-    polled = seat.polled
-    if polled is None or failures > polled.polls:
-        return False
-    fact = now.locks.get(polled.offset)
-    alive = {other.id for other in now.seats if not other.dead}
-    return fact is not None and bool(alive & {fact.holder, *fact.readers} - {seat.id})

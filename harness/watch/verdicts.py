@@ -12,7 +12,8 @@ from harness.watch.history import History, Limits
 from harness.watch.lost import lost, nobody_left
 from harness.watch.orphans import orphans
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
-from harness.watch.stuck import MOST_RESTARTS, doing, livelocks, rounds, stalls, watch_work
+from harness.watch.restarts import MOST_RESTARTS, livelocks
+from harness.watch.stuck import doing, rounds, stalls, watch_work
 from harness.watch.waits import edges
 
 __all__ = ["MOST_RESTARTS", "REPORTS", "History", "Limits", "judge"]

@@ -212,6 +212,30 @@ def polite_poller(w):
     w.join()
 
 
+@program(None, livelock_s=2.0)
+def poller_that_works_on_in_its_step(w):
+    """Hundreds of polls in one step, and the lock in the end; then a failure now and then."""
+    m = w.a.mutex("m")
+
+    def holder():
+        with m:
+            w.open("holds")
+            time.sleep(3.0)
+
+    def poller():
+        while not m.try_acquire():
+            time.sleep(0.002)
+        m.release()
+        for _ in range(30):
+            w.a.native.failure()
+            time.sleep(0.1)
+
+    w.go(holder, name="holder")
+    w.at("holds")
+    w.go(poller, name="poller", op="poll")
+    w.join()
+
+
 @program(None, livelock_s=2.0, stall_s=30)
 def restarts_that_get_through(w):
     """Two hundred restarts in a step, and then its end; again and again for longer than the limit."""

@@ -25,7 +25,7 @@ class Program:
     also: frozenset[str] = frozenset()  # true as well: may come as findings or notices
     notices: frozenset[str] = frozenset()  # may come, but never as findings
     names: tuple[str, ...] = ()  # words that the sentence must contain
-    count: int = 1  # findings of the truth, at most
+    count: int = 1  # findings of the truth, or of one kind where that is no verdict, at most
     notice_only: bool = False  # the truth comes as a notice and never as a finding
     at_end: bool = False  # the truth is told when the run ends
     quick: bool = False  # in the sample that runs with every test run
@@ -77,7 +77,10 @@ def judge(it: Program, findings: list[dict[str, Any]], notices: list[dict[str, A
         if said["verdict"] not in (true | it.also | it.notices):
             return "wrong", f"noticed {said['verdict']}: {said['summary']}"
     if it.truth is None:
-        return "right", ""
+        kinds = [said["verdict"] for said in findings]
+        again = sorted(kind for kind in set(kinds) if kinds.count(kind) > it.count)
+        said_all = " | ".join(said["summary"] for said in findings)
+        return ("wrong", f"told {again} again: {said_all}") if again else ("right", "")
     told = [said for said in (notices if it.notice_only else findings) if said["verdict"] == it.truth]
     if not told:
         return "missed", f"no {it.truth}; said {sorted({said['verdict'] for said in findings + notices})}"

@@ -298,3 +298,18 @@ def restarts_beside_a_heartbeat(w):
 
     w.go(beat, name="beat")
     w.go(looper, name="looper")
+
+
+@program("livelock", names=("looper",), stall_s=300, livelock_s=2)
+def restarts_beside_a_poll(w):
+    """It restarts without end, and polls a lock that another thread keeps: that excuses the polls only."""
+    m = w.a.mutex("m")
+    hold_for_good(w, m)
+
+    def looper():
+        with w.step("collapse"):
+            while not m.try_acquire():
+                w.a.native.failure()
+                time.sleep(0.002)
+
+    w.go(looper, name="looper")

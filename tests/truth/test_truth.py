@@ -50,6 +50,8 @@ def word(verdict, summary=""):
         (one(None), [], ["stall"], "wrong"),
         (one(None, notices=frozenset({"stall"})), [], ["stall"], "right"),
         (one(None, notices=frozenset({"stall"})), ["stall"], [], "wrong"),
+        (one(None, also=frozenset({"stall"})), ["stall"], [], "right"),
+        (one(None, also=frozenset({"stall"})), ["stall", "stall"], [], "wrong"),
         (one("stall"), [], [], "missed"),
         (one("stall"), [], ["stall"], "missed"),
         (one("stall"), ["stall"], ["stall"], "right"),
