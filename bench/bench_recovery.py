@@ -25,7 +25,7 @@ KILLS = 200
 SHARE_S = 3.0
 LIMIT_S = 60.0
 WAITED_S = 0.005  # before the kill: the waiter sleeps
-WAYS = {  # holder's and waiter's call
+WAYS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {  # holder, waiter
     "mutex": (lambda m, _: m.acquire(), lambda m, _: m.acquire()),
     "writer": (lambda _, wide: wide.write(), lambda _, wide: wide.read()),
     "reader": (lambda _, wide: wide.read(), lambda _, wide: wide.write()),
@@ -84,7 +84,7 @@ def killed(arena: Arena, way: str) -> float:
     os.kill(first.pid, signal.SIGKILL)
     ended(second, "the waiter")
     ended(first, "the holder")
-    return (got[0] - at) / 1e6
+    return float(got[0] - at) / 1e6
 
 
 def recovery(arena: Arena, plan: Plan) -> list[Row]:
@@ -123,7 +123,7 @@ def share(arena: Arena, seconds: float, one_writes: bool) -> float:
     stop[0] = 1
     for process in crew:
         ended(process, "a process in its loop")
-    return 4 * holds[0] / max(1, sum(holds))
+    return float(4 * holds[0] / max(1, sum(holds)))
 
 
 def measure(plan: Plan) -> list[Row]:

@@ -81,8 +81,8 @@ CATALOG = (
     ),
     Entry(
         "order_violation",
-        "two locks were taken in both orders, by waits without limit, by two threads, and no lock was held around "
-        "both; between locks of one class when the class nests",
+        "two locks were taken in both orders, by waits without limit, by two threads, and no lock was held "
+        "around both; between locks of one class when the class nests",
         "one thread only has taken both orders: a notice",
         "at the call",
         "choose one order; both lines are named",

@@ -59,6 +59,11 @@ def activity(arena):
     return [row.activity for row in Roster(arena).rows() if row.role == "waiter"]
 
 
+def begun_since(arena, before):
+    """Predicate: has another wait begun?"""
+    return lambda: waits_begun(arena) > before
+
+
 def waits_begun(arena) -> int:
     """Grows when a wait has begun (its sequence moves at the begin and at the end)."""
     (seat,) = (seat for seat in Roster(arena).seats if seat.role == b"waiter" and seat.live == 2)
@@ -76,7 +81,7 @@ def test_any_number_of_interrupts_end_the_wait_with_the_lock_held_and_the_first_
         before = waits_begun(arena)
         waiter.interrupt()
         assert os.read(seen, 1) == b"!"
-        wait_until(lambda before=before: waits_begun(arena) > before, "the wait for the lock")
+        wait_until(begun_since(arena, before), "the wait for the lock")
     assert waiter.says_nothing_for(0.15)
     assert activity(arena)[0].startswith("wait ")
 

@@ -33,7 +33,7 @@ def victim_of(lock, arena):
     return body
 
 
-def dead_holder(lock, arena, actors) -> int:
+def dead_holder(lock, arena, actors):
     actor = actors.actor(victim_of(lock, arena))
     actor.expect("holding")
     pid = actor.pid

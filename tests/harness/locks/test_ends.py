@@ -62,6 +62,7 @@ def program(arena, end: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     try:
+        assert made.stdout is not None
         assert made.stdout.readline() == "ready\n"
         yield made
     finally:
@@ -76,6 +77,7 @@ def tell(made, how: str) -> None:
     if how == "exec":
         wait_until(lambda: Path(f"/proc/{made.pid}/cmdline").read_bytes().startswith(b"cat"), "the exec")
     elif how == "the end of a thread":
+        assert made.stdout is not None
         assert made.stdout.readline() == "ended\n"
     else:
         made.wait(LIMIT_S)

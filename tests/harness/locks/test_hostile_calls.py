@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_numbers_that_fit_nowhere_are_refused_or_cut(arena):
 
 def test_text_that_is_cut_in_the_middle_of_a_character_can_be_read(arena):
     lock, shared = arena.mutex("m"), arena.rwlock("r")
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     name = "ф" * 60
     exec(compile(f"def {name}(lock):\n lock.acquire()\n", "/" + "ü" * 200 + ".py", "exec"), space)
     arena.native.sit("ü" * 20)

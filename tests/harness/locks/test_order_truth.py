@@ -11,8 +11,8 @@ What is still held at the end is given back, innermost first.  ``n0`` and ``n1``
 class n.  The expected words name the pair whose taking is reported, held > wanted.
 """
 
-import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -25,7 +25,7 @@ class Program:
     threads: tuple[str, ...]
     told: tuple[str, ...] = ()  # can hang
     noted: tuple[str, ...] = ()  # could, if it were two threads
-    classes: dict[str, dict[str, object]] = field(default_factory=dict)
+    classes: dict[str, Any] = field(default_factory=dict)
 
 
 RANKED = {"a": {"rank": 2}, "b": {"rank": 1}}
@@ -139,7 +139,7 @@ def made(arena, program):
     locks = {}
     for name in sorted({word.partition(":")[2] or word for word in words}):
         name = name.strip("-?~")
-        known, number = re.fullmatch(r"([a-z])(\d?)", name).groups()
+        known, number = name[0], name[1:]
         if name not in locks:
             shared = any(word[2:].strip("?~") == name for word in words if ":" in word)
             locks[name] = (arena.rwlock if shared else arena.mutex)(known, int(number or 0))
@@ -152,7 +152,7 @@ def play(arena, actors, mode, program):
 
     def body(words):
         def run(me):
-            held = []
+            held: list[str] = []
             for word in words.split():
                 do(locks, held, word)
             for name in reversed(held):

@@ -1,6 +1,7 @@
 """A report waits for its watcher, but nobody waits for the reporter's interpreter."""
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ class Watcher:
     """A thread of this process that sees a report only when another thread of it may run."""
 
     def __init__(self, arena) -> None:
-        self.arena, self.acked, self.stop = arena, [], threading.Event()
+        self.arena, self.stop = arena, threading.Event()
+        self.acked: list[Any] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.beat()
         arena.native.mode |= C["FREEZE"]

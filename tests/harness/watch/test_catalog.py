@@ -18,7 +18,7 @@ def said_by_the_rules():
                 and node.arg == "verdict"
                 and isinstance(node.value, ast.Constant)
             ):
-                found.add(node.value.value)
+                found.add(str(node.value.value))
     return found
 
 

@@ -83,6 +83,7 @@ def test_a_sleeper_that_was_woken_after_it_was_read_is_torn(arena, watchdog, asl
     cell.count = 1
     row = next(row for row in watchdog.reader.live() if row.role == b"sleeper")
     facts = seat_facts(watchdog.reader, row, arena.native.now())
+    assert facts.wait is not None
     assert facts.wait.unwoken
     assert not _again(watchdog.reader, facts).torn
 
@@ -126,5 +127,6 @@ def test_a_look_reads_a_sleeper_again_after_all_others(arena, asleep, cell):
 
     looked = next(seat for seat in take(Slow(arena)).seats if seat.role == "sleeper")
 
+    assert looked.wait is not None
     assert looked.wait.unwoken, "it was read before the wakeup"
     assert looked.torn

@@ -208,6 +208,7 @@ def test_a_process_that_runs_another_program_by_now_is_not_signalled():
     child = subprocess.Popen(
         [sys.executable, "-c", REPLACED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     )
+    assert child.stdin is not None
     pid, fd = map(int, line_of(child).split())
     child.stdin.write(b"here\n")
     assert line_of(child) == b"here\n", "the other program did not start"
