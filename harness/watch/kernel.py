@@ -83,9 +83,11 @@ def threads(pid: int) -> list[int] | None:
     return [tid for tid in every if state(pid, tid) not in ("-", "Z", "X")]
 
 
-def processes_with(device: int, inode: int) -> Iterator[tuple[int, bool]]:
+def processes_with(file: os.stat_result) -> Iterator[tuple[int, bool]]:
     """(pid, sure) of every process that has the file mapped; not sure: it may not be looked at."""
-    mark = f" {os.major(device):02x}:{os.minor(device):02x} {inode} "
+    mark = f" {os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x} {file.st_ino} "
+    # A file for one user alone: others cannot open it, and who inherited it cannot become another user.
+    private = file.st_uid == os.getuid() != 0 and not file.st_mode & 0o077
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -94,11 +96,11 @@ def processes_with(device: int, inode: int) -> Iterator[tuple[int, bool]]:
         except ProcessLookupError:
             continue
         except OSError:
-            try:  # who is not of our user could not have opened it
-                ours = os.stat(f"/proc/{name}").st_uid == os.getuid()
-            except OSError:
-                continue
-            if ours:
+            try:
+                uids = next(line for line in _text(f"/proc/{name}/status").splitlines() if "Uid:" in line)
+            except StopIteration:
+                continue  # it has ended
+            if not private or str(file.st_uid) in uids.split()[1:]:
                 yield int(name), False
             continue
         if mark in text:

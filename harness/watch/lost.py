@@ -91,13 +91,16 @@ def nobody_left(now: Snapshot, graph: list[Edge], history: History, limits: Limi
     wait = seat.wait
     assert wait is not None
     until = f" until {wait.predicate}" if wait.predicate else ""
+    unseen = (
+        f" (older than the arena, and not to be looked at: {', '.join(now.closed)})" if now.closed else ""
+    )
     return [
         Suspicion(
             verdict="lost_wakeup",
             key=f"nobody:{seat.id}:{seat.wait_seq}",
             seats=[seat.number],
             why=f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock}{until}, "
-            "and nobody is left who could wake it",
+            f"and nobody is left who could wake it{unseen}",
             certain=now.outsiders == [],
             since_ns=now.taken_ns - int(min(one.wait.waited_s for one in alive if one.wait) * 1e9),
         )

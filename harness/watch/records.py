@@ -169,6 +169,7 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     owners: dict[int, int] = {}  # mutex offset -> seat
     locks: dict[int, LockFact] = {}  # of all that are held, waited for, polled or guards
     outsiders: list[str] | None = None  # threads without a seat that have the arena; None: not counted
+    closed: list[str] = []  # processes older than the arena that may not be looked at; with ``outsiders``
     notes: list[str] = []  # what could not be read
     providers: list[tuple[int, int]] = []  # (address, seat that serves it)
 

@@ -138,8 +138,8 @@ class Watchdog:
         if not self.history.wants_census or not due:
             return found
         self._counted = self.history.clock
-        outsiders = census.outsiders(self.reader, snapshot)
-        again = msgspec.structs.replace(take(self.reader), outsiders=outsiders)
+        outsiders, closed = census.outsiders(self.reader, snapshot)
+        again = msgspec.structs.replace(take(self.reader), outsiders=outsiders, closed=closed)
         return judge(again, self.history, self.limits)
 
     def _reports(self) -> list[ReportFact]:
