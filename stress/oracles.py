@@ -15,7 +15,7 @@ from harness.clock import Attended
 from harness.errors import HarnessError, TableFull
 from harness.shm.checked import unguarded
 from harness.shm.roster import Roster, SeatInfo
-from harness.watch.snapshot import proc_state
+from harness.watch import kernel
 from stress.space import watch_space
 from vmcore.audit import all_gone, audit
 from vmcore.config import OPTIONS
@@ -126,7 +126,7 @@ def at_rest(vm: Vm) -> bool:
 
 def stopped(vm: Vm) -> bool:
     """Is one of those who serve stopped by a signal or traced?"""
-    return any(proc_state(row.pid, row.tid) in ("T", "t") for row in services(vm))
+    return any(kernel.state(row.pid, row.tid) in ("T", "t") for row in services(vm))
 
 
 def services(vm: Vm) -> list[SeatInfo]:
