@@ -29,7 +29,9 @@ def broken_off(options: RunOptions, world: World, result: RunResult) -> RunResul
     why = f"{options.what} was ended by the clock after {result.duration_s:.1f} s: " + "; ".join(
         f"role {one.role} did not end{place(one)}" for one in left
     )
-    finding = written_down(options, world, "stall", f"{why}. {told}".rstrip(". "), [one.seat for one in left])
+    finding = written_down(
+        options, world.arena, "stall", f"{why}. {told}".rstrip(". "), [one.seat for one in left]
+    )
     return msgspec.structs.replace(result, findings=(finding,))
 
 

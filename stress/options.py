@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ DEFAULT_SCENARIO = "fork-storm"
 DISKS = 2  # disk workers, so that writes overtake each other; a script has its own number
 DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
 MOST_WORKERS = 64
+SETUP_S = 120.0  # usual ones take a second
 COMPLETED = "completed"  # of a script: every cue was passed
 
 
@@ -51,6 +53,10 @@ class RunOptions:
     dump_dir: str = ""
     arena_file: str | None = None
     watch_chains: bool = False  # every look at the run draws its longest shadow chains
+    stall: float | None = None  # seconds of watched time; see harness.watch.verdicts.Limits
+    livelock: float | None = None  # a script may have its own
+    frozen: float | None = None
+    setup_limit: float = SETUP_S  # attended seconds that booting and setting up may take
     name: str = ""  # of the arena; empty: made from the scenario and the pid
 
     def __post_init__(self) -> None:
@@ -85,6 +91,13 @@ class RunOptions:
                 "--switch-ms is for threads that share an interpreter",
                 "hangdog run --mode thread --switch-ms 0.1",
             )
+        for option in ("stall", "livelock", "frozen", "setup_limit"):
+            limit = getattr(self, option)
+            if limit is not None and not 0 < limit < inf:
+                raise BadInput(
+                    f"--{option.replace('_', '-')} {limit:g}: a limit is a number of seconds above 0",
+                    f"hangdog run --{option.replace('_', '-')} 30",
+                )
         if self.epochs is not None and self.epochs < 1:
             raise BadInput(f"a run of {self.epochs} epochs does nothing", "hangdog run --epochs 1")
 
@@ -108,6 +121,8 @@ class RunOptions:
             ("defect", self.defect), ("workers", self.workers), ("mode", self.mode), ("seed", self.seed),
             ("seconds", self.seconds), ("epochs", self.epochs), ("noise", self.noise), ("pages", self.pages),
             ("stops", self.stops or None),
+            ("stall", self.stall), ("livelock", self.livelock), ("frozen", self.frozen),
+            ("setup-limit", self.setup_limit if self.setup_limit != SETUP_S else None),
             ("switch-ms", self.switch_ms),
             ("disk-ms", self.disk_ms), ("disks", self.disks),
             ("touches", self.touches if self.touches != 1.0 else None), ("tasks", self.tasks),
@@ -149,6 +164,7 @@ class Progress:
     pages: int
     waiting: int  # workers that wait for a lock or sleep
     findings: int
+    notices: int = 0  # told, not proved
     tasks_left: int | None = None  # of a trace
     chains: tuple[str, ...] = ()  # the longest ones, drawn, if asked for
 

@@ -45,6 +45,7 @@ class Looker:
                 pages=vm.config.pages,
                 waiting=sum(seat.live == 2 and seat.activity in WAITING for seat in self.roster.seats),
                 findings=seen.findings,
+                notices=seen.notices,
                 tasks_left=self.play.left(),
                 chains=tuple(longest_chains(vm, WATCHED, LINKS)) if self.chains else (),
             )

@@ -9,17 +9,16 @@ oracles.
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from harness.errors import BadInput, HarnessError
+from harness.locks import contract
 from harness.outcome import Finding, Passed, RunResult
 from harness.run.faults import Faults
 from harness.run.session import Session
 from harness.watch.verdicts import Limits
-from harness.watch.watchdog import Watchdog
 from stress.closing import broken_off
 from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
@@ -29,6 +28,7 @@ from stress.play import Play, ReplayPlay, ScenarioPlay
 from stress.progress import Looker
 from stress.scenario import find_scenario
 from stress.script_play import ScriptPlay
+from stress.set_up import SetUp, SetUpHung
 from stress.space import report as space_report
 from stress.trace import plan_trace, shipped
 from stress.world import Setting, World, switching
@@ -50,16 +50,27 @@ def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport
 
 def run_play(options: RunOptions, play: Play, on_progress: OnProgress | None = None) -> RunReport:
     """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
-    world = World.boot(setting_of(options, play))
+    setting, limit = setting_of(options, play), SetUp(options)
+    world: World | None = None
     try:
         try:
-            play.begin(world)
+            with limit:
+                world = World.boot(setting, limit.saw)
+                play.begin(world)
+        except SetUpHung:
+            return report_of(options, world, never_begun(options, play, limit.finding))
         except HarnessError as error:
+            if world is None:
+                raise
             return report_of(options, world, broken_opening(options, world, error))
         result = act(options, play, world, on_progress)
         return report_of(options, world, result)
     finally:
-        world.close()
+        if world is not None:
+            world.close()
+        elif limit.arena is not None:
+            contract.unbind()
+            limit.arena.close()
 
 
 def make_play(options: RunOptions) -> Play:
@@ -138,7 +149,7 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         reproduce=options.command(),
         linger_s=LINGER_S,
         grace_s=GRACE_S,
-        watch=watchdog_of(play),
+        **limits_of(options, play),
     )
     look = Looker(world, play, on_progress, options.watch_chains) if on_progress else None
     seconds = options.seconds
@@ -162,10 +173,36 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
     return joined(result, final)
 
 
-def watchdog_of(play: Play) -> Any:
-    """The usual watchdog, or one with the limit of a script: R's script has the same."""
-    limit = play.script.livelock_s if isinstance(play, ScriptPlay) else None
-    return True if limit is None else partial(Watchdog, limits=Limits(livelock_s=limit))
+def never_begun(options: RunOptions, play: Play, finding: Finding | None) -> RunResult:
+    """The run whose set-up was broken off."""
+    return RunResult(
+        outcomes=(),
+        findings=(finding,) if finding else (),
+        ended_by="finding",
+        seed=options.seed,
+        mode=options.mode,
+        limits=all_limits(options, play),
+    )
+
+
+def all_limits(options: RunOptions, play: Play) -> dict[str, float]:
+    """The three that a run reports."""
+    usual = {name: getattr(Limits, name) for name in ("stall_s", "livelock_s", "frozen_s")}
+    return usual | limits_of(options, play)
+
+
+def limits_of(options: RunOptions, play: Play) -> dict[str, Any]:
+    """The watchdog's limits, by the names of Session, as far as they are not its usual ones.
+
+    A script has a limit of its own, the same for R; what was asked for goes before it.
+    """
+    script = play.script.livelock_s if isinstance(play, ScriptPlay) else None
+    asked = {
+        "stall_s": options.stall,
+        "livelock_s": script if options.livelock is None else options.livelock,
+        "frozen_s": options.frozen,
+    }
+    return {name: limit for name, limit in asked.items() if limit is not None}
 
 
 def well(result: RunResult) -> bool:
@@ -198,8 +235,8 @@ def ended_well(outcome: object) -> bool:
 # --- the report
 
 
-def report_of(options: RunOptions, world: World, result: RunResult) -> RunReport:
-    """Everything that ``hangdog run --json`` prints."""
+def report_of(options: RunOptions, world: World | None, result: RunResult) -> RunReport:
+    """Everything that ``hangdog run --json`` prints; without a world its set-up did not get that far."""
     return RunReport(
         seed=options.seed,
         scenario=options.what,
@@ -209,17 +246,17 @@ def report_of(options: RunOptions, world: World, result: RunResult) -> RunReport
         epochs=result.epochs,
         steps=result.steps,
         steps_per_s=round(result.steps / result.duration_s, 1) if result.duration_s else 0.0,
-        counters=counters(world.vm),
-        checks={"audits": len(result.audits), "content_reads": world.reads()},
-        space=space_report(world.arena),
+        counters=counters(world.vm) if world else {},
+        checks={"audits": len(result.audits), "content_reads": world.reads() if world else 0},
+        space=space_report(world.arena) if world else {},
         findings=[finding_of(number, finding) for number, finding in enumerate(result.findings, 1)],
         notices=[finding_of(number, notice) for number, notice in enumerate(result.notices, 1)],
-        limits=dict(result.limits),
+        limits={**result.limits, "setup_s": options.setup_limit},
         outcomes=list(result.outcomes),
         incidents=list(result.incidents),
         ended_by=result.ended_by,
         reproduce=options.command(),
-        script=(world.gates.told() or COMPLETED) if world.gates else "",
+        script=(world.gates.told() or COMPLETED) if world and world.gates else "",
     )
 
 

@@ -75,10 +75,12 @@ class World:
         render.register(vm)
 
     @classmethod
-    def boot(cls, setting: Setting) -> World:
-        """A new arena with a VM that has run nothing yet."""
+    def boot(cls, setting: Setting, saw: Callable[[Arena], None] | None = None) -> World:
+        """A new arena with a VM that has run nothing yet; ``saw`` is told of it before anything is in it."""
         size = arena_size(setting.config, SEATS) + setting.room + EXTRA_ROOM
         arena = Arena.create(setting.name, size=size, seats=SEATS, path=setting.arena_file)
+        if saw is not None:
+            saw(arena)
         arena.native.sit("front")
         gates, steps = rig(arena, setting.script, setting.replacements)
         vm = boot(arena, setting.config, steps)

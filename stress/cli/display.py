@@ -24,6 +24,7 @@ class Display:
         self.console = Console(file=stream)
         self.live: Live | None = None
         self.next_line_s = 0.0
+        self.notices = 0  # told so far: a new one has a line at once
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -43,8 +44,8 @@ class Display:
         if self.live is not None:
             drawn = [Text(chain, no_wrap=True, overflow="ellipsis") for chain in look.chains]
             self.live.update(Group(block(look), *drawn), refresh=True)
-        elif look.elapsed_s >= self.next_line_s:
-            self.next_line_s = look.elapsed_s + LINE_EVERY_S
+        elif look.elapsed_s >= self.next_line_s or look.notices > self.notices:
+            self.next_line_s, self.notices = look.elapsed_s + LINE_EVERY_S, look.notices
             self.stream.write("\n".join([line(look), *(f"         {chain}" for chain in look.chains)]) + "\n")
             self.stream.flush()
 
@@ -68,7 +69,8 @@ def line(look: Progress) -> str:
 
 def found(look: Progress) -> str:
     """Only said when there is something."""
-    return f"  FINDINGS {look.findings}" if look.findings else ""
+    told = f"  notices {look.notices}" if look.notices else ""
+    return f"{told}  FINDINGS {look.findings}" if look.findings else told
 
 
 def block(look: Progress) -> Table:
@@ -80,6 +82,8 @@ def block(look: Progress) -> Table:
         ("free pages", f"{look.free_pages:,} of {look.pages:,}", "longest chain", str(look.longest_chain)),
         ("waiting threads", str(look.waiting), "findings", str(look.findings)),
     ]
+    if look.notices:
+        rows.append(("notices", str(look.notices), "", ""))
     if look.tasks_left is not None:
         rows.append(("processes left", f"{look.tasks_left:,}", "", ""))
     for left, value, right, other in rows:

@@ -18,9 +18,10 @@ from click.core import ParameterSource
 
 from harness.errors import BadInput, HarnessError
 from harness.probe import NAMES
+from harness.watch.verdicts import Limits
 from stress.cli.needs import refuse_shortage, require_descriptors, require_folder, require_names
 from stress.cli.said import say
-from stress.options import COMPLETED, DISKS, RunOptions, RunReport
+from stress.options import COMPLETED, DISKS, SETUP_S, RunOptions, RunReport
 from vmcore.config import OPTIONS
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -46,6 +47,11 @@ def table_options(command: Command) -> Command:
         )
         command = click.option(option, name, type=int, metavar="N", help=said)(command)
     return command
+
+
+def limit_help(what: str, name: str) -> str:
+    """Help of a watchdog's limit, with the usual value."""
+    return f"{what} after so many seconds of watched time ({getattr(Limits, name):g})."
 
 
 @click.command()
@@ -78,6 +84,18 @@ def table_options(command: Command) -> Command:
 @click.option("--noise", type=click.Choice(NAMES), help="Delays at the places where they pay.")
 @click.option(
     "--stops", type=float, default=0.0, help="Stop a worker process for a moment, so often a second."
+)
+@click.option("--stall", type=float, help=limit_help("One wait counts as a stall", "stall_s"))
+@click.option(
+    "--livelock", type=float, help=limit_help("An operation that only starts again counts", "livelock_s")
+)
+@click.option("--frozen", type=float, help=limit_help("A stopped holder is told of", "frozen_s"))
+@click.option(
+    "--setup-limit",
+    type=float,
+    default=SETUP_S,
+    show_default=True,
+    help="A set-up that has not ended after so many seconds hangs.",
 )
 @click.option("--switch-ms", type=float, help="With --mode thread: how long a thread keeps the interpreter.")
 @click.option("--disks", type=int, help="Disk workers (2; a script: its own number, mostly 1).")

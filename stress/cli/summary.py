@@ -33,6 +33,8 @@ def tell(report: RunReport) -> Iterator[str]:
     yield from labelled("checked", checked(report))
     if report.space:
         yield from labelled("space", space(report.space))
+    if report.limits:
+        yield from labelled("limits", limits(report.limits))
     for notice in report.notices:
         yield from labelled("notice", f"{notice.verdict}: {notice.summary}")
         if notice.dump:
@@ -97,6 +99,12 @@ def space(count: Counters) -> str:
         f"{count['hidden']:,} hidden in the last of {epochs:,} {plural(epochs, 'audit')}, "
         f"{count['hidden_max']:,} at most; longest chain {count['chain_max']}"
     )
+
+
+def limits(seconds: Mapping[str, float]) -> str:
+    """After how many seconds something counts; the same that --json has."""
+    told = (f"{name.removesuffix('_s')} {limit:g} s" for name, limit in seconds.items())
+    return ", ".join(told).replace("setup ", "set-up ")
 
 
 def found(report: RunReport) -> str:

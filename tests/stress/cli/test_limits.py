@@ -1,0 +1,90 @@
+"""Limits of a run on the command line: of a set-up that never ends, and of the watchdog."""
+
+import json
+
+import pytest
+
+from stress.options import RunOptions
+from stress.play import ScenarioPlay
+from stress.runner import limits_of, make_play
+from stress.scenario import find_scenario
+
+STUCK = '''"""A set-up that waits for a lock that another process keeps."""
+
+import os
+
+from stress.scenario import Scenario
+
+scenario = Scenario("stuck")
+
+
+@scenario.setup
+def wait_for_ever(actor, stage):
+    lock = actor.vm.arena.mutex("kept")
+    (here, taken), (over, end) = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        os.close(end)
+        actor.vm.arena.native.sit("keeper")
+        lock.acquire()
+        os.write(taken, b".")
+        os.read(over, 1)  # until the other is gone
+        os._exit(0)
+    os.close(over)
+    os.read(here, 1)
+    lock.acquire()
+
+
+@scenario.role("player")
+def never_played(actor, stage):
+    raise AssertionError("the set-up did not end")
+'''
+
+
+def test_a_set_up_that_waits_for_ever_is_a_finding_with_its_line(hangdog, tmp_path):
+    file = tmp_path / "stuck.py"
+    file.write_text(STUCK)
+    line = STUCK.splitlines().index("    lock.acquire()") + 1
+
+    said = hangdog("run", "--scenario", str(file), "--setup-limit", "1", "--json")
+
+    report = json.loads(said.out)
+    assert said.code == 1, said
+    assert [one["verdict"] for one in report["findings"]] == ["hung"]
+    (finding,) = report["findings"]
+    for word in ("was not set up within 1 s", "waits for kept[0]", f"{file}:{line} wait_for_ever"):
+        assert word in finding["summary"]
+    assert report["limits"]["setup_s"] == 1.0
+    shown = hangdog("show", finding["dump"])
+    assert f"{file}:{line} wait_for_ever" in shown.out
+
+
+def test_limits_reach_the_watchdog_and_are_told(hangdog):
+    words = ("run", "--scenario", "fork-storm", "--epochs", "1", "--stall", "41", "--livelock", "22.5",
+             "--frozen", "3.5")  # fmt: skip
+
+    said = hangdog(*words, "--json")
+
+    report = json.loads(said.out)
+    assert said.code == 0, said
+    assert report["limits"] == {"stall_s": 41.0, "livelock_s": 22.5, "frozen_s": 3.5, "setup_s": 120.0}
+    assert "limits    stall 41 s, livelock 22.5 s, frozen 3.5 s, set-up 120 s" in said.err
+    for word in ("--stall 41", "--livelock 22.5", "--frozen 3.5"):
+        assert word in report["reproduce"]
+
+
+@pytest.mark.parametrize("option", ["--stall", "--livelock", "--frozen", "--setup-limit"])
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf"])
+def test_a_limit_is_a_number_of_seconds(hangdog, option, limit):
+    said = hangdog("run", option, limit)
+
+    assert said.code == 2
+    assert said.two_lines()[0].startswith(f"{option} {float(limit):g}: ")
+
+
+def test_the_limit_of_a_script_gives_way_to_the_one_that_was_asked_for():
+    own, asked = RunOptions(script="L34"), RunOptions(script="L34", livelock=7.0, stall=9.0)
+
+    assert limits_of(own, make_play(own)) == {"livelock_s": 0.1}
+    assert limits_of(asked, make_play(asked)) == {"livelock_s": 7.0, "stall_s": 9.0}
+    plain = RunOptions()
+    assert limits_of(plain, ScenarioPlay(find_scenario("fork-storm"), plain)) == {}
