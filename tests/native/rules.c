@@ -1,6 +1,7 @@
 // Small rules of the core, one after the other, in one process and without luck: what is
 // refused, what is counted, what is remembered and for how long.
 #include "prove.h"
+#include "word.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -137,8 +138,8 @@ static void who_queues_is_not_overtaken(void)
 	pid_t pid = start_another(&another);
 	m->first = l->first = another->id;
 	RULE(try_m(true) == HD_BUSY && m->owner == 0 && try_rw(HD_WRITE, false) == HD_BUSY && l->writer == 0 && s->depth == 0);
-	hd_word_queue_up(arena, &m->first, s->id);
-	RULE(m->first == another->id);
+	RULE(!hd_word_queue_up(arena, &m->first, s->id));
+	RULE(m->first == another->id); // and who did not become the first sleeps: it must not look again and again
 	end(pid); // dead: it queues no more
 	RULE(try_m(true) == HD_OK && m->first == 0 && hd_mutex_release(arena, s, m) == HD_OK);
 	RULE(try_rw(HD_WRITE, false) == HD_OK && l->first == 0 && hd_rw_release(arena, s, l) == HD_OK);
