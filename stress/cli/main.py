@@ -7,6 +7,7 @@ pipe) is no error and nothing is said.  Refuses to print a traceback unless HANG
 is set.
 """
 
+import errno
 import os
 import shlex
 import signal
@@ -135,8 +136,19 @@ def outcome(words: list[str]) -> int:
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - whatever it is, it is two lines and exit code 3
         debug()
+        if short := shortage(error):
+            say(f"this machine gives us no more {short}: {type(error).__name__}", "ulimit -a")
+            return CANNOT_RUN
         say(f"{type(error).__name__}: {error}", again(words, "HANGDOG_DEBUG=1 "))
         return HARNESS_FAILED
+
+
+def shortage(error: Exception) -> str:
+    """What the machine refused us, if that is what went wrong."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return "memory"
+    return "processes" if isinstance(error, BlockingIOError) else ""
 
 
 def usage(error: click.UsageError) -> tuple[str, str]:

@@ -46,11 +46,22 @@ def require_descriptors(workers: int, smaller: str = "hangdog run --workers 1 --
     )
 
 
+def require_here() -> None:
+    """CannotRunHere when the current folder was removed: stacks and dumps are told by paths from it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise CannotRunHere(f"the current folder is gone: {error.strerror}", "cd /") from None
+
+
 def require_folder(folder: Path, hint: str = "hangdog run --dump-dir /tmp/hangdog-dumps") -> None:
     """BadInput when no dump could be written there.  Makes nothing: most runs find nothing."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    try:
+        there = folder.absolute()  # fails in a folder that is gone
+        while not there.exists() and there != there.parent:  # fails for a name that is too long
+            there = there.parent
+    except OSError as error:
+        raise BadInput(f"cannot write dumps to {str(folder)!r}: {error.strerror}", hint) from None
     if not there.is_dir():
         raise BadInput(f"cannot write dumps to {str(folder)!r}: {str(there)!r} is no folder", hint)
     try:

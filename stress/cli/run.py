@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from harness.errors import BadInput, HarnessError
 from harness.probe import NAMES
 from harness.watch.verdicts import Limits
-from stress.cli.needs import refuse_shortage, require_descriptors, require_folder, require_names
+from stress.cli.needs import refuse_shortage, require_descriptors, require_folder, require_here, require_names
 from stress.cli.said import say
 from stress.options import COMPLETED, DISKS, SETUP_S, RunOptions, RunReport
 from vmcore.config import OPTIONS
@@ -151,6 +151,7 @@ def run(*, dump_dir: Path, as_json: bool, **given: Any) -> int:  # fmt: skip
     elif given["defect"] and not given["scenario"] and not given["trace"]:
         given |= where_it_shows(given["defect"])
     options = RunOptions(**given, tables=chosen, dump_dir=str(dump_dir))
+    require_here()
     require_folder(dump_dir)
     require_descriptors(options.workers + (options.disks or DISKS))
     report = watched(options, as_json)
@@ -227,11 +228,14 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
     # Imported here: `hangdog run --help`, and every wrong option, need no VM.
     from stress.cli.display import Display
     from stress.cli.summary import tell
+    from stress.runner import make_play, run_play, setting_of
     from stress.runner import run as run_it
 
     stream = sys.stderr if as_json else sys.stdout
+    play = make_play(options)
+    setting_of(options, play)  # an unknown name is refused before anything is said to run
     with Display(stream, options) as display:
-        report = run_it(options, on_progress=display.update)
+        report = run_play(options, play, display.update)
 
     def without() -> RunReport:
         """The VM without the defect, for as long and a bit; nobody is to see it, or to read its dumps."""

@@ -1,6 +1,8 @@
 """Limits of a run on the command line: of a set-up that never ends, and of the watchdog."""
 
 import json
+import os
+import resource
 
 import pytest
 
@@ -88,3 +90,38 @@ def test_the_limit_of_a_script_gives_way_to_the_one_that_was_asked_for():
     assert limits_of(asked, make_play(asked)) == {"livelock_s": 7.0, "stall_s": 9.0}
     plain = RunOptions()
     assert limits_of(plain, ScenarioPlay(find_scenario("fork-storm"), plain)) == {}
+
+
+def test_an_unknown_name_is_refused_before_anything_is_said_to_run(hangdog):
+    said = hangdog("run", "--scenario", "nope")
+
+    assert said.code == 2
+    assert said.out == ""
+    assert "nope" in said.two_lines()[0]
+
+
+def test_a_folder_whose_name_is_too_long_is_refused(hangdog):
+    said = hangdog("run", "--dump-dir", "x" * 300)
+
+    assert said.code == 2
+    assert "File name too long" in said.two_lines()[0]
+
+
+def test_without_memory_this_machine_cannot_run_it(start):
+    def little():
+        resource.setrlimit(resource.RLIMIT_AS, (500_000_000, 500_000_000))
+
+    said = start("run", "--pages", "500000", preexec_fn=little).wait()
+
+    assert said.code == 4
+    assert said.two_lines()[0].startswith("this machine gives us no more memory")
+
+
+def test_a_folder_that_is_gone_is_no_place_to_run(start, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    said = start("run", "--dump-dir", str(tmp_path), preexec_fn=lambda: (os.chdir(gone), gone.rmdir())).wait()
+
+    assert said.code == 4
+    assert said.two_lines()[0].startswith("the current folder is gone")

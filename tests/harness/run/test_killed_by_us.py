@@ -1,0 +1,76 @@
+"""The end of a run: what we kill ourselves is no news, and one death is one finding."""
+
+import re
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.outcome import Crashed
+from harness.run import Session
+from tests.harness.run.roles import die, spin_until
+
+
+def keep_for_ever(context):
+    """Only SIGKILL ends it, with the lock in its hands."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    context.arena.mutex("kept").acquire()
+    context.send("kept")
+    threading.Event().wait()
+
+
+def keep_and_fail(context):
+    if context.index == 0:
+        keep_for_ever(context)
+    spin_until(lambda: context.arena.mutex("kept").holder())
+    raise ValueError("what ends the run")
+
+
+@pytest.mark.parametrize(
+    ("role", "limit", "verdict"), [(keep_for_ever, 0.5, "hung"), (keep_and_fail, None, "panic")]
+)
+def test_a_lock_that_dies_by_our_own_hand_is_no_news(role, limit, verdict, tmp_path):
+    workers = 1 if role is keep_for_ever else 2
+    with Session(workers=workers, dump_dir=tmp_path, grace_s=0.5, name="ours") as session:
+        result = session.run(role, time_limit_s=limit)
+
+    assert result.values() == ["kept"], "it held no lock, this test would prove nothing"
+    assert [one.verdict for one in result.findings] == [verdict]
+    assert not result.notices
+    assert {path.name for path in tmp_path.iterdir()} == {Path(one.dump).name for one in result.findings}
+    assert "NotOwner" not in repr(result)
+
+
+def test_a_death_with_a_lock_is_one_finding(tmp_path):
+    def role(context):
+        lock = context.arena.mutex("precious")
+        if context.index == 1:
+            lock.acquire()
+            die(context)
+        spin_until(lock.holder)
+        lock.acquire()
+
+    with Session(workers=2, dump_dir=tmp_path, name="one") as session:
+        result = session.run(role)
+
+    (death,) = [one for one in result.findings if one.verdict in ("crash", "orphaned_lock")]
+    for word in ("precious[", "worker#1", "SIGKILL"):
+        assert word in death.summary
+    assert re.search(r"test_killed_by_us\.py:\d+", death.summary + Path(death.dump).read_text())
+    assert "worker#1" in death.workers
+
+
+def test_forty_members_with_long_names_have_a_dump(tmp_path):
+    def role(context):
+        if context.index == 39:
+            die(context)
+        threading.Event().wait()
+
+    with Session(workers=40, mode="thread", dump_dir=tmp_path, name="many: one") as session:
+        result = session.run(role, name="a role, with blanks: 24b")
+
+    assert {type(outcome) for outcome in result.outcomes} == {Crashed}
+    (crash,) = [one for one in result.findings if one.verdict == "crash"]
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,120}", Path(crash.dump).name), crash.dump
+    assert Path(crash.dump).is_file()
