@@ -1,8 +1,8 @@
 """A script whose roles do not end: a finding like any other.
 
 Nobody is told to end in a script; every role comes to its end by itself.  One that is still there when
-the time is up has hung in a way that the watchdog has no name for yet (its own stall takes a minute),
-and a run that said "nothing found" of it would be a lie.
+the time is up has hung.  The run says so by itself; here the script's own words are added: which cue it was
+at, and which gates had been passed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
 
 def broken_off(options: RunOptions, world: World, result: RunResult) -> RunResult:
-    """The result, with a stall when it was the clock that ended a role, and nothing else explains it."""
+    """The result; when it was the clock that ended a role, and nothing else explains it, in a script's words."""
     left = [one for one in result.outcomes if not (one.service or isinstance(one, Passed))]
-    if result.findings or result.ended_by != "time limit" or not left:
+    hung = [one for one in result.findings if one.verdict == "hung"]
+    if len(result.findings) > len(hung) or result.ended_by != "time limit" or not left:
         return result
     told = world.known_gates.told()
     why = f"{options.what} was ended by the clock after {result.duration_s:.1f} s: " + "; ".join(
         f"role {one.role} did not end{place(one)}" for one in left
     )
-    finding = written_down(
-        options, world.arena, "stall", f"{why}. {told}".rstrip(". "), [one.seat for one in left]
-    )
+    summary = f"{why}. {told}".rstrip(". ")
+    if hung:  # with the picture of the moment before they were ended
+        return msgspec.structs.replace(result, findings=(msgspec.structs.replace(hung[0], summary=summary),))
+    finding = written_down(options, world.arena, "hung", summary, [one.seat for one in left])
     return msgspec.structs.replace(result, findings=(finding,))
 
 

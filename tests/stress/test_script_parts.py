@@ -154,7 +154,7 @@ def test_a_script_may_be_less_patient_than_the_watchdog_is_by_itself(mode):
 def test_without_a_word_about_it_the_watchdog_is_as_patient_as_ever():
     report = played(options={"seconds": 1.0}, roles={"A": refuse}, cues=[("A", "start")])
 
-    assert [found.verdict for found in report.findings] == ["stall"]
+    assert [found.verdict for found in report.findings] == ["hung"]
 
 
 def spin(_scene):
@@ -173,7 +173,7 @@ def test_a_role_that_never_ends_is_a_finding_when_the_time_is_up(mode, tmp_path)
     )
 
     (found,) = report.findings
-    assert (report.ended_by, report.exit_code, found.verdict) == ("time limit", 1, "stall")
+    assert (report.ended_by, report.exit_code, found.verdict) == ("time limit", 1, "hung")
     assert "role B did not end" in found.summary
     assert "role A" not in found.summary
     assert "at cue 3 of 3" in found.summary
