@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def broken_off(options: RunOptions, world: World, result: RunResult) -> RunResult:
-    """The result; when it was the clock that ended a role, and nothing else explains it, in a script's words."""
+    """The result; when the clock ended a role, and nothing else explains it, in a script's words."""
     left = [one for one in result.outcomes if not (one.service or isinstance(one, Passed))]
     hung = [one for one in result.findings if one.verdict == "hung"]
     if len(result.findings) > len(hung) or result.ended_by != "time limit" or not left:

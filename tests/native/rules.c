@@ -248,35 +248,48 @@ static void being_off_the_list_is_being_woken(void)
 	RULE(!c->asleep[0] && c->word == word + 1 && hd_channel_wait(arena, s, c, 0) == HD_OK && hd_channel_unregister(arena, s, c));
 }
 
-static enum hd_status edge(struct hd_mutex *held, int class_id)
+static enum hd_status edge(struct hd_mutex *held, struct hd_mutex *wanted)
 {
-	hd_mutex_try(arena, s, held, 0, true);
-	enum hd_status status = hd_check_order(arena, s, hd_offset(arena, m2), (uint16_t)class_id, 0);
+	hd_mutex_try(arena, s, held, 0, HD_UNTIMED);
+	enum hd_status status = hd_check_order(arena, s, hd_offset(arena, wanted), wanted->class_id, 0);
 	hd_mutex_release(arena, s, held);
 	return status;
 }
 
+static struct hd_mutex *another(const char *name, uint32_t rank)
+{
+	struct hd_mutex *made = hd_at(arena, hd_allocate(arena, sizeof *made, 64));
+	hd_mutex_init(made, (uint16_t)hd_declare_class(arena, name, rank, 0), 0);
+	return made;
+}
+
+// One thread alone cannot meet itself: both orders are a note, until another thread takes one of them.
 static void a_cycle_through_others_is_found(void)
 {
 	begin();
 	struct hd_class *classes = hd_at(arena, arena->classes);
+	const struct hd_report *first = hd_at(arena, arena->reports);
 	classes[class_a].flags = classes[class_b].flags = 0;
-	int third = hd_declare_class(arena, "c", 0, 0);
-	m->class_id = class_a;
-	RULE(edge(m, class_b) == HD_OK && edge(m2, third) == HD_OK && arena->report_count == 0);
-	m->class_id = (uint16_t)third;
-	RULE(edge(m, class_a) == HD_ORDER && arena->report_count == 1 && reported(0));
-	RULE(edge(m, class_a) == HD_OK && arena->report_count == 1); // known by now
-	int low = hd_declare_class(arena, "low", 5, 0), high = hd_declare_class(arena, "high", 9, 0);
-	m->class_id = (uint16_t)high;
-	RULE(edge(m, low) == HD_ORDER && arena->report_count == 2);
-	m->class_id = (uint16_t)low;
-	RULE(hd_declare_class(arena, "low", 5, 0) == low && low != high);
-	hd_mutex_try(arena, s, m, 0, true);
-	RULE(hd_check_order(arena, s, hd_offset(arena, m2), (uint16_t)low, 3) == HD_ORDER && arena->report_count == 3); // two of one class
-	RULE(hd_check_order(arena, s, hd_offset(arena, m2), (uint16_t)low, 3) == HD_ORDER && arena->report_count == 3);
-	RULE(hd_check_sleep(arena, s, hd_offset(arena, m), 0) == HD_OK && hd_check_sleep(arena, s, 0, 0) == HD_ORDER && arena->report_count == 4);
-	hd_mutex_release(arena, s, m);
+	struct hd_mutex *m3 = another("c", 0);
+	RULE(edge(m, m2) == HD_OK && edge(m2, m3) == HD_OK && arena->report_count == 0);
+	edge(m3, m);
+	RULE(arena->report_count == 1 && reported(0) && first->kind == HD_REPORT_ORDER_NOTE);
+	edge(m3, m);
+	RULE(arena->report_count == 1); // known by now
+}
+
+static void a_rank_counts_at_once(void)
+{
+	begin();
+	struct hd_mutex *low = another("low", 5), *beside = another("low", 5), *high = another("high", 9);
+	RULE(low->class_id == beside->class_id && low->class_id != high->class_id);
+	RULE(edge(low, high) == HD_OK && arena->report_count == 0);
+	RULE(edge(high, low) == HD_ORDER && arena->report_count == 1 && reported(0));
+	hd_mutex_try(arena, s, low, 0, HD_UNTIMED);
+	RULE(hd_check_order(arena, s, hd_offset(arena, beside), beside->class_id, 3) == HD_ORDER && arena->report_count == 2); // two of one class
+	RULE(hd_check_order(arena, s, hd_offset(arena, beside), beside->class_id, 3) == HD_ORDER && arena->report_count == 2);
+	RULE(hd_check_sleep(arena, s, hd_offset(arena, low), 0) == HD_OK && hd_check_sleep(arena, s, 0, 0) == HD_ORDER && arena->report_count == 3);
+	hd_mutex_release(arena, s, low);
 }
 
 static void a_report_is_whole_and_its_row_is_used_again(void)
@@ -308,6 +321,7 @@ int main(void)
 	a_wait_that_was_interrupted_is_as_it_was();
 	being_off_the_list_is_being_woken();
 	a_cycle_through_others_is_found();
+	a_rank_counts_at_once();
 	a_report_is_whole_and_its_row_is_used_again();
 	printf("rules: %d facts, %d wrong\n", asked, wrong);
 	return wrong != 0;

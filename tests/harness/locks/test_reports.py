@@ -91,7 +91,9 @@ def tries_a_dead_ones(arena, actors):
 
 
 def takes_two_of_a_class(arena, _actors):
-    with arena.mutex("two", 1), arena.mutex("two", 2):
+    """Of a rank, so that it may not: without one the order between the two would count."""
+    two = [arena.mutex("two", i, rank=7) for i in (1, 2)]
+    with two[0], two[1]:
         pass
 
 

@@ -207,3 +207,23 @@ def test_joining_the_killed_is_no_orphaned_lock(arena, actors, watchdog):
     assert look_for(watchdog, 0.3) == []
     two.tell("stop")
     two.end()
+
+
+def test_a_lock_left_behind_by_an_operation_breaks_its_contract(arena, actors, watchdog):
+    lock = arena.mutex("left")
+
+    def body(actor):
+        me(arena, "sloven")
+        arena.native.begin("work")
+        lock.acquire()
+        try:
+            arena.native.end()
+        except Exception as error:  # noqa: BLE001 - its text is the test
+            actor.say(str(error))
+        lock.release()
+
+    actor = actors.actor(body)
+    assert "left[0]" in actor.listen()
+    actor.end()
+
+    assert "left[0]" in find(watchdog, "contract_violation").summary
