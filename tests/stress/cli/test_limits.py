@@ -121,7 +121,11 @@ def test_a_folder_that_is_gone_is_no_place_to_run(start, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
 
-    said = start("run", "--dump-dir", str(tmp_path), preexec_fn=lambda: (os.chdir(gone), gone.rmdir())).wait()
+    def go_there():
+        os.chdir(gone)
+        gone.rmdir()
+
+    said = start("run", "--dump-dir", str(tmp_path), preexec_fn=go_there).wait()
 
     assert said.code == 4
     assert said.two_lines()[0].startswith("the current folder is gone")
