@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The proofs of the C core: built without Python.h, run side by side, their numbers added up.
 #
-#   ci/prove.sh PART... [few|quick|all]  default: every part, quick (few: killstep after every 41st)
+#   ci/prove.sh PART... [few|quick|all]  default: every part, quick (few: killstep after every 151st)
 #
 #   killstep  a process is killed after each instruction of every operation; quick: after every 17th
 #   stopped   the same, but it is stopped there and lives on; the others' time limits must hold
@@ -45,7 +45,7 @@ pick() { case $depth in all) printf '%s' "$2" ;; few) printf '%s' "${3:-$1}" ;; 
 killstep_commands() {
 	local count i
 	count=$("$out/killstep" list | wc -l)
-	for ((i = 0; i < count; i++)); do begin "$(limit 3000 killstep)" "$i" "$(pick 17 1 41)"; done
+	for ((i = 0; i < count; i++)); do begin "$(limit 3000 killstep)" "$i" "$(pick 17 1 151)"; done
 }
 stopped_commands() {
 	local i
