@@ -96,7 +96,7 @@ class RunOptions:
             if limit is not None and not 0 < limit < inf:
                 raise BadInput(
                     f"--{option.replace('_', '-')} {limit:g}: a limit is a number of seconds above 0",
-                    f"hangdog run --{option.replace('_', '-')} 30",
+                    "hangdog run --stall 30 --livelock 15 --frozen 2 --setup-limit 120",
                 )
         if self.epochs is not None and self.epochs < 1:
             raise BadInput(f"a run of {self.epochs} epochs does nothing", "hangdog run --epochs 1")

@@ -60,6 +60,7 @@ class Member:
     outcome: Outcome | None = None
     program: str = ""  # it replaced itself by exec of this file
     named_by: list[str] = field(default_factory=list)  # verdicts of hangs that name it
+    stood: str = ""  # where it was when the first of the run was ended by force
 
     @property
     def over(self) -> bool:
@@ -142,6 +143,9 @@ class Crew:
 
     def _told(self, member: Member, common: dict[str, Any]) -> Outcome | None:
         word = member.said[1] if member.said else ""
+        if word == "passed" and member.named_by and member.stood:
+            # It went on because the other members of its circle were ended: that is our doing.
+            return Hung(**common, where=member.stood, verdict=member.named_by[0])
         if word == "passed":
             return Passed(**common)
         # Told to end by SIGTERM, it failed over that: a lock that a wait could not get back, a cleanup.
@@ -179,6 +183,8 @@ class Crew:
     def end(self, members: list[Member], number: int, why: str) -> None:
         """Send SIGTERM or SIGKILL to the processes of these members."""
         bodies = [body for body in self.bodies if any(member.body is body for member in members)]
+        for member in members:
+            member.stood = member.stood or self.gate.place(member.post.number)
         for body in bodies:
             body.kill(number, why)
 

@@ -33,6 +33,7 @@ PROGRAMS = {
     "ps",
     "kill",
     "cat",
+    "cd",
     "setarch",
     "sysctl",
     "sudo",

@@ -8,6 +8,7 @@ import pytest
 
 from harness.shm.checked import unguarded
 from stress.oracles import InvariantViolated, come_to_rest
+from tests.waiting import reap, wait_until
 
 LIMIT_S = 1.0  # of the daemon's own time
 STOPPED_S = 3.0
@@ -24,10 +25,10 @@ def daemon(world):
             world.vm.g.pages_needed = 0
         world.arena.native.leave()
         os._exit(0)
-    os.waitpid(pid, os.WUNTRACED)
+    wait_until(lambda: os.waitpid(pid, os.WUNTRACED | os.WNOHANG)[0], "the stop of the daemon")
     yield pid
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    reap(pid)
 
 
 def test_time_in_which_the_daemon_is_stopped_is_not_its_own(world, daemon):

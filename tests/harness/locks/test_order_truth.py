@@ -26,6 +26,7 @@ class Program:
     told: tuple[str, ...] = ()  # can hang
     noted: tuple[str, ...] = ()  # could, if it were two threads
     classes: dict[str, Any] = field(default_factory=dict)
+    either_side: bool = False
 
 
 RANKED = {"a": {"rank": 2}, "b": {"rank": 1}}
@@ -100,7 +101,12 @@ PROGRAMS = (
     P("read against written", ("r:a r:b", "w:b w:a"), ("b>a",)),
     P("reads first, past writers, against written", ("p:a p:b", "w:b w:a"), ("b>a",)),
     P("two of a class read both ways", ("r:n0 r:n1", "r:n1 r:n0")),
-    P("two of a class read both ways, and writers", ("r:n0 r:n1", "r:n1 r:n0", "w:n0", "w:n1"), ("n0>n1",)),
+    P(
+        "two of a class read both ways, and writers",
+        ("r:n0 r:n1", "r:n1 r:n0", "w:n0", "w:n1"),
+        ("n0>n1",),
+        either_side=True,
+    ),
     # declared ranks: a rule of their own, whoever else there is
     P("against rank", ("a b",), ("a>b",), (), RANKED),
     P("against rank under a gate, with a limit", ("g a b~",), ("a>b",), (), RANKED),
@@ -174,7 +180,10 @@ def pairs(reports, names):
 def test_a_program_is_told_as_its_truth_is(arena, actors, mode, program):
     names = play(arena, actors, mode, program)
 
-    assert pairs(order.violations(arena), names) == program.told
+    told = pairs(order.violations(arena), names)
+    if program.either_side:  # the writer closes both edges at once; which of them is named first is chance
+        told = tuple(">".join(sorted(pair.split(">"))) for pair in told)
+    assert told == program.told
     assert pairs(order.notes(arena), names) == program.noted
     assert {report.kind for report in order.reports(arena)} <= {"order", "order_note"}
 

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ def keep_for_ever(context):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     context.arena.mutex("kept").acquire()
     context.send("kept")
-    threading.Event().wait()
+    spin_until(lambda: False)
 
 
 def keep_and_fail(context):
@@ -65,7 +64,7 @@ def test_forty_members_with_long_names_have_a_dump(tmp_path):
     def role(context):
         if context.index == 39:
             die(context)
-        threading.Event().wait()
+        spin_until(lambda: False)
 
     with Session(workers=40, mode="thread", dump_dir=tmp_path, name="many: one") as session:
         result = session.run(role, name="a role, with blanks: 24b")

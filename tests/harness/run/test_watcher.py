@@ -1,8 +1,9 @@
 """The watchdog may be killed once."""
 
-import faulthandler
 import os
 import signal
+import subprocess
+import sys
 import threading
 from ctypes import c_uint64
 from functools import partial
@@ -14,6 +15,7 @@ from harness.run import Session, WatchdogDied
 from harness.run.gate import Gate, State
 from harness.watch import Watchdog
 from tests.harness.run.roles import cross, spin_until, turn_until_told
+from tests.waiting import LIMIT_S
 
 
 def word(arena):
@@ -108,20 +110,29 @@ def test_a_run_is_not_over_before_the_watchdog_has_read_every_report():
     assert [f.verdict for f in result.findings] == ["order_violation"]
 
 
+ALONE = """
+from harness.run import Session
+
+def sleep_for_ever(context):
+    lock = context.arena.mutex("guard")
+    lock.acquire()
+    context.arena.channel("bell").sleep(lock, "bell")
+
+with Session(workers=1, time_limit_s=20.0) as session:
+    with session.arena.mutex("guard"):  # now the front has a seat of its own
+        pass
+    result = session.run(sleep_for_ever)
+print([(found.verdict, found.workers) for found in result.findings])
+"""
+
+
 def test_the_front_is_nobody_who_could_wake_a_sleeper():
-    def sleep_for_ever(context):
-        lock = context.arena.mutex("guard")
-        lock.acquire()
-        context.arena.channel("bell").sleep(lock, "bell")
+    """A program of its own: the test runner has threads without a seat, which might wake it."""
+    said = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
 
-    faulthandler.cancel_dump_traceback_later()  # its thread has no seat and might, for all we see, wake it
-    with Session(workers=1, time_limit_s=20.0) as session:
-        with session.arena.mutex("guard"):  # now the front has a seat of its own
-            pass
-        result = session.run(sleep_for_ever)
-
-    assert [f.verdict for f in result.findings] == ["lost_wakeup"]
-    assert result.findings[0].workers == ("worker#0",)
+    assert (said.stdout, said.returncode) == ("[('lost_wakeup', ('worker#0',))]\n", 0), said.stderr
 
 
 def broken(arena, dump_dir, meta, on_finding):
