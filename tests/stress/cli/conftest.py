@@ -30,7 +30,7 @@ class Said:
     def two_lines(self) -> tuple[str, str]:
         """Fact and remedy of an error; anything else on standard error fails."""
         lines = self.err.splitlines()
-        assert len(lines) == 2, self
+        assert len(lines) == 2, self.err
         assert lines[0].startswith("hangdog: "), self
         assert lines[1].startswith("  try: "), self
         return lines[0].removeprefix("hangdog: "), lines[1].removeprefix("  try: ")
