@@ -35,7 +35,7 @@ class PowerRow(Structure):
         ("=", "lock_", MutexRecord, "guards off"),
         ("=", "chan_", ChannelRecord, "services wait here for the power"),
         ("p", "off", c_uint32, "1: services are not to start their loops"),
-        ("p", "spare", c_uint32, ""),
+        ("p", "cuts", c_uint32, "times it was cut: a service that leaves its loop late still sees it"),
     )
 
 
@@ -47,28 +47,45 @@ def lay_down_switch(arena: Arena) -> Any:
 
 def serve(vm: Vm, loop: Callable[[Vm], None]) -> None:
     """A service's life: its loop, and again after every time without power."""
-    loop(vm)
-    while comes_back(vm):
+    seen: int | None = cuts(vm)
+    while seen is not None:
         loop(vm)
+        seen = comes_back(vm, seen)
 
 
-def comes_back(vm: Vm) -> bool:
-    """Wait for the power; False: it was never cut, and the loop has ended for good."""
+def cuts(vm: Vm) -> int:
+    """How often the power has been cut."""
     if vm.arena.entry(TABLE) is None:
-        return False
+        return 0
     row = lay_down_switch(vm.arena)
     row.lock.acquire()
-    cut = bool(row.off)
+    number = int(row.cuts)
+    row.lock.release()
+    return number
+
+
+def comes_back(vm: Vm, seen: int) -> int | None:
+    """Wait for the power and return the number of cuts; None: no new one, the loop has ended for good.
+
+    ``seen``: the number before the loop.  The power may be back before a service looks: between the loop's
+    last step and this one it may be kept waiting for a processor.
+    """
+    if vm.arena.entry(TABLE) is None:
+        return None
+    row = lay_down_switch(vm.arena)
+    row.lock.acquire()
+    cut = row.off or row.cuts != seen
     row.lock.release()
     if not cut:
-        return False
+        return None
     vm.point("without power")  # from here on it comes back, however soon the power does
     row.lock.acquire()
     while row.off:
         row.chan.sleep(row.lock, "power", until=(row, "off", 0), idle=True)
         row.lock.acquire()
+    number = int(row.cuts)
     row.lock.release()
-    return True
+    return number
 
 
 def switch(arena: Arena, off: int) -> None:
@@ -76,6 +93,7 @@ def switch(arena: Arena, off: int) -> None:
     row = lay_down_switch(arena)
     row.lock.acquire()
     row.off = off
+    row.cuts += off
     if not off:
         row.chan.wakeup()
     row.lock.release()

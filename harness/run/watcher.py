@@ -20,11 +20,13 @@ from harness.run.handshake import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.watch.records import Finding as Verdict
 from harness.watch.records import RunMeta
+from harness.watch.snapshot import Reader
 from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from harness.run.crew import Body, Crew
+    from harness.shm.arena import Arena
 
 MOST_RESTARTS = 1
 
@@ -38,6 +40,7 @@ class Post:
     connection: Any
     foreign: tuple[int, ...]
     restart: int
+    dead_before: frozenset[int]  # ids of seats
 
 
 def meta_of(plan: RunPlan) -> RunMeta:
@@ -64,7 +67,7 @@ def main(post: Post) -> None:
     def tell(found: Verdict) -> None:
         wire.send((handshake.NOTICE if found.notice else handshake.FINDING, plain(found)))
 
-    make = maker_of(post.plan)
+    make = maker_of(post.plan, post.dead_before)
     with suppress(PeerGone):
         try:
             watchdog = make(post.plan.arena, folder_of(post.plan, post.restart), meta_of(post.plan), tell)
@@ -86,12 +89,18 @@ def main(post: Post) -> None:
             wire.send((handshake.ERROR, f"{type(error).__name__}: {error}", traceback.format_exc()))
 
 
-def maker_of(plan: RunPlan) -> Callable[..., Any]:
+def maker_of(plan: RunPlan, dead_before: frozenset[int]) -> Callable[..., Any]:
     """The watchdog with the run's limits; a maker of the caller's own has those that it chose."""
     if plan.watch is True:
-        return partial(Watchdog, limits=Limits(**plan.limits))
+        return partial(Watchdog, limits=Limits(**plan.limits), dead_before=dead_before)
     make: Callable[..., Any] = plan.watch
     return make
+
+
+def dead_seats(arena: "Arena") -> frozenset[int]:
+    """Ids of the seats whose threads are dead already.  Nobody works in the arena yet."""
+    native, reader = arena.native, Reader(arena)
+    return frozenset(int(row.id) for row in reader.live() if native.seat_dead(row.number))
 
 
 def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:
@@ -131,12 +140,13 @@ class Watcher:
         self.ready = False
         self.quiet = False  # it has said that it judges no more
         self.trouble = ""  # what it said last, if it failed by an error of its own
+        self.dead_before = dead_seats(plan.arena)  # what they hold is no news of this run
 
     def start(self, foreign: list[int]) -> None:
         """Fork it; it says ready over its pipe."""
         ours, theirs = self.crew.context.Pipe()
         fds = (*foreign, ours.fileno(), *(body.fd for body in self.crew.bodies if body.fd >= 0))
-        post = Post(os.getpid(), self.plan, theirs, fds, self.restarts)
+        post = Post(os.getpid(), self.plan, theirs, fds, self.restarts, self.dead_before)
         self.body = self.crew.spawn(main, (post,), "watchdog")
         self.wire = Wire(ours)
         self.ready = self.quiet = False

@@ -39,6 +39,7 @@ class History:
     seen: dict[str, Seen] = field(default_factory=dict)
     failing: set[int] = field(default_factory=set)  # ids of those that a told livelock goes on with
     wants_census: bool = False  # a rule waits for the count of threads without a seat
+    dead_before: frozenset[int] = frozenset()  # ids of seats that were dead before this run began
 
     def hold(self, key: str, now_ns: int, mark: Hashable = None, grace: float = GRACE_S) -> Seen:
         """It is so at this look.  Another mark, or too long a pause, begins anew."""

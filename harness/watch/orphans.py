@@ -15,7 +15,10 @@ _C = _native.CONSTANTS
 
 
 def orphans(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicion]:
-    """The kernel marked the holder, and somebody waits for what it has; nobody: told at the end only."""
+    """The kernel marked the holder, and a thread waits for what it has; none waits: told at the end only.
+
+    What an earlier run in the same arena left held is told again only when it stops a thread of this one.
+    """
     found = []
     for seat in now.seats:
         waiters = [int(str(edge.waiter)) for edge in graph if edge.holder == seat.number]
@@ -27,6 +30,8 @@ def orphans(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicio
             for other in now.seats
             if other.polled and other.polled.offset in wanted and other.number not in waiters
         ]
+        if seat.id in history.dead_before and not waiters:
+            continue
         seen = history.hold(f"orphaned:{seat.id}", now.taken_ns)
         found.append(
             Suspicion(

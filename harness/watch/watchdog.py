@@ -67,13 +67,14 @@ class Watchdog:
         period_s: float = PERIOD_S,
         limits: Limits | None = None,
         with_stacks: bool = True,
+        dead_before: frozenset[int] = frozenset(),
     ) -> None:
         self.arena, self.dump_dir, self.meta = arena, dump_dir, meta or RunMeta()
         self.on_finding, self.period_s, self.with_stacks = on_finding, period_s, with_stacks
         self.limits = limits or Limits()
         self.reader = Reader(arena)
         dumps.versions()
-        self.history = History()
+        self.history = History(dead_before=dead_before)
         self.findings: list[Finding] = []
         self.notices: list[Finding] = []
         self._known: set[str] = set()  # keys of findings

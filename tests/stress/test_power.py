@@ -66,3 +66,19 @@ def test_a_service_that_was_without_power_goes_on_however_soon_it_is_back(world)
     serve(world.vm, runs.append)
 
     assert len(runs) == 2
+
+
+def test_a_service_goes_on_when_the_power_is_back_before_it_has_looked(world):
+    """Its loop has ended and it waits for a processor: the cut is over when it comes to the switch."""
+    runs: list[Vm] = []
+    lay_down_switch(world.arena)
+
+    def loop(vm):
+        runs.append(vm)
+        if len(runs) == 1:
+            switch(world.arena, 1)
+            power_on(vm)
+
+    serve(world.vm, loop)
+
+    assert len(runs) == 2

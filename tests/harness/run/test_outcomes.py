@@ -344,16 +344,6 @@ def test_a_service_without_an_end_is_ended_with_the_run():
     assert result.ok
 
 
-def test_an_arena_can_be_used_for_several_runs():
-    with Session(workers=2) as session:
-        bad = session.run(both_orders)
-        good = session.run(lambda _: None)
-
-    assert [f.verdict for f in bad.findings][:1] == ["order_violation"]
-    assert good.ok
-    assert outcomes(good) == [Passed, Passed]
-
-
 @pytest.mark.parametrize(
     "make",
     [
