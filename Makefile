@@ -75,9 +75,10 @@ prove: ## the proofs of the C core, short: killed and stopped in between, models
 few: # a sample of the proofs, for check
 	ci/prove.sh few
 
-# ONLY=core|watch|vmcore  SAMPLE=how many  SEED=of the sample
-mutants: $(STAMP) ## put deliberate errors in, one at a time: does a test notice? (ONLY= SAMPLE= SEED=)
-	$(PY) -m ci.mutants $(if $(ONLY),--only $(ONLY)) --sample $(or $(SAMPLE),0) --seed $(or $(SEED),0) </dev/null
+# ONLY=core|watch|vmcore  SAMPLE=how many  SEED=of the sample  LOG=file to go on from
+mutants: $(STAMP) ## put deliberate errors in, one at a time: does a test notice? (ONLY= SAMPLE= SEED= LOG=)
+	$(PY) -m ci.mutants $(if $(ONLY),--only $(ONLY)) --sample $(or $(SAMPLE),0) --seed $(or $(SEED),0) \
+		$(if $(LOG),--log $(LOG)) </dev/null
 
 valgrind: ## the C core under valgrind
 	ci/native.sh valgrind

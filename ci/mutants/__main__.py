@@ -6,11 +6,13 @@ Exit: 0 every mutant that can be noticed was, 1 one survived or could not be mad
 
 import argparse
 import importlib
+import json
 import os
 import random
 import signal
 import sys
 import time
+from pathlib import Path
 
 from ci.mutants.engine import CannotMutate, Result, Suite, run
 
@@ -50,6 +52,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--name", default="", help="only those whose name holds this text")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="copies at a time")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        help="keep results there: those in it are not tried again, nor is the unchanged tree",
+    )
+    parser.add_argument("--again", action="store_true", help="go on with what survived in the log")
+    parser.add_argument("--most", type=int, default=0, help="at most so many tries of each (0: all)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     return parser.parse_args()
 
@@ -68,11 +77,34 @@ def account(suite: Suite, options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(f"{suite.name}: {mutant.name}" for mutant in chosen))
         return 0
-    began, results = time.monotonic(), []
-    for result in run(suite, chosen, options.jobs):
+    began, before = time.monotonic(), read(options.log, suite)
+    results = [kept for kept in before.values() if kept.status == "killed" or not options.again]
+    results = [kept for kept in results if kept.mutant in chosen]
+    done = {kept.mutant for kept in results}
+    left = [mutant for mutant in chosen if mutant not in done]
+    survived = {name: tuple(kept.tried) for name, kept in before.items()} if before else None
+    for result in run(suite, left, options.jobs, survived, options.most):
+        result.tried[:0] = (survived or {}).get(result.mutant.name, ())
         results.append(result)
         print(row(suite, result), flush=True)
+        write(options.log, result)
     return total(suite, results, time.monotonic() - began)
+
+
+def read(log: Path | None, suite: Suite) -> dict[str, Result]:
+    """What is known of each mutant; the last line of a name counts."""
+    lines = log.read_text().splitlines() if log and log.exists() else []
+    mutants = {mutant.name: mutant for mutant in suite.mutants}
+    rows = (json.loads(line) for line in lines)
+    return {row["name"]: Result(mutants[row.pop("name")], **row) for row in rows if row["name"] in mutants}
+
+
+def write(log: Path | None, result: Result) -> None:
+    """One line more."""
+    if log:
+        row = {key: value for key, value in vars(result).items() if key != "mutant"}
+        with log.open("a") as out:
+            out.write(json.dumps({"name": result.mutant.name, **row}) + "\n")
 
 
 def row(suite: Suite, result: Result) -> str:

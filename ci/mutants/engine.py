@@ -20,7 +20,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,7 @@ class Suite:
     copy    files and folders of the root that the copy needs (globs allowed)
     build   run in the unchanged copy, and again in each mutant's, where only what changed need be built
     tries   in this order, the quickest first; a function of the mutant where not all pay for all
+    linked  folders of the copy that no mutant changes and no build writes to: all share one
     """
 
     name: str
@@ -85,6 +86,7 @@ class Suite:
     copy: tuple[str, ...]
     tries: Callable[[Mutant], Sequence[Command]]
     build: Sequence[Command] = ()
+    linked: tuple[str, ...] = ()
 
 
 @dataclass
@@ -99,9 +101,18 @@ class Result:
     tried: list[str] = field(default_factory=list)
 
 
-def run(suite: Suite, mutants: Sequence[Mutant], jobs: int) -> Iterator[Result]:
+def run(
+    suite: Suite,
+    mutants: Sequence[Mutant],
+    jobs: int,
+    done_before: Mapping[str, Sequence[str]] | None = None,
+    most: int = 0,
+) -> Iterator[Result]:
     """Try each of the mutants in `jobs` copies at a time; yield results in the order they come.
 
+    done_before  tries by name that a mutant has survived before, and that are left out; the
+                 unchanged tree has passed then, and is not asked again
+    most         at most so many tries of each (0: all)
     Raises CannotMutate if the unchanged tree does not build or fails a try.
     """
     with tempfile.TemporaryDirectory(prefix="hangdog-mutants-") as where:
@@ -110,10 +121,18 @@ def run(suite: Suite, mutants: Sequence[Mutant], jobs: int) -> Iterator[Result]:
         with ProcessPoolExecutor(
             1, initializer=reap_orphans
         ) as pool:  # a process of its own, to end what it leaves
-            pool.submit(check_unchanged, suite, clean).result()
+            pool.submit(check_unchanged, suite, clean, done_before is None).result()
         with ProcessPoolExecutor(jobs, initializer=reap_orphans) as pool:
             waiting = {
-                pool.submit(one, suite, mutant, clean, Path(where, str(n)))
+                pool.submit(
+                    one,
+                    suite,
+                    mutant,
+                    clean,
+                    Path(where, str(n)),
+                    (done_before or {}).get(mutant.name, ()),
+                    most,
+                )
                 for n, mutant in enumerate(mutants)
             }
             try:
@@ -128,7 +147,7 @@ def run(suite: Suite, mutants: Sequence[Mutant], jobs: int) -> Iterator[Result]:
 
 
 def copy_tree(suite: Suite, root: Path, to: Path) -> None:
-    """Copy what the suite needs, times of change included, so that a build knows what is new."""
+    """Copy what the suite needs, times of change included: a build then knows what is new, and Python too."""
     for pattern in suite.copy:
         found = list(root.glob(pattern))
         if not found:
@@ -136,20 +155,15 @@ def copy_tree(suite: Suite, root: Path, to: Path) -> None:
         for source in found:
             target = to / source.relative_to(root)
             if source.is_dir():
-                shutil.copytree(
-                    source,
-                    target,
-                    symlinks=True,
-                    ignore=shutil.ignore_patterns("__pycache__"),
-                    dirs_exist_ok=True,
-                )
+                shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target)
 
 
-def check_unchanged(suite: Suite, clean: Path) -> None:
-    for command in (*suite.build, *suite.tries(Mutant("unchanged", "", "", ""))):
+def check_unchanged(suite: Suite, clean: Path, try_it: bool = True) -> None:
+    tries = suite.tries(Mutant("unchanged", "", "", "")) if try_it else ()
+    for command in (*suite.build, *tries):
         ended, output = execute(command, clean)
         if ended != 0:
             raise CannotMutate(
@@ -158,12 +172,16 @@ def check_unchanged(suite: Suite, clean: Path) -> None:
             )
 
 
-def one(suite: Suite, mutant: Mutant, clean: Path, here: Path) -> Result:
+def one(
+    suite: Suite, mutant: Mutant, clean: Path, here: Path, before: Sequence[str] = (), most: int = 0
+) -> Result:
     """Make one mutant in a copy of its own, build and try it; the copy is removed."""
     began = time.monotonic()
     result = Result(mutant, "survived")
     try:
-        shutil.copytree(clean, here, symlinks=True)
+        shutil.copytree(clean, here, symlinks=True, ignore=lambda _, names: set(names) & set(suite.linked))
+        for name in suite.linked:
+            (here / name).symlink_to(clean / name)
         if why := apply(mutant, here):
             return Result(mutant, "not made", evidence=why)
         for command in suite.build:
@@ -172,7 +190,8 @@ def one(suite: Suite, mutant: Mutant, clean: Path, here: Path) -> Result:
                 return Result(
                     mutant, "not made", evidence=f"{command.name} ends with {ended}: {output[-TAIL:]}"
                 )
-        for command in suite.tries(mutant):
+        tries = [command for command in suite.tries(mutant) if command.name not in before]
+        for command in tries[: most or None]:
             ended, output = execute(command, here)
             result.tried.append(command.name)
             if ended != 0:

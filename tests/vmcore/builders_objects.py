@@ -180,18 +180,25 @@ def page_out_step(vm: Vm) -> None:
 def scan(vm: Vm) -> None:
     """One scan of the daemon, under a great shortage."""
     g, vm.me.is_daemon = vm.g, True
-    kept = g.v_free_target
-    g.v_free_target = g.v_inactive_target = vm.config.pages
+    with unguarded():
+        kept = g.v_free_target
+        g.v_free_target = g.v_inactive_target = vm.config.pages
     vm_pageout_scan(vm)
-    g.v_free_target, vm.me.is_daemon = kept, False
+    with unguarded():
+        g.v_free_target, vm.me.is_daemon = kept, False
 
 
 def finish_writes(vm: Vm) -> None:
     """What is queued is written, and what is written is noted."""
     vm.me.is_daemon = True
-    while vm.g.writes_queued:
+    while writes_queued(vm):
         record = next_write(vm)
         assert record is not None
         write_record(vm, record)
     reap(vm, True)
     vm.me.is_daemon = False
+
+
+@unguarded()
+def writes_queued(vm: Vm) -> int:
+    return int(vm.g.writes_queued)

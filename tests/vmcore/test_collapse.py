@@ -22,10 +22,12 @@ from tests.vmcore.builders_objects import (
     va,
     write,
 )
+from vmcore import collapse
 from vmcore.audit import all_gone, audit
 from vmcore.collapse import vm_object_collapse
-from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING, PG_BUSY, PG_CLEAN
+from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING, PG_BUSY, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY
 from vmcore.map_user import vm_deallocate
+from vmcore.object_pages import vm_object_deactivate_pages
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.vmspace import space_map, vmspace_exit
 
@@ -81,6 +83,29 @@ def test_many_forks_do_not_grow_the_chain(vm):
     assert all_gone(vm) == []
 
 
+def test_the_middle_one_of_three_goes_and_the_front_shadows_the_last(vm):
+    parent = space_of(vm, 4)
+    fill(vm, parent, {0: 1, 1: 2, 2: 3, 3: 4})
+    child = fork(vm, parent)
+    write(vm, parent, 1, 20)
+    second = fork(vm, parent)
+    vm_deallocate(vm, space_map(vm, parent), va(vm, 0), vm.page_size)
+    write(vm, parent, 2, 30)
+    front, base = top(vm, parent, 2), top(vm, child)
+    assert chain(vm, parent, 2) == [front.slot, top(vm, second).slot, base.slot]
+
+    vmspace_exit(vm, second)
+
+    assert chain(vm, parent, 2) == [front.slot, base.slot]
+    assert (base.ref_count, front.shadow_offset) == (2, vm.page_size)
+    assert [read(vm, parent, page) for page in (1, 2, 3)] == [20, 30, 4]
+    assert contents(vm, child, 4) == [1, 2, 3, 4]
+    assert audit(vm) == []
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+    assert all_gone(vm) == []
+
+
 @pytest.mark.parametrize("front_swapped", [False, True])
 @pytest.mark.parametrize("back_swapped", [(), (0,), (0, 1, 2)])
 def test_overlay_merges_whatever_is_in_memory_and_whatever_is_in_swap(vm, pair, front_swapped, back_swapped):
@@ -129,6 +154,25 @@ def test_a_moved_page_is_dirty_for_the_fronts_own_pager(vm, pair):
     assert contents(vm, parent, 3) == [1, 20, 3]
     vmspace_exit(vm, parent)
     assert all_gone(vm) == []
+
+
+def test_a_moved_page_that_is_inactive_is_laundry(vm, pair):
+    parent, child = pair
+    front = top(vm, parent)
+    back = below(vm, front)
+    swap_out(vm, front)
+    swap_out(vm, back, 0)  # page 2 stays: clean, and in backing's swap
+    with locked(back):
+        vm_object_deactivate_pages(vm, back)
+    assert page_at(vm, back, 2).flags_p == PG_INACTIVE
+
+    vmspace_exit(vm, child)
+
+    assert page_at(vm, front, 2).flags_p == PG_INACTIVE | PG_LAUNDRY, "the daemon would never write it"
+    page_out_step(vm)
+    assert resident(vm, front) == []
+    assert contents(vm, parent, 3) == [1, 20, 3]
+    vmspace_exit(vm, parent)
 
 
 def test_two_collapses_of_a_clipped_front_find_the_right_slots(vm):
@@ -200,6 +244,20 @@ def test_collapse_leaves_a_backing_object_alone_that_somebody_else_works_on(vm, 
 
     assert below(vm, front) is back
     back.flags &= ~flag
+    vmspace_exit(vm, parent)
+
+
+def test_with_the_historic_switch_off_no_link_goes(vm, pair, monkeypatch):
+    parent, child = pair
+    monkeypatch.setattr(collapse, "vm_object_collapse_allowed", False)
+
+    vmspace_exit(vm, child)
+
+    assert len(chain(vm, parent)) == 2
+    assert contents(vm, parent, 3) == [1, 20, 3]
+    monkeypatch.undo()
+    with locked(top(vm, parent)):
+        assert vm_object_collapse(vm, top(vm, parent)) == (1, False)
     vmspace_exit(vm, parent)
 
 

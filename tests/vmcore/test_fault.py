@@ -26,13 +26,16 @@ from vmcore.constants import (
     KERN_INVALID_ADDRESS,
     KERN_PROTECTION_FAILURE,
     KERN_SUCCESS,
+    PG_ACTIVE,
     PG_BUSY,
     PG_COPYONWRITE,
+    PG_INACTIVE,
     VM_PROT_READ,
     VM_PROT_WRITE,
 )
 from vmcore.fault import vm_fault
 from vmcore.map_user import vm_allocate
+from vmcore.object_pages import vm_object_deactivate_pages, vm_object_pmap_remove
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.page_queues import page_dequeue
 from vmcore.page_wait import RELEASE_PAGE, page_busy
@@ -150,6 +153,24 @@ def test_a_range_that_is_replaced_while_its_page_is_read_in_shows_the_new_memory
     assert audit(vm) == []
     vmspace_exit(vm, space)
     assert all_gone(vm) == []
+
+
+def test_a_fault_on_an_inactive_page_counts_it_as_used_again(vm):
+    space = space_of(vm, 2)
+    fill(vm, space, {0: 1, 1: 2})
+    obj = top(vm, space)
+    with locked(obj):
+        vm_object_deactivate_pages(vm, obj)
+    vm_object_pmap_remove(vm, obj, 0, 2 * vm.page_size)
+
+    assert read(vm, space, 0) == 1
+
+    assert vm.me.stats.v_reactivated == 1
+    assert [page_at(vm, obj, page).flags_p & (PG_ACTIVE | PG_INACTIVE) for page in range(2)] == [
+        PG_ACTIVE,
+        PG_INACTIVE,
+    ]
+    vmspace_exit(vm, space)
 
 
 def test_a_page_read_from_below_stays_read_only_until_it_is_copied(vm):

@@ -8,9 +8,9 @@ from tests.vmcore.builders import stamp
 from tests.vmcore.builders_objects import empty_space, live_objects, number
 from vmcore.access import vm_read, vm_write
 from vmcore.audit import all_gone, audit
-from vmcore.deallocate import pager_cache
+from vmcore.deallocate import pager_cache, vm_object_deallocate
 from vmcore.map_user import vm_map_file
-from vmcore.object_cache import cache_clear, cache_trim, vm_object_lookup
+from vmcore.object_cache import cache_clear, cache_trim, vm_object_enter, vm_object_lookup
 from vmcore.structs import VmObject
 from vmcore.vmspace import space_map, vmspace_exit, vmspace_fork
 from vmcore.vnode import vnode_pager_alloc
@@ -133,6 +133,21 @@ def test_pager_cache_decides_whether_an_object_outlives_its_user(vm):
     obj = object_of_file(vm, 1)
     pager_cache(vm, obj, True)
     assert live_objects(vm) == {obj.slot}
+    cache_clear(vm)
+    assert all_gone(vm) == []
+
+
+def test_without_an_object_or_a_pager_there_is_nothing_to_enter(vm):
+    obj = object_of_file(vm, 1)
+    pager = vm.pagers(obj.pager)
+
+    vm_object_enter(vm, None, pager)
+    vm_object_enter(vm, obj, None)
+
+    found = vm_object_lookup(vm, pager)
+    assert (found, obj.ref_count) == (obj, 2)
+    for _ in range(2):
+        vm_object_deallocate(vm, obj)
     cache_clear(vm)
     assert all_gone(vm) == []
 

@@ -24,6 +24,7 @@ from vmcore.object_pager import ensure_pager
 from vmcore.object_pages import vm_object_deactivate_pages, vm_object_page_clean
 from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.page_queues import page_dequeue
+from vmcore.pmap import pmap_is_modified
 from vmcore.vmspace import vmspace_exit
 
 PATIENCE_S = 30.0
@@ -80,6 +81,25 @@ def test_a_store_after_a_clean_makes_the_page_dirty_again(vm):
     assert read(vm, space, 0) == 2
     vmspace_exit(vm, space)
     assert all_gone(vm) == []
+
+
+def test_a_clean_takes_the_right_to_write_so_that_the_next_store_is_a_fault(vm):
+    space = space_of(vm, 2)
+    fill(vm, space, {0: 1, 1: 2})
+    assert clean(vm, space, 0, True)
+    pages = [page_at(vm, top(vm, space), index) for index in range(2)]
+    faults = vm.me.stats.v_faults
+
+    assert contents(vm, space, 2) == [1, 2]
+    assert vm.me.stats.v_faults == faults
+    write(vm, space, 0, 3)
+
+    assert vm.me.stats.v_faults == faults + 1
+    assert [bool(page.flags_o & PG_CLEAN) and not pmap_is_modified(vm, page) for page in pages] == [
+        False,
+        True,
+    ]
+    vmspace_exit(vm, space)
 
 
 def test_a_failed_write_is_an_error_and_the_page_stays_dirty(vm, monkeypatch):

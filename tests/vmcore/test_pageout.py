@@ -43,6 +43,7 @@ from vmcore.pageout import (
     TRANSIT_LIMIT,
     decide,
     pageout_round,
+    refill_inactive,
     scan_page,
     vm_pageout_scan,
 )
@@ -158,6 +159,23 @@ def test_the_scan_refills_inactive_from_the_head_of_active(short):
 
     assert queue(vm, "inactive") == [page.slot for page in pages[:4]]
     assert queue(vm, "active") == [page.slot for page in pages[4:]]
+
+
+@pytest.mark.parametrize(
+    ("target", "freed", "moved"), [(2, True, 0), (2, False, 1), (1, False, 1), (4, True, 2)]
+)
+def test_a_scan_that_freed_nothing_moves_at_least_one_page(short, target, freed, moved):
+    vm, obj = short, new_object(short, 8)
+    for index in range(2):
+        inactive(vm, obj, index)
+    for index in range(2, 6):
+        new_page(vm, obj, index)
+    vm.g.v_inactive_target = target
+
+    with locked(vm.page_queue_lock):
+        refill_inactive(vm, freed)
+
+    assert len(queue(vm, "inactive")) == 2 + moved
 
 
 @pytest.mark.parametrize("cause", ["no swap", "no pager"])

@@ -78,6 +78,23 @@ def test_offsets_beyond_the_end_are_refused(file):
     assert os.fstat(vm.files[0]).st_size == SIZE
 
 
+def test_the_page_that_begins_where_the_file_ends_is_beyond_it(vm_of):
+    vm = vm_of(files=(4096,))
+    obj = object_of(vm, vm.vnodes.views[1])
+    pager = vm.pagers(obj.pager)
+    with locked(obj):
+        page = alloc(vm, obj, 1)
+
+    assert vm_pager_put_pages(vm, pager, page, True) == VM_PAGER_BAD
+    assert vm_pager_get_pages(vm, pager, page, True) == VM_PAGER_BAD
+    assert not vm_pager_has_page(vm, pager, vm.page_size)
+
+    with locked(obj):
+        FREE_PAGE(vm, page)
+    vm_object_deallocate(vm, obj)
+    cache_clear(vm)
+
+
 @pytest.mark.parametrize("sync", [True, False])
 def test_a_write_is_synchronous_and_does_not_make_the_file_longer(file, sync):
     vm, vnode = file

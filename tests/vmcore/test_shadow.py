@@ -1,17 +1,22 @@
 from tests.vmcore.builders_objects import (
     chain,
     contents,
+    entry_at,
     fill,
     fork,
     live_objects,
     read,
     resident,
     space_of,
+    swap_out,
     top,
+    va,
     write,
 )
 from vmcore.audit import all_gone, audit
-from vmcore.vmspace import vmspace_exit
+from vmcore.constants import KERN_SUCCESS, VM_PROT_ALL
+from vmcore.map_protect import vm_map_protect
+from vmcore.vmspace import space_map, vmspace_exit
 
 
 def test_memory_reads_zero_until_it_is_written(vm):
@@ -37,6 +42,53 @@ def test_fork_copies_no_page_and_both_sides_see_the_same(vm):
     assert audit(vm) == []
     for space in (parent, child):
         vmspace_exit(vm, space)
+
+
+def test_the_first_write_after_fork_is_one_fault_with_the_right_to_write(vm):
+    parent = space_of(vm, 2)
+    fill(vm, parent, {0: 1, 1: 2})
+    child = fork(vm, parent)
+    faults = vm.me.stats.v_faults
+
+    write(vm, child, 0, 3)
+    write(vm, child, 0, 4)
+
+    assert vm.me.stats.v_faults == faults + 1
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+
+
+def test_rights_that_are_set_to_what_they_are_cost_no_fault(vm):
+    parent = space_of(vm, 1)
+    fill(vm, parent, {0: 1})
+    child = fork(vm, parent)
+    write(vm, child, 0, 3)
+    faults = vm.me.stats.v_faults
+
+    assert vm_map_protect(vm, space_map(vm, child), va(vm, 0), va(vm, 1), VM_PROT_ALL) == KERN_SUCCESS
+    write(vm, child, 0, 4)
+
+    assert vm.me.stats.v_faults == faults
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+
+
+def test_memory_that_is_in_swap_is_shared_until_a_write_too(vm):
+    parent = space_of(vm, 2)
+    fill(vm, parent, {0: 1, 1: 2})
+    swap_out(vm, top(vm, parent))
+
+    child = fork(vm, parent)
+
+    assert top(vm, child) is top(vm, parent)
+    assert (top(vm, parent).copy, top(vm, parent).ref_count) == (0, 2), (
+        "only a file's users need a copy-object"
+    )
+    assert entry_at(vm, parent).needs_copy
+    assert contents(vm, child, 2) == [1, 2]
+    for space in (parent, child):
+        vmspace_exit(vm, space)
+    assert all_gone(vm) == []
 
 
 def test_a_write_after_fork_interposes_a_shadow_with_that_page_only(vm):

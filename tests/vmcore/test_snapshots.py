@@ -5,6 +5,7 @@ import pytest
 from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
 from tests.vmcore.builders import Team, locked, services, stamp
+from tests.vmcore.builders_files import resize
 from tests.vmcore.builders_objects import (
     BASE,
     chain,
@@ -96,6 +97,21 @@ def test_a_page_seen_through_a_snapshot_is_unmapped_by_the_push(file_vm):
 
     assert read(vm, snapshot, 0) == 1
     assert resident(vm, copy_of(vm, writer)) == [0]
+    leave_all(vm, snapshot, writer)
+
+
+def test_a_page_that_the_file_has_got_since_is_not_pushed(file_vm):
+    vm = file_vm
+    snapshot = mapped(vm, copy=True)
+    resize(vm, PAGES + 1)
+    writer = mapped(vm, shared=True, pages=PAGES + 1)
+
+    write(vm, writer, PAGES, 5)
+
+    copy = copy_of(vm, writer)
+    assert (resident(vm, copy), copy.size) == ([], PAGES * vm.page_size)
+    assert not copy.lock.locked()
+    assert contents(vm, snapshot, PAGES) == [0] * PAGES
     leave_all(vm, snapshot, writer)
 
 

@@ -200,6 +200,17 @@ def test_no_more_than_a_third_of_memory_can_be_wired(vm):
     assert all_gone(vm) == []
 
 
+@pytest.mark.parametrize(("limit", "code"), [(3, KERN_SUCCESS), (2, KERN_RESOURCE_SHORTAGE)])
+def test_the_limit_itself_may_be_reached_by_a_second_range(vm, space, limit, code):
+    vm.g.v_wire_max = limit
+    assert wire(vm, space, 0, 2) == KERN_SUCCESS
+
+    assert wire(vm, space, 1, 3) == code
+    assert vm.g.v_wire_count == (3 if code == KERN_SUCCESS else 2)
+
+    assert wire(vm, space, 0, 2) == KERN_SUCCESS, "what is wired already needs no more"
+
+
 def test_without_a_record_to_clip_with_nothing_is_wired(vm_of):
     vm = vm_of(entries=2)
     space = space_of(vm, 8)

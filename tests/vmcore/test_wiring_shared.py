@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.vmcore.builders import failing
+import vmcore.fault_copy_entry
+from tests.vmcore.builders import failing, locked
 from tests.vmcore.builders_objects import (
     entry_at,
     fill,
@@ -15,6 +16,7 @@ from tests.vmcore.builders_objects import (
     va,
     write,
 )
+from tests.vmcore.test_pmap_steal import instead
 from tests.vmcore.test_wiring import protect, unwire, wire
 from vmcore.audit import all_gone, audit
 from vmcore.constants import (
@@ -26,9 +28,11 @@ from vmcore.constants import (
     VM_INHERIT_SHARE,
     VM_PROT_ALL,
     VM_PROT_READ,
+    VM_PROT_WRITE,
 )
 from vmcore.map_protect import vm_map_inherit
 from vmcore.map_user import vm_deallocate
+from vmcore.pmap_lists import find
 from vmcore.vmspace import space_map, vmspace_exit
 
 
@@ -158,5 +162,30 @@ def test_a_range_wired_read_only_over_a_parents_object_gets_its_own_before_it_is
     assert page_at(vm, top(vm, space), 1).flags_p & (PG_ACTIVE | PG_INACTIVE)
     assert vm.g.v_wire_count == 2
     assert audit(vm) == []
+    for one in (sharer, child):
+        vmspace_exit(vm, one)
+
+
+def test_while_wired_pages_are_copied_no_thread_may_store_to_them(vm, space, monkeypatch):
+    fill(vm, space, {0: 1, 1: 2})
+    child = fork(vm, space)
+    protect(vm, child, 0, 2, VM_PROT_READ)
+    wire(vm, child, 0, 2)
+    protect(vm, child, 0, 2, VM_PROT_ALL)
+    write(vm, child, 0, 1)  # its own page now, mapped for stores; page 1 is still the parent's
+    vm_map_inherit(vm, space_map(vm, child), va(vm, 0), va(vm, 2), VM_INHERIT_SHARE)
+    pmap, seen = vm.pmaps(child.pmap), []
+
+    def look():
+        with locked(pmap):
+            mappings = [find(vm, pmap, va(vm, page)) for page in range(2)]
+        seen.append([mapping.prot & VM_PROT_WRITE for mapping in mappings if mapping])
+
+    look()
+    with instead(monkeypatch, vmcore.fault_copy_entry, "vm_fault_copy_entry", look):
+        sharer = fork(vm, child)
+    look()
+
+    assert seen == [[VM_PROT_WRITE, 0], [0, 0], [VM_PROT_WRITE] * 2]
     for one in (sharer, child):
         vmspace_exit(vm, one)
