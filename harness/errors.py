@@ -55,8 +55,8 @@ class StaleArena(ArenaError):
 
     exit_code = 2
 
-    def __init__(self, name: str, found: int, expected: int) -> None:
-        super().__init__(f"arena {name!r} has layout {found:#x}, this build expects {expected:#x}")
+    def __init__(self, name: str, found: int, expected: int, what: str = "layout") -> None:
+        super().__init__(f"arena {name!r} has {what} {found:#x}, this build expects {expected:#x}")
         self.name, self.found, self.expected = name, found, expected
         self.hint = "hangdog ps"
 
