@@ -5,7 +5,15 @@ Values are attributes, so nobody parses text.  Exit codes are those of the
 command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it.
 """
 
+import errno
 from typing import Any
+
+_REFUSED = {
+    errno.ENOMEM: "memory",
+    errno.EAGAIN: "processes",  # the answer of fork
+    errno.EMFILE: "file descriptors",
+    errno.ENFILE: "file descriptors",
+}
 
 
 class HarnessError(Exception):
@@ -33,6 +41,13 @@ class CannotRunHere(HarnessError):
     def __init__(self, message: str, hint: str = "hangdog list scenarios") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def shortage(error: BaseException) -> str:
+    """What the machine, or a limit of this user, refused us, if that is what went wrong; else empty."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    return _REFUSED.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 class ArenaError(HarnessError):

@@ -32,6 +32,7 @@ from typing import Any
 import dill
 
 from harness import _native, probe
+from harness.errors import shortage
 from harness.outcome import RunResult
 from harness.run import handshake, lifeline
 from harness.run.crew import END_OF_RUN, Member
@@ -367,7 +368,11 @@ def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -
     except WatchdogDied as error:
         last = (handshake.ERROR, "watchdog", str(error), "")
     except BaseException as error:  # noqa: BLE001 - raised again in the front
-        last = (handshake.ERROR, "supervisor", f"{type(error).__name__}: {error}", traceback.format_exc())
+        what = f"{type(error).__name__}: {error}"
+        if short := shortage(error):
+            last = (handshake.ERROR, "shortage", short, what)
+        else:
+            last = (handshake.ERROR, "supervisor", what, traceback.format_exc())
     if supervisor is not None:
         try:
             supervisor.end_everything()

@@ -1,5 +1,6 @@
 """A worker that does not come to its end, and the limits that say so."""
 
+import ctypes
 import os
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,25 @@ def test_a_worker_that_became_another_program_says_so():
     assert gone.program.endswith(("sleep", "coreutils", "busybox"))
     assert [f.verdict for f in result.findings] == ["crash"]
     assert "replaced itself by exec of" in result.findings[0].summary
+
+
+@pytest.mark.parametrize("what", ["kernel", "channel"])
+def test_a_worker_that_our_signal_got_out_of_its_call_is_hung_all_the_same(what):
+    def role(context):
+        try:
+            if what == "kernel":
+                ctypes.CDLL(None).sleep(1000)  # a signal ends it, and no line of Python was left by then
+            else:
+                channel = context.arena.channel("nobody wakes")
+                channel.block(channel.intend(), "for ever", timeout=1000.0)
+        except BaseException:  # noqa: BLE001 - it takes our word to stop for an answer to its call
+            return
+
+    with Session(workers=1, time_limit_s=0.3, grace_s=0.2) as session:
+        result = session.run(role)
+
+    (found,) = result.findings
+    (outcome,) = result.outcomes
+    assert (found.verdict, found.workers) == ("hung", ("worker#0",))
+    assert isinstance(outcome, Hung)
+    assert outcome.verdict == "hung"
