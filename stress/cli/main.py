@@ -7,6 +7,7 @@ pipe) is no error and nothing is said.  Refuses to print a traceback unless HANG
 is set.
 """
 
+import io
 import os
 import shlex
 import signal
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 import click
 
-from harness.errors import HarnessError, shortage
+from harness.errors import BadInput, CannotRunHere, HarnessError, shortage
 from stress.cli.said import say, usage_of
 
 FOUND_NOTHING, FINDINGS, USAGE, HARNESS_FAILED, CANNOT_RUN = range(5)
@@ -51,7 +52,13 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except BadInput:
+            if sys.flags.optimize < 2:
+                raise
+            why = "the VM's contracts are its docstrings, and Python was told to leave those out (-OO)"
+            raise CannotRunHere(why, "env -u PYTHONOPTIMIZE hangdog list scenarios") from None
         return command
 
     def resolve_command(
@@ -118,6 +125,10 @@ def open_streams() -> None:
         if getattr(sys, name) is None:
             # Descriptors are given lowest first, so this one is `number`.
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 - for ever
+    for stream in (sys.stdout, sys.stderr):
+        # A finding is not lost over an arrow that the terminal's encoding does not have.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def outcome(words: list[str]) -> int:

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from stress.cli import main as cli
 from stress.cli.said import unknown
 from stress.cli.table import columns
+from tests.stress.cli.conftest import LIMIT_S, ROOT
 
 
 def test_help_is_no_error(hangdog):
@@ -73,6 +76,30 @@ def test_a_closed_standard_stream_is_no_trouble(start, closed):
     assert said.code == 0
     assert said.err == ""
     assert ("configure" in said.out) == (closed != 1)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_letter_that_the_terminal_does_not_have_changes_no_exit_code(encoding):
+    say = "print('1 \\u2192 2'); click.echo('3 \\u2192 4', file=sys.stdout)"
+    program = f"import sys, click; from stress.cli import main; main.open_streams(); {say}"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"1 \\u2192 2\n3 \\u2192 4\n"), done.stderr
+
+
+@pytest.mark.parametrize("words", [("run", "--seconds", "1"), ("defects",)])
+def test_python_without_docstrings_cannot_run_it(start, words):
+    said = start(*words, env={"PYTHONOPTIMIZE": "2"}).wait()
+
+    assert said.code == 4
+    assert "contracts are its docstrings" in said.two_lines()[0]
 
 
 @pytest.mark.parametrize("asked", [False, True])
