@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,32 @@ def test_a_closed_standard_stream_is_no_trouble(start, closed):
     assert said.code == 0
     assert said.err == ""
     assert ("configure" in said.out) == (closed != 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_while_it_loads_says_so(tmp_path, number):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "click.py").write_text(  # the first thing that is loaded, in place of what takes its time
+        f"import signal\nwith open({str(fifo)!r}, 'w') as told: told.write('here')\nsignal.pause()\n"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", "from stress.cli.entry import main; main()"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert fifo.read_text() == "here"
+        started.send_signal(number)
+        out, err = started.communicate(timeout=LIMIT_S)
+    finally:
+        started.kill()
+
+    assert (started.returncode, out) == (130, "")
+    assert err == "hangdog: interrupted\n  try: hangdog --help\n"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
