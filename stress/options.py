@@ -20,9 +20,13 @@ DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
 MOST_WORKERS = 64
 SETUP_S = 120.0  # usual ones take a second
 EXAMPLES = {
-    "seconds": "20", "stops": "2", "switch_ms": "0.1 --mode thread", "disk_ms": "2",
-    "touches": "1 --trace pool", "tasks": "10 --trace pool",
-}  # fmt: skip
+    "seconds": "hangdog run --seconds 20",
+    "stops": "hangdog run --stops 2",
+    "switch_ms": "hangdog run --mode thread --switch-ms 0.1",
+    "disk_ms": "hangdog run --disk-ms 2",
+    "touches": "hangdog run --trace pool --touches 1",
+    "tasks": "hangdog run --trace pool --tasks 10",
+}
 COMPLETED = "completed"  # of a script: every cue was passed
 
 
@@ -112,11 +116,8 @@ class RunOptions:
                               ("touches", 0.0), ("tasks", 1)):  # fmt: skip
             value = getattr(self, option)
             if value is not None and not least <= value < inf:
-                words = f"--{option.replace('_', '-')}"
-                raise BadInput(
-                    f"{words} {value:g}: it is a number from {least:g} on",
-                    f"hangdog run {words} {EXAMPLES[option]}",
-                )
+                word = f"--{option.replace('_', '-')}"
+                raise BadInput(f"{word} {value:g}: it is a number from {least:g} on", EXAMPLES[option])
 
     @property
     def what(self) -> str:

@@ -58,7 +58,7 @@ class Commands(click.Group):
             if sys.flags.optimize < 2:
                 raise
             why = "the VM's contracts are its docstrings, and Python was told to leave those out (-OO)"
-            raise CannotRunHere(why, "env -u PYTHONOPTIMIZE hangdog list scenarios") from None
+            raise CannotRunHere(why, "PYTHONOPTIMIZE= hangdog list scenarios") from None
         return command
 
     def resolve_command(
