@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 
@@ -161,7 +162,9 @@ def test_without_memory_this_machine_cannot_run_it(start):
     said = start("run", "--pages", "500000", preexec_fn=little).wait()
 
     assert said.code == 4
-    assert said.two_lines()[0].startswith("this machine gives us no more memory")
+    fact, remedy = said.two_lines()
+    assert re.fullmatch(r"cannot map an arena of \d+ bytes: Cannot allocate memory", fact)
+    assert remedy == "ulimit -v"
 
 
 def test_a_folder_that_is_gone_is_no_place_to_run(start, tmp_path):
