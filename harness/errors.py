@@ -5,7 +5,15 @@ Values are attributes, so nobody parses text.  Exit codes are those of the
 command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it.
 """
 
+import errno
 from typing import Any
+
+_REFUSED = {
+    errno.ENOMEM: "memory",
+    errno.EAGAIN: "processes",  # the answer of fork
+    errno.EMFILE: "file descriptors",
+    errno.ENFILE: "file descriptors",
+}
 
 
 class HarnessError(Exception):
@@ -35,6 +43,13 @@ class CannotRunHere(HarnessError):
         self.hint = hint
 
 
+def shortage(error: BaseException) -> str:
+    """What the machine, or a limit of this user, refused us, if that is what went wrong; else empty."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    return _REFUSED.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+
+
 class ArenaError(HarnessError):
     """Something is wrong with a shared-memory segment."""
 
@@ -55,8 +70,8 @@ class StaleArena(ArenaError):
 
     exit_code = 2
 
-    def __init__(self, name: str, found: int, expected: int) -> None:
-        super().__init__(f"arena {name!r} has layout {found:#x}, this build expects {expected:#x}")
+    def __init__(self, name: str, found: int, expected: int, what: str = "layout") -> None:
+        super().__init__(f"arena {name!r} has {what} {found:#x}, this build expects {expected:#x}")
         self.name, self.found, self.expected = name, found, expected
         self.hint = "hangdog ps"
 

@@ -19,6 +19,14 @@ DISKS = 2  # disk workers, so that writes overtake each other; a script has its 
 DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
 MOST_WORKERS = 64
 SETUP_S = 120.0  # usual ones take a second
+EXAMPLES = {
+    "seconds": "hangdog run --seconds 20",
+    "stops": "hangdog run --stops 2",
+    "switch_ms": "hangdog run --mode thread --switch-ms 0.1",
+    "disk_ms": "hangdog run --disk-ms 2",
+    "touches": "hangdog run --trace pool --touches 1",
+    "tasks": "hangdog run --trace pool --tasks 10",
+}
 COMPLETED = "completed"  # of a script: every cue was passed
 
 
@@ -75,6 +83,7 @@ class RunOptions:
             raise BadInput(
                 f"{self.workers} workers: there can be 1 to {MOST_WORKERS}", "hangdog run --workers 4"
             )
+        self._refuse_no_numbers()
         if self.seconds is not None and self.seconds <= 0:
             raise BadInput(f"a run of {self.seconds} seconds does nothing", "hangdog run --seconds 20")
         if self.stops < 0 or (self.switch_ms is not None and self.switch_ms <= 0):
@@ -100,6 +109,15 @@ class RunOptions:
                 )
         if self.epochs is not None and self.epochs < 1:
             raise BadInput(f"a run of {self.epochs} epochs does nothing", "hangdog run --epochs 1")
+
+    def _refuse_no_numbers(self) -> None:
+        """BadInput for times and rates that no clock could keep: the run would seem to hang."""
+        for option, least in (("seconds", 0.0), ("stops", 0.0), ("switch_ms", 0.0), ("disk_ms", 0.0),
+                              ("touches", 0.0), ("tasks", 1)):  # fmt: skip
+            value = getattr(self, option)
+            if value is not None and not least <= value < inf:
+                word = f"--{option.replace('_', '-')}"
+                raise BadInput(f"{word} {value:g}: it is a number from {least:g} on", EXAMPLES[option])
 
     @property
     def what(self) -> str:

@@ -10,6 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.outcome import Passed
 from harness.run.session import Session
 from stress.options import RunOptions
@@ -18,18 +19,19 @@ from stress.program_scenario import as_scenario
 from stress.programs import Program
 from stress.runner import setting_of
 from stress.scenario import find_scenario
+from stress.set_up import SetUp, SetUpHung
 from stress.world import World
 
 LINGER_S = 0.0  # one finding is enough
 GRACE_S = 1.0
-LIMIT_S = 20.0  # a repetition lasts a second; this ends one that no verdict ends
+LIMIT_S = 20.0  # a repetition, and its set-up, last a second; this ends what no verdict ends
 
 
 class Runner:
     """Runs programs, with a defect or without."""
 
-    def __init__(self, defect: str | None = None, epochs: int = 1) -> None:
-        self.defect, self.epochs = defect, epochs
+    def __init__(self, defect: str | None = None, epochs: int = 1, limit_s: float = LIMIT_S) -> None:
+        self.defect, self.epochs, self.limit_s = defect, epochs, limit_s
 
     def once(self, program: Program, repetition: int) -> str | None:
         """The verdict of one repetition; None when everybody came to a good end."""
@@ -39,7 +41,7 @@ class Runner:
             return self.play(str(path), program, repetition)
 
     def play(self, path: str, program: Program, repetition: int) -> str | None:
-        """Play the file."""
+        """Play the file.  Its set-up has a limit like the run, and what it meets is a verdict, too."""
         seed = program.seed * 31 + repetition
         options = RunOptions(
             scenario=path,
@@ -48,29 +50,42 @@ class Runner:
             workers=len(program.roles),
             epochs=self.epochs,
             name=f"program-{os.getpid()}",
+            setup_limit=self.limit_s,
         )
-        play = ScenarioPlay(find_scenario(path), options)
-        world = World.boot(setting_of(options, play))
+        play, limit = ScenarioPlay(find_scenario(path), options), SetUp(options)
+        world: World | None = None
         try:
-            play.begin(world)
-            session = Session(
-                workers=options.workers,
-                seed=seed,
-                arena=world.arena,
-                noise=play.noise,
-                scenario=options.what,
-                linger_s=LINGER_S,
-                grace_s=GRACE_S,
-            )
-            with session:
-                result = session.run_roles(
-                    [*play.roles(world), *world.services()],
-                    epochs=self.epochs,
-                    audit=play.audit(world, self.epochs),
-                    time_limit_s=LIMIT_S,
-                )
+            with limit:
+                world = World.boot(setting_of(options, play), limit.saw)
+                play.begin(world)
+            return self.verdict_of(options, play, world)
+        except SetUpHung:
+            return "hung"
+        except HarnessError as error:
+            if not (verdict := getattr(error, "verdict", "")):
+                raise
+            return str(verdict)
         finally:
-            world.close()
+            limit.close(world)
+
+    def verdict_of(self, options: RunOptions, play: ScenarioPlay, world: World) -> str | None:
+        """What comes of the workers."""
+        session = Session(
+            workers=options.workers,
+            seed=options.seed,
+            arena=world.arena,
+            noise=play.noise,
+            scenario=options.what,
+            linger_s=LINGER_S,
+            grace_s=GRACE_S,
+        )
+        with session:
+            result = session.run_roles(
+                [*play.roles(world), *world.services()],
+                epochs=self.epochs,
+                audit=play.audit(world, self.epochs),
+                time_limit_s=LIMIT_S,
+            )
         if result.findings:
             return str(result.findings[0].verdict)
         well = all(isinstance(outcome, Passed) for outcome in result.outcomes if not outcome.service)

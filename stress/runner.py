@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from harness.errors import BadInput, HarnessError
-from harness.locks import contract
 from harness.outcome import Finding, Passed, RunResult
 from harness.run.faults import Faults
 from harness.run.session import Session
@@ -66,11 +65,7 @@ def run_play(options: RunOptions, play: Play, on_progress: OnProgress | None = N
         result = act(options, play, world, on_progress)
         return report_of(options, world, result)
     finally:
-        if world is not None:
-            world.close()
-        elif limit.arena is not None:
-            contract.unbind()
-            limit.arena.close()
+        limit.close(world)
 
 
 def make_play(options: RunOptions) -> Play:

@@ -4,12 +4,14 @@ No supervisor and no watchdog is there yet, so the front looks at itself: an int
 main thread, also in a native wait, and a handler counts attended time.  When the limit is passed it takes
 the picture while the set-up is still where it hangs, and breaks it off with a ``SetUpHung``.
 
-Guarantees: time in which the process was stopped does not count; the timer and the handler that were there
-before are put back.  A thread that is not the main one gets no signals: there the set-up has no limit.
+Guarantees: time in which the process was stopped does not count, nor (within reason) time in which it wanted
+a processor and another program had it; the timer and the handler that were there before are put back.  A
+thread that is not the main one gets no signals: there the set-up has no limit.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sysconfig
 import traceback
@@ -17,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.clock import Attended
+from harness.locks import contract
 from harness.run.evidence import place_of
 from harness.run.lifeline import in_main_thread
+from harness.run.standing import queued_s
 from harness.watch.snapshot import Reader, take
 from stress.opening import written_down
 
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from harness.outcome import Finding
     from harness.shm.arena import Arena
     from stress.options import RunOptions
+    from stress.world import World
 
 TICK_S = 0.25
+MOST_TIMES = 10  # the limit, also for a set-up that gets no processor
 AGAIN_S = 1.0  # a clean-up on the way out may hang as well: it is broken off, too
 INSTRUMENT = str(Path(__file__).resolve().parents[1] / "harness")
 LIBRARIES = (sysconfig.get_paths()["stdlib"], "<")
@@ -53,9 +59,18 @@ class SetUp:
         """This is the arena that is being set up."""
         self.arena = arena
 
+    def close(self, world: World | None) -> None:
+        """Give back what was set up, as far as it came."""
+        if world is not None:
+            world.close()
+        elif self.arena is not None:
+            contract.unbind()
+            self.arena.close()
+
     def __enter__(self) -> Self:
         self.clock = Attended()
         self.begun = self.told = self.clock.now()
+        self.queued = self._queued()
         self.busy = False
         if in_main_thread():
             handler = signal.signal(signal.SIGALRM, self._look)
@@ -75,7 +90,7 @@ class SetUp:
     def _look(self, _number: int, frame: FrameType | None) -> None:
         """One tick, in the middle of whatever the main thread does."""
         now = self.clock.now()
-        if self.busy or now - self.begun < self.options.setup_limit:
+        if self.busy or not self._is_late(now - self.begun):
             return
         if self.finding is None:
             self.busy = True
@@ -85,6 +100,15 @@ class SetUp:
             return
         self.told = self.clock.now()
         raise SetUpHung
+
+    def _is_late(self, spent: float) -> bool:
+        """Is the limit passed by time that it had, or by any time that is enough for everybody?"""
+        limit = self.options.setup_limit
+        return spent - (self._queued() - self.queued) >= limit or spent >= MOST_TIMES * limit
+
+    def _queued(self) -> float:
+        """Seconds that the main thread has waited for a processor."""
+        return queued_s(os.getpid(), os.getpid())
 
     def _picture(self, frame: FrameType | None) -> Finding:
         """The finding, while the thread is still there."""

@@ -10,6 +10,7 @@ from harness import _native
 from harness.errors import BadInput
 from harness.shm import native
 from harness.shm.arena import Arena
+from harness.shm.names import encoded
 
 _C = _native.CONSTANTS
 MAX_NAME = 39  # hd_class.name, without its NUL
@@ -50,8 +51,7 @@ class LockClass:
         known = arena.class_ids.get(self)
         if known is not None:
             return known
-        if not 0 < len(self.name.encode()) <= MAX_NAME:
-            raise BadInput(f"lock class name {self.name!r} must have 1 to {MAX_NAME} bytes")
+        encoded("lock class name", self.name, MAX_NAME)
         with arena.exclusive():  # or two processes could give one name two numbers
             number = arena.native.declare_class(self.name, self.rank, self.flags)
             row = _row(arena, number)
@@ -69,9 +69,10 @@ def class_id(arena: Arena, name: str, options: dict[str, Any], **defaults: Any) 
 
     A lock asked for by name alone does not say what its class is like, so it cannot contradict.
     """
+    wanted = encoded("lock class name", name, MAX_NAME)
     if not options:
         for number in range(1, min(arena.header.class_count, _native.CONSTANTS["MAX_CLASSES"])):
-            if _row(arena, number).name == name.encode():
+            if _row(arena, number).name == wanted:
                 return number
     return LockClass(name, **{**defaults, **options}).declare(arena)
 

@@ -2,6 +2,7 @@
 
 from harness.run.context import WorkerContext as WorkerContext
 from harness.run.failures import RunFailed as RunFailed
+from harness.run.failures import Shortage as Shortage
 from harness.run.failures import SupervisorDied as SupervisorDied
 from harness.run.failures import SupervisorFailed as SupervisorFailed
 from harness.run.failures import WatchdogDied as WatchdogDied

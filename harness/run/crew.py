@@ -60,7 +60,8 @@ class Member:
     outcome: Outcome | None = None
     program: str = ""  # it replaced itself by exec of this file
     named_by: list[str] = field(default_factory=list)  # verdicts of hangs that name it
-    stood: str = ""  # where it was when the first of the run was ended by force
+    forced: bool = False  # the first of the run was ended by force, and this one was still there
+    stood: str = ""  # where it was then, as far as anybody knows
 
     @property
     def over(self) -> bool:
@@ -143,8 +144,9 @@ class Crew:
 
     def _told(self, member: Member, common: dict[str, Any]) -> Outcome | None:
         word = member.said[1] if member.said else ""
-        if word == "passed" and member.named_by and member.stood:
-            # It went on because the other members of its circle were ended: that is our doing.
+        if word == "passed" and member.named_by and member.forced:
+            # It went on because other members of its circle were ended, or because our signal got it out of a
+            # call into the kernel: that is our doing.
             return Hung(**common, where=member.stood, verdict=member.named_by[0])
         if word == "passed":
             return Passed(**common)
@@ -184,7 +186,7 @@ class Crew:
         """Send SIGTERM or SIGKILL to the processes of these members."""
         bodies = [body for body in self.bodies if any(member.body is body for member in members)]
         for member in members:
-            member.stood = member.stood or self.gate.place(member.post.number)
+            member.forced, member.stood = True, member.stood or self.gate.place(member.post.number)
         for body in bodies:
             body.kill(number, why)
 

@@ -31,6 +31,17 @@ class WatchdogDied(RunFailed):
     """The watchdog died twice, so nobody would have seen a hang."""
 
 
+class Shortage(RunFailed):
+    """The machine, or a limit of this user, gave the supervisor no process, memory or descriptor."""
+
+    exit_code = 4
+    hint = "ulimit -a"
+
+    def __init__(self, what: str, how: str = "") -> None:
+        super().__init__(f"this machine gives the run no more {what}" + (f": {how}" if how else ""))
+        self.what = what
+
+
 class SupervisorFailed(RunFailed):
     """The supervisor met an error of its own; ``traceback`` is its text."""
 

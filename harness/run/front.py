@@ -21,10 +21,17 @@ import multiprocess
 from multiprocess import resource_tracker
 
 from harness.clock import Attended, Deadline
-from harness.errors import BadInput
+from harness.errors import BadInput, shortage
 from harness.outcome import Finding, Outcome, Payload, Progress, RunResult
 from harness.run import handshake, lifeline, supervisor
-from harness.run.failures import RunFailed, StartFailed, SupervisorDied, SupervisorFailed, WatchdogDied
+from harness.run.failures import (
+    RunFailed,
+    Shortage,
+    StartFailed,
+    SupervisorDied,
+    SupervisorFailed,
+    WatchdogDied,
+)
 from harness.run.gate import Gate, State
 from harness.run.handshake import Wire
 from harness.run.plan import RunPlan
@@ -89,9 +96,10 @@ class Front:
         """Ctrl-C and SIGTERM end the run, not us; a handler that somebody else has put there stays."""
         if not lifeline.in_main_thread():
             return
-        ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-        for number, usual in ours.items():
-            if signal.getsignal(number) == usual:
+        usual = (signal.default_int_handler, signal.SIG_DFL)
+        for number in lifeline.SIGNALS:
+            # SIG_DFL for Ctrl-C is no accident: that program wants to die by it.
+            if signal.getsignal(number) in usual[: 1 + (number == signal.SIGTERM)]:
                 self.handlers[number] = signal.signal(number, self._interrupted)
 
     def _give_signals_back(self) -> None:
@@ -114,8 +122,13 @@ class Front:
         ours, theirs = context.Pipe()
         args = (os.getpid(), theirs, ours.fileno() if fork else -1, packed)
         self.process = context.Process(target=supervisor.main, args=args, name="hangdog supervisor")
-        with lifeline.deaf():
-            self.process.start()
+        try:
+            with lifeline.deaf():
+                self.process.start()
+        except Exception as error:
+            if what := shortage(error):
+                raise Shortage(what, f"its supervisor: {error}") from error
+            raise
         theirs.close()
         self.wire = Wire(ours)
         self.death = lifeline.death_fd(self.process)
@@ -251,4 +264,6 @@ def error_of(kind: str, first: str, second: str) -> RunFailed | StartFailed:
         return StartFailed(first, second)
     if kind == "watchdog":
         return WatchdogDied(first)
+    if kind == "shortage":
+        return Shortage(first, second)
     return SupervisorFailed(f"the supervisor failed: {first}", second)

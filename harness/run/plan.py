@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import BadInput
+from harness.shm.names import encoded, shown
 
 if TYPE_CHECKING:
     from harness.run.faults import Faults
@@ -48,8 +49,9 @@ class RoleSpec:
 
     def __post_init__(self) -> None:
         """BadInput for what no worker could be made of."""
-        if not self.name or "#" in self.name or len(self.name.encode()) > 24:
-            raise BadInput(f"role name {self.name!r} must have 1 to 24 bytes and no '#'")
+        encoded("role name", self.name, 24)
+        if "#" in self.name:  # what follows is the number of the worker
+            raise BadInput(f"role name {shown(self.name)} has a '#'")
         if self.count < 1:
             raise BadInput(f"role {self.name!r} has {self.count} workers: at least 1")
 

@@ -36,6 +36,14 @@ def of_thread(pid: int, tid: int) -> Standing:
     return Standing(words[0], (int(words[_UTIME]) + int(words[_STIME])) * _TICK_S)
 
 
+def queued_s(pid: int, tid: int) -> float:
+    """Seconds that a thread has wanted a processor and not had one; 0 when the kernel does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/task/{tid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 def program_of(pid: int) -> str:
     """The file that a process runs; empty when its memory is gone, as that of a dying one is."""
     try:

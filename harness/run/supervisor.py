@@ -32,8 +32,9 @@ from typing import Any
 import dill
 
 from harness import _native, probe
+from harness.errors import shortage
 from harness.outcome import RunResult
-from harness.run import handshake, lifeline
+from harness.run import handshake, leaving, lifeline
 from harness.run.crew import END_OF_RUN, Member
 from harness.run.ending import Ending, seat_of
 from harness.run.failures import StartFailed, WatchdogDied
@@ -232,7 +233,15 @@ class Supervisor(Ending):
         self.gate.gate.stop = 1
         self.stop_services(grace)
         self.end_members(self.crew.services, grace)
+        if self.ending in ("", "time limit"):
+            self.see_them_leave(grace)
         self.duration_s = self.clock.now() - self.begun if self.begun else 0.0
+
+    def see_them_leave(self, grace: float) -> None:
+        """A worker that has said its last word, and whose process does not end, hangs as well."""
+        for name, where in leaving.late(self, grace):
+            why = f"{name} said its last word, and {grace:g} s later its process is still there: {where}"
+            self.hung([(name, 0)], why)
 
     def stop_services(self, grace: float) -> None:
         """Their own way to end, unless locks may be lost in the hands of the dead."""
@@ -367,7 +376,11 @@ def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -
     except WatchdogDied as error:
         last = (handshake.ERROR, "watchdog", str(error), "")
     except BaseException as error:  # noqa: BLE001 - raised again in the front
-        last = (handshake.ERROR, "supervisor", f"{type(error).__name__}: {error}", traceback.format_exc())
+        what = f"{type(error).__name__}: {error}"
+        if short := shortage(error):
+            last = (handshake.ERROR, "shortage", short, what)
+        else:
+            last = (handshake.ERROR, "supervisor", what, traceback.format_exc())
     if supervisor is not None:
         try:
             supervisor.end_everything()

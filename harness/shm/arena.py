@@ -20,6 +20,7 @@ from harness import _native
 from harness.errors import ArenaError, BadInput, NotAnArena, OwnerDied, StaleArena, TableFull
 from harness.shm import native, segment
 from harness.shm.layout import fingerprint, native_fingerprint
+from harness.shm.names import encoded, shown
 from harness.shm.table import Table
 
 MAX_NAME = 60
@@ -61,15 +62,16 @@ class Arena:
 
         Errors: BadInput (name, size, seats, file), CannotRunHere (no memfd, no memory, disk full).
         """
-        if not 0 < len(name.encode()) <= MAX_NAME or "/" in name or "\0" in name:
-            raise BadInput(f"arena name {name!r} must have 1 to {MAX_NAME} bytes and no '/'")
+        encoded("arena name", name, MAX_NAME)
+        if "/" in name:  # it is part of a path below /proc
+            raise BadInput(f"arena name {shown(name)} has a '/'")
         if size < 0 or not 0 < seats <= MAX_SEATS:
             raise BadInput(f"no arena of {size} bytes and {seats} seats (1 to {MAX_SEATS})")
         own = _LOCK_BYTES + _LOCK_NAMES * 16 + 4096  # the registry, and alignment
         total = -(-(_native.fixed_size(seats) + size + own) // mmap.PAGESIZE) * mmap.PAGESIZE
         fd = segment.new_file(Path(path), total) if path else segment.new_memfd(name, total)
         try:
-            mapping = mmap.mmap(fd, total)
+            mapping = segment.mapped(fd, total)
             # Before the magic: nobody may see an arena whose layout is not known yet.
             header = native.Header.from_buffer(mapping)
             header.fingerprint = native_fingerprint()
@@ -108,7 +110,7 @@ class Arena:
             header = segment.verify(fd, where)
             known = _OPEN.get(header.boot_id)
             if known is None or not os.path.samestat(os.fstat(fd), os.fstat(known.fd)):
-                arena = cls(mmap.mmap(fd, header.size), fd, where)
+                arena = cls(segment.mapped(fd, header.size), fd, where)
                 _OPEN.setdefault(header.boot_id, arena)  # a copy of a file has its original's boot id
                 return arena
         except BaseException:
@@ -169,8 +171,8 @@ class Arena:
 
     def entry(self, name: str) -> Any | None:
         """The directory's entry of this name, or None."""
-        encoded = name.encode()
-        return next((entry for entry in self.directory() if entry.name == encoded), None)
+        wanted = name.encode(errors="surrogatepass")  # no entry has such a name: the answer is None
+        return next((entry for entry in self.directory() if entry.name == wanted), None)
 
     def reserve(self, name: str, nbytes: int, align: int = 64) -> int:
         """Offset of the raw area ``name``: zeroed bytes, made at the first call of any process.
@@ -245,8 +247,7 @@ class Arena:
 
     def _take(self, name: str, nbytes: int, align: int, count: int = 1, option: str = "") -> int:
         limit = _native.CONSTANTS["DIRECTORY"]
-        if not 0 < len(name.encode()) <= _MAX_ENTRY_NAME:
-            raise BadInput(f"name {name!r} of a table or area must have 1 to {_MAX_ENTRY_NAME} bytes")
+        encoded("name of a table or area", name, _MAX_ENTRY_NAME)
         if self.header.directory_count >= limit:
             raise TableFull("directory", limit, "")
         offset = self.native.allocate(nbytes, align)

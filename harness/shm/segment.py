@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import shlex
 import stat
@@ -20,6 +21,7 @@ from harness import _native
 from harness.errors import ArenaError, BadInput, CannotRunHere, NoAccess, NotAnArena, StaleArena
 from harness.shm import native
 from harness.shm.layout import native_fingerprint
+from harness.shm.names import shown
 
 _MAX_REFUSAL: int = native.Header.refusal.size - 1
 MAGIC = b"hangdog\x01"
@@ -41,6 +43,7 @@ def new_memfd(name: str, total: int) -> int:
         except OSError:  # before 6.3: an unknown flag
             fd = os.memfd_create(f"hangdog:{name}", flags)
     except OSError as error:
+        _refuse_shortage(error)
         raise CannotRunHere(f"the kernel gives no memfd: {error.strerror}", "uname -sr") from None
     try:
         os.fchmod(fd, 0o600)  # the default is 0777, and /proc/PID/fd would let anybody in
@@ -63,7 +66,10 @@ def new_file(path: Path, total: int) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise BadInput(f"arena file {str(path)!r} exists already", hint) from None
+    except ValueError:  # the only one that a path can raise
+        raise BadInput(f"the path of an arena file has no NUL: {shown(str(path))}", hint) from None
     except OSError as error:
+        _refuse_shortage(error)
         raise BadInput(f"cannot create arena file {str(path)!r}: {error.strerror}", hint) from None
     try:
         _take_memory(fd, total, str(path))
@@ -74,7 +80,18 @@ def new_file(path: Path, total: int) -> int:
     return fd
 
 
+def _refuse_shortage(error: OSError) -> None:
+    """CannotRunHere when it is descriptors that are missing, ours or the machine's."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise CannotRunHere(f"an arena needs a file descriptor: {error.strerror}", "ulimit -n") from None
+
+
 def _take_memory(fd: int, total: int, where: str) -> None:
+    # Asked first: the kernel takes page after page until there is none left, for this process or any other.
+    if (room := _room_for(fd)) is not None and total > room:
+        raise CannotRunHere(
+            f"there is no room for {total} bytes in {where}: {room} are left", "df -h /dev/shm /tmp"
+        )
     try:
         os.ftruncate(fd, total)
         os.posix_fallocate(fd, 0, total)
@@ -86,10 +103,34 @@ def _take_memory(fd: int, total: int, where: str) -> None:
         ) from None
 
 
+def _room_for(fd: int) -> int | None:
+    """Bytes that a new file could have now: of its disk, or of memory and swap.  None: nobody knows."""
+    disk = os.fstatvfs(fd)
+    if disk.f_blocks:
+        return disk.f_bfree * disk.f_frsize  # what is kept for root may be ours
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    rows = dict(line.split(":", 1) for line in lines)
+    left = [rows[name] for name in ("MemAvailable", "SwapFree") if name in rows]
+    return sum(int(row.split()[0]) for row in left) * 1024 if len(left) == 2 else None
+
+
+def mapped(fd: int, total: int) -> mmap.mmap:
+    """Those bytes in our address space.  CannotRunHere when it has no room for them."""
+    try:
+        return mmap.mmap(fd, total)
+    except OSError as error:
+        raise CannotRunHere(f"cannot map an arena of {total} bytes: {error.strerror}", "ulimit -v") from None
+
+
 def open_segment(where: str) -> int:
     """A descriptor of something that may be an arena.  NoAccess says why not."""
     try:
         fd = os.open(where, os.O_RDWR | os.O_CLOEXEC)
+    except ValueError:  # the only one that a path can raise
+        raise NoAccess(shown(where), "a path has no NUL") from None
     except OSError as error:
         raise NoAccess(where, os.strerror(error.errno or 0)) from None
     try:
@@ -147,9 +188,12 @@ def verify(fd: int, where: str) -> Any:
     # A char array is cut at its first NUL by ctypes; the magic has none.
     if header.magic != MAGIC:
         raise NotAnArena(where, f"it begins with {header.magic!r}, an arena with {MAGIC!r}")
-    expected = native_fingerprint()
-    if header.version != _native.CONSTANTS["VERSION"] or header.fingerprint != expected:
-        raise StaleArena(header.name.decode(errors="replace"), int(header.fingerprint), expected)
+    for what, found, expected in (
+        ("version", header.version, _native.CONSTANTS["VERSION"]),
+        ("layout", header.fingerprint, native_fingerprint()),
+    ):
+        if found != expected:
+            raise StaleArena(header.name.decode(errors="replace"), int(found), int(expected), what)
     if header.size != size:
         raise NotAnArena(where, f"its header says {header.size} bytes, there are {size}")
     _verify_places(fd, header, where)

@@ -96,7 +96,7 @@ CATALOG = (
     Entry("crash", "a worker's process ended by itself", "", "at once", "see how it ended"),
     Entry(
         "hung",
-        "a worker was told to end and did not",
+        "a worker was told to end and did not, or said its last word and its process did not end",
         "",
         "at the end",
         "the dump is the last picture of what it did",

@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import BadInput
-from stress.cli.needs import require_descriptors, require_file, require_folder, require_names
+from stress.cli.needs import (
+    require_descriptors,
+    require_file,
+    require_folder,
+    require_names,
+)
 from stress.cli.run import INTERRUPTED, is_typed
 from stress.cli.said import say, unknown
 from stress.cli.table import columns

@@ -7,11 +7,12 @@ pipe) is no error and nothing is said.  Refuses to print a traceback unless HANG
 is set.
 """
 
-import errno
+import io
 import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 import click
 
-from harness.errors import HarnessError
+from harness.errors import BadInput, CannotRunHere, HarnessError, shortage
 from stress.cli.said import say, usage_of
 
 FOUND_NOTHING, FINDINGS, USAGE, HARNESS_FAILED, CANNOT_RUN = range(5)
@@ -51,7 +52,13 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except BadInput:
+            if sys.flags.optimize < 2:
+                raise
+            why = "the VM's contracts are its docstrings, and Python was told to leave those out (-OO)"
+            raise CannotRunHere(why, "PYTHONOPTIMIZE= hangdog list scenarios") from None
         return command
 
     def resolve_command(
@@ -96,9 +103,20 @@ def installed() -> str:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """The console script: run a command, turn whatever happens into an exit code."""
     words = list(sys.argv[1:] if args is None else args)
+    take_sigterm()
     open_streams()
     code = outcome(words)
     sys.exit(flushed(code))
+
+
+def take_sigterm() -> None:
+    """SIGTERM ends a command like Ctrl-C: with a word, and with what is ours tidied up.
+
+    Not where it is ignored or handled already: that was wanted by what started us.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def open_streams() -> None:
@@ -107,6 +125,10 @@ def open_streams() -> None:
         if getattr(sys, name) is None:
             # Descriptors are given lowest first, so this one is `number`.
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 - for ever
+    for stream in (sys.stdout, sys.stderr):
+        # A finding is not lost over an arrow that the terminal's encoding does not have.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def outcome(words: list[str]) -> int:
@@ -141,14 +163,6 @@ def outcome(words: list[str]) -> int:
             return CANNOT_RUN
         say(f"{type(error).__name__}: {error}", again(words, "HANGDOG_DEBUG=1 "))
         return HARNESS_FAILED
-
-
-def shortage(error: Exception) -> str:
-    """What the machine refused us, if that is what went wrong."""
-    number = getattr(error, "errno", None)
-    if isinstance(error, MemoryError) or number == errno.ENOMEM:
-        return "memory"
-    return "processes" if isinstance(error, BlockingIOError) else ""
 
 
 def usage(error: click.UsageError) -> tuple[str, str]:

@@ -19,7 +19,13 @@ from click.core import ParameterSource
 from harness.errors import BadInput, HarnessError
 from harness.probe import NAMES
 from harness.watch.verdicts import Limits
-from stress.cli.needs import refuse_shortage, require_descriptors, require_folder, require_here, require_names
+from stress.cli.needs import (
+    refuse_shortage,
+    require_descriptors,
+    require_folder,
+    require_here,
+    require_names,
+)
 from stress.cli.said import say
 from stress.options import COMPLETED, DISKS, SETUP_S, RunOptions, RunReport
 from vmcore.config import OPTIONS

@@ -127,6 +127,39 @@ def test_without_a_mistake_generated_programs_come_to_a_good_end(seed):
     assert Runner().once(draw(seed), 0) is None
 
 
+SET_UP = """
+import signal
+
+from harness.errors import SelfDeadlock
+from stress.scenario import Scenario
+
+scenario = Scenario("broken set-up")
+
+
+@scenario.setup
+def broken(actor, stage):
+    lock = actor.vm.arena.mutex("kept")
+    lock.acquire()
+    {how}
+
+
+@scenario.role("player")
+def never_played(actor, stage):
+    raise AssertionError("the set-up did not end")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "limit_s", "verdict"),
+    [("while True: signal.pause()", 1.0, "hung"), ("lock.acquire()", 1000.0, "self_deadlock")],
+)
+def test_a_mistake_that_shows_in_the_set_up_is_a_verdict(tmp_path, how, limit_s, verdict):
+    path = tmp_path / "program.py"
+    path.write_text(SET_UP.format(how=how))
+
+    assert Runner(limit_s=limit_s).play(str(path), draw(1), 0) == verdict
+
+
 def test_a_hunt_without_a_mistake_says_that_it_found_nothing():
     assert hunt(5, 0.5, repeat=1) is None
 

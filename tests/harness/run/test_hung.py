@@ -1,6 +1,8 @@
 """A worker that does not come to its end, and the limits that say so."""
 
+import ctypes
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,56 @@ def test_a_worker_that_became_another_program_says_so():
     assert gone.program.endswith(("sleep", "coreutils", "busybox"))
     assert [f.verdict for f in result.findings] == ["crash"]
     assert "replaced itself by exec of" in result.findings[0].summary
+
+
+@pytest.mark.parametrize("what", ["kernel", "channel"])
+def test_a_worker_that_our_signal_got_out_of_its_call_is_hung_all_the_same(what):
+    def role(context):
+        try:
+            if what == "kernel":
+                ctypes.CDLL(None).sleep(1000)  # a signal ends it, and no line of Python was left by then
+            else:
+                channel = context.arena.channel("nobody wakes")
+                channel.block(channel.intend(), "for ever", timeout=1000.0)
+        except BaseException:  # noqa: BLE001 - it takes our word to stop for an answer to its call
+            return
+
+    with Session(workers=1, time_limit_s=0.3, grace_s=0.2) as session:
+        result = session.run(role)
+
+    (found,) = result.findings
+    (outcome,) = result.outcomes
+    assert (found.verdict, found.workers) == ("hung", ("worker#0",))
+    assert isinstance(outcome, Hung)
+    assert outcome.verdict == "hung"
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+def test_a_process_that_does_not_end_after_its_last_word_is_hung(mode, tmp_path):
+    def leaves_a_thread(context):
+        threading.Thread(target=os.read, args=(os.pipe()[0], 1)).start()
+
+    roles = [RoleSpec("lingers", leaves_a_thread), RoleSpec("fine", lambda _: None)]
+    with Session(mode=mode, grace_s=0.2, dump_dir=tmp_path) as session:
+        result = session.run_roles(roles)
+
+    (found,) = result.findings
+    assert (found.verdict, found.workers) == ("hung", ("lingers#0",))
+    assert "said its last word, and 0.2 s later its process is still there: thread " in found.summary
+    assert " in read" in found.summary
+    assert dump.read(Path(found.dump)).verdict == "hung"
+    assert [type(outcome) for outcome in result.outcomes] == [Passed, Passed]
+    assert (result.ok, result.exit_code, result.ended_by) == (False, 1, "finding")
+
+
+def test_a_process_that_ends_a_little_after_its_last_word_is_not():
+    def leaves_a_thread(context):
+        read, write = os.pipe()
+        threading.Thread(target=os.read, args=(read, 1)).start()
+        threading.Timer(0.3, os.write, (write, b".")).start()
+
+    with Session(workers=2, grace_s=60.0) as session:
+        result = session.run(leaves_a_thread)
+
+    assert result.ok, result
+    assert result.incidents == ()

@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import mmap
 import os
 import pickle
 import resource
@@ -13,6 +14,7 @@ import pytest
 
 from harness import _native
 from harness.errors import ArenaError, BadInput, CannotRunHere, StaleArena, TableFull
+from harness.run import RoleSpec
 from harness.shm import Arena, segment
 from harness.shm import arena as arena_module
 from tests.harness.shm.records import Guarded, Plain
@@ -38,10 +40,58 @@ def test_the_descriptor_is_not_given_to_other_programs(arena):
     assert not os.get_inheritable(arena.fd)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "x" * 61, "nul\0"])
-def test_a_bad_name_is_refused(name):
-    with pytest.raises(BadInput, match="must have 1 to 60 bytes"):
-        Arena.create(name)
+BAD_NAMES = {
+    "empty": ("", "has 0 bytes: it must have 1 to"),
+    "long": ("x" * 61, "has 61 bytes: it must have 1 to"),
+    "long in UTF-8": ("\N{SNOWMAN}" * 21, "has 63 bytes: it must have 1 to"),
+    "NUL": ("cut\0here", "has a NUL"),
+    "surrogate": ("\udcff", "is no UTF-8"),
+}
+NAMED = {
+    "arena": lambda _, name: Arena.create(name),
+    "area": lambda arena, name: arena.reserve(name, 8),
+    "table": lambda arena, name: arena.table(name, Plain, 1),
+    "mutex": lambda arena, name: arena.mutex(name),
+    "mutex with options": lambda arena, name: arena.mutex(name, rank=3),
+    "rwlock": lambda arena, name: arena.rwlock(name),
+    "channel": lambda arena, name: arena.channel(name),
+    "role": lambda _, name: RoleSpec(name, print),
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+@pytest.mark.parametrize("bad", BAD_NAMES)
+def test_a_name_that_would_not_come_back_as_it_was_given_is_refused(arena, what, bad):
+    name, why = BAD_NAMES[bad]
+    before = (arena.header.directory_count, arena.header.heap_next, arena.header.class_count)
+
+    with pytest.raises(BadInput, match=why):
+        NAMED[what](arena, name)
+
+    assert (arena.header.directory_count, arena.header.heap_next, arena.header.class_count) == before
+
+
+def test_a_name_that_is_part_of_a_path_has_no_slash():
+    with pytest.raises(BadInput, match="has a '/'"):
+        Arena.create("a/b")
+
+
+def test_a_name_is_shown_in_a_line_whatever_is_in_it():
+    with pytest.raises(BadInput) as refused:
+        Arena.create("\x1b]0;title\a\n\u202e" * 1000)
+
+    assert len(str(refused.value)) < 400
+    assert str(refused.value).isprintable()
+    assert str(refused.value).isascii()
+
+
+@pytest.mark.parametrize("size", [1 << 50, 10**30])
+def test_more_than_the_machine_has_is_refused_before_any_of_it_is_taken(tmp_path, size):
+    for path in (None, tmp_path / "arena"):
+        with pytest.raises(CannotRunHere, match=r"there is no room for [0-9]+ bytes in .*: [0-9]+ are left"):
+            Arena.create("x", size=size, path=path)
+
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("size", "seats"), [(-1, 1), (0, 0), (0, 4097)])
@@ -69,6 +119,38 @@ def test_lack_of_memory_is_an_error_with_the_number_of_bytes_and_leaves_nothing(
 
     assert open_descriptors() == before
     assert list(tmp_path.iterdir()) == []
+
+
+LIMITS = {
+    "address space": (resource.RLIMIT_AS, lambda: 2 * address_space(), "cannot map an arena of", "ulimit -v"),
+    "descriptors": (resource.RLIMIT_NOFILE, lambda: 3, "an arena needs a file descriptor", "ulimit -n"),
+}
+
+
+def address_space():
+    """Bytes of it that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("place", ["memory", "file"])
+def test_a_limit_of_the_process_is_no_mistake_of_the_caller(tmp_path, actors, limit, place):
+    kind, amount, said, hint = LIMITS[limit]
+    size = 3 * address_space() if limit == "address space" else 1 << 16
+    path = tmp_path / "arena" if place == "file" else None
+
+    def maker(me):
+        resource.setrlimit(kind, (amount(), resource.getrlimit(kind)[1]))
+        try:
+            Arena.create("x", size=size, path=path)
+        except CannotRunHere as error:
+            me.say(f"{error} try: {error.hint}")
+
+    told = actors.actor(maker).listen()
+
+    assert told.startswith(said)
+    assert told.endswith(f"try: {hint}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_after_the_segment_was_made_leaves_nothing(tmp_path, monkeypatch):
@@ -104,6 +186,11 @@ def test_a_kernel_without_memfd_cannot_run_this(monkeypatch):
 
     with pytest.raises(CannotRunHere, match="gives no memfd: Function not implemented"):
         Arena.create("x")
+
+
+def test_no_file_has_a_nul_in_its_path(tmp_path):
+    with pytest.raises(BadInput, match="the path of an arena file has no NUL"):
+        Arena.create("x", path=f"{tmp_path}/nul\0")
 
 
 def test_an_existing_file_is_neither_used_nor_touched(tmp_path):
@@ -157,7 +244,7 @@ def test_the_directory_can_be_full(arena):
 
 
 def test_a_name_that_would_be_cut_is_refused(arena):
-    with pytest.raises(BadInput, match="must have 1 to 47 bytes"):
+    with pytest.raises(BadInput, match=r"must have 1 to 47$"):
         arena.reserve("x" * 48, 8)
     assert arena.area(arena_module._REGISTRY)
     arena.reserve("x" * 47, 8)

@@ -122,7 +122,7 @@ def test_all_arenas_of_this_user_are_found(arena):
     ("where", "becomes", "error", "said"),
     [
         (field("magic"), b"HANGDOG\1", NotAnArena, "begins with"),
-        (field("version"), b"\x63\0\0\0", StaleArena, "layout"),
+        (field("version"), b"\x63\0\0\0", StaleArena, "has version 0x63, this build expects"),
         (field("fingerprint"), b"\1" * 8, StaleArena, "has layout 0x101010101010101"),
         (field("size"), b"\0" * 8, NotAnArena, "its header says 0 bytes"),
         (field("seat_count"), b"\xff" * 4, NotAnArena, "its tables do not lie inside"),
@@ -174,6 +174,8 @@ def test_what_is_no_file_at_all_is_refused(tmp_path):
         Arena.attach(path=tmp_path / "none")
     with pytest.raises(NoAccess, match="No such"):
         Arena.attach(fd=987)
+    with pytest.raises(NoAccess, match="a path has no NUL"):
+        Arena.attach(path=f"{tmp_path}/nul\0")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from stress.cli import main as cli
 from stress.cli.said import unknown
 from stress.cli.table import columns
+from tests.stress.cli.conftest import LIMIT_S, ROOT
 
 
 def test_help_is_no_error(hangdog):
@@ -73,6 +77,56 @@ def test_a_closed_standard_stream_is_no_trouble(start, closed):
     assert said.code == 0
     assert said.err == ""
     assert ("configure" in said.out) == (closed != 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_while_it_loads_says_so(tmp_path, number):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "click.py").write_text(  # the first thing that is loaded, in place of what takes its time
+        f"import signal\nwith open({str(fifo)!r}, 'w') as told: told.write('here')\nsignal.pause()\n"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", "from stress.cli.entry import main; main()"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert fifo.read_text() == "here"
+        started.send_signal(number)
+        out, err = started.communicate(timeout=LIMIT_S)
+    finally:
+        started.kill()
+
+    assert (started.returncode, out) == (130, "")
+    assert err == "hangdog: interrupted\n  try: hangdog --help\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_letter_that_the_terminal_does_not_have_changes_no_exit_code(encoding):
+    say = "print('1 \\u2192 2'); click.echo('3 \\u2192 4', file=sys.stdout)"
+    program = f"import sys, click; from stress.cli import main; main.open_streams(); {say}"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"1 \\u2192 2\n3 \\u2192 4\n"), done.stderr
+
+
+@pytest.mark.parametrize("words", [("run", "--seconds", "1"), ("defects",)])
+def test_python_without_docstrings_cannot_run_it(start, words):
+    said = start(*words, env={"PYTHONOPTIMIZE": "2"}).wait()
+
+    assert said.code == 4
+    assert "contracts are its docstrings" in said.two_lines()[0]
 
 
 @pytest.mark.parametrize("asked", [False, True])

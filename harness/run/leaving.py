@@ -1,0 +1,59 @@
+"""Processes of workers that have said their last word and do not end.
+
+A program that has done its work and never exits hangs like any other: it waits for a thread that nothing
+ends.  Guarantees: who gets no processor, is stopped or traced is not late; nothing is ended here.
+"""
+
+from harness.run import standing
+from harness.run.crew import Body, Member
+from harness.run.hearing import TICK_S, Hearing
+from harness.watch import kernel
+
+MOST_THREADS = 4  # named in the sentence
+MOST_TIMES = 10  # the limit, also for a process that wants a processor and gets none
+
+
+def still_there(home: Hearing) -> list[tuple[Body, list[Member]]]:
+    """Processes that live although everybody in them is over, and that we have not ended."""
+    found = []
+    for body in home.crew.bodies:
+        members = home.crew.of_body(body)
+        if members and all(m.over for m in members) and not body.ended_because:
+            if any(m.program for m in members):  # by exec: what it has become is none of ours
+                continue
+            if body.process.exitcode is None:
+                found.append((body, members))
+    return found
+
+
+def late(home: Hearing, limit_s: float) -> list[tuple[str, str]]:
+    """(worker, where its threads are) of each that is still there after ``limit_s``."""
+    home.wait_until(lambda: not still_there(home), limit_s)
+    if still_there(home):
+        home.wait_until(lambda: not busy(home), MOST_TIMES * limit_s, every_s=TICK_S)
+    return [
+        (member.post.name, where(body.pid))
+        for body, members in still_there(home)
+        for member in members[:1]
+        if not standing.of_thread(body.pid, body.pid).stopped
+    ]
+
+
+def busy(home: Hearing) -> bool:
+    """Is one of them on its way: does a thread of it want the processor?"""
+    return any(
+        kernel.state(body.pid, tid) == "R"
+        for body, _ in still_there(home)
+        for tid in kernel.threads(body.pid) or []
+    )
+
+
+def where(pid: int) -> str:
+    """What its threads do, as far as the kernel says."""
+    threads = kernel.threads(pid) or []
+    said = [
+        f"thread {tid} in {kernel.call(pid, tid) or f'state {kernel.state(pid, tid)}'}"
+        for tid in threads[:MOST_THREADS]
+    ]
+    more = len(threads) - len(said)
+    return ", ".join(said) + (f" and {more} more" if more else "")

@@ -1,0 +1,27 @@
+"""Names in shared memory: bytes with a limit, shown again by every process that looks.
+
+Guarantees: a name comes back as it was given.  Refuses what the fixed rows cannot hold or would cut short:
+too many bytes, a NUL (the rows end there), half of a surrogate pair (no UTF-8).
+"""
+
+from harness.errors import BadInput
+
+_SHOWN = 60
+
+
+def encoded(what: str, name: str, most: int) -> bytes:
+    """``name`` in UTF-8.  BadInput when it is empty, has more than ``most`` bytes, or cannot be kept."""
+    try:
+        data = name.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{what} {shown(name)} has half of a surrogate pair: it is no UTF-8") from None
+    if b"\0" in data:
+        raise BadInput(f"{what} {shown(name)} has a NUL")
+    if not 0 < len(data) <= most:
+        raise BadInput(f"{what} {shown(name)} has {len(data)} bytes: it must have 1 to {most}")
+    return data
+
+
+def shown(name: str) -> str:
+    """Quoted, in ASCII, and not longer than a line."""
+    return ascii(name if len(name) <= _SHOWN else name[:_SHOWN] + "...")
