@@ -14,6 +14,7 @@ from harness.clock import Deadline
 from harness.run import evidence, lifeline, standing
 from harness.run.crew import Member
 from harness.run.hearing import TICK_S, Hearing
+from harness.run.helper import Helper
 
 _C = _native.CONSTANTS
 MOST_TIMES = 10  # the grace of a thread that gets no processor
@@ -23,27 +24,45 @@ HUSH_S = 10.0  # the watchdog has so long to finish a dump
 class Ending(Hearing):
     """What the supervisor does about those who are late."""
 
-    def go_on(self) -> None:
-        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is."""
+    helper: Helper | None = None  # it works now
+
+    def go_on(self) -> bool:
+        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is.
+
+        Tells whether there was one.
+        """
         bodies = {m.body.pid: m.post.name for m in self.crew.members if m.body is not None and not m.over}
         if self.watcher.body is not None:
             bodies[self.watcher.body.pid] = "watchdog"
-        for pid, name in bodies.items():
-            if standing.of_thread(pid, pid).state == "T":
-                self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
-                lifeline.send_signal(pid, signal.SIGCONT)
+        if self.helper is not None and not self.helper.over:
+            bodies[self.helper.body.pid] = self.helper.post.name
+        stopped = {pid: name for pid, name in bodies.items() if standing.of_thread(pid, pid).state == "T"}
+        for pid, name in stopped.items():
+            self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
+            lifeline.send_signal(pid, signal.SIGCONT)
+        return bool(stopped)
+
+    def in_time(self, done: Callable[[], bool], grace: float) -> None:
+        """Wait for ``done``; the grace is time in which nobody was stopped.
+
+        Who is stopped while it ends is continued, and then the time begins anew for all: they may have
+        waited for it.  ``MOST_TIMES`` the grace is enough for anybody.
+        """
+        for _ in range(MOST_TIMES):
+            if not self.wait_until(lambda: done() or self.go_on(), grace) or done():
+                return
 
     def starved(self, who: Callable[[], list[tuple[int, int]]], grace: float) -> None:
         """More time for threads, as (pid, tid), that want the processor and do not get it, or are traced.
 
         The time of a thread that runs is what it got; ``MOST_TIMES`` the grace is enough for anybody.
         """
-        first = {pid: standing.of_thread(pid, tid).cpu_s for pid, tid in who()}
+        first = {one: standing.of_thread(*one).cpu_s for one in who()}
         late = Deadline(MOST_TIMES * grace, self.clock)
 
         def wants() -> bool:
-            now = [(pid, standing.of_thread(pid, tid)) for pid, tid in who()]
-            return any(one.state == "R" and one.cpu_s - first.get(pid, 0.0) < grace for pid, one in now)
+            now = [(one, standing.of_thread(*one)) for one in who()]
+            return any(is_.state == "R" and is_.cpu_s - first.get(one, 0.0) < grace for one, is_ in now)
 
         while wants() and not late.passed() and self.ending not in ("finding", "interrupt", "broken"):
             self.pump(TICK_S)

@@ -190,15 +190,17 @@ class Supervisor(Ending):
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
         helper = Helper(self, role, function, wants_context)
         helper.start()
+        self.helper = helper
         patience = self.plan.audit_limit_s if limit_s is None else limit_s
         # Time that is up is no reason to kill an audit at once: it may be in the middle of a change,
         # and what it leaves would be found by the next look.  But one that hangs must end, too.
         urgent = ("finding", "interrupt", "broken")
-        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), patience)
-        if not helper.over and self.is_ending():
-            self.wait_until(
-                lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
-            )
+        if limit_s is None:
+            self.wait_until(lambda: helper.over or self.is_ending(), patience)
+            if self.is_ending():
+                self.in_time(lambda: helper.over or self.ending in urgent, 10 * self.plan.grace_s)
+        else:
+            self.in_time(lambda: helper.over, patience)
         self.starved(
             lambda: [] if helper.over else [(helper.body.pid, helper.tid)], min(patience, self.plan.grace_s)
         )
@@ -247,7 +249,7 @@ class Supervisor(Ending):
             # Without a reason to hurry, what a role does after its last epoch is simply work.
             self.wait_until(lambda: not who() or self.is_ending())
             self.gate.gate.stop = 1
-        self.wait_until(lambda: not who(), grace)
+        self.in_time(lambda: not who(), grace)
         if self.ending not in ("finding", "broken"):
             self.starved(lambda: [(m.body.pid, m.tid) for m in who() if m.body], grace)
         if who():

@@ -1,6 +1,7 @@
 """A worker that does not come to its end, and the limits that say so."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,45 @@ def test_a_worker_that_became_another_program_says_so():
     assert gone.program.endswith(("sleep", "coreutils", "busybox"))
     assert [f.verdict for f in result.findings] == ["crash"]
     assert "replaced itself by exec of" in result.findings[0].summary
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+def test_a_worker_that_is_stopped_while_it_ends_is_continued_and_is_not_hung(mode):
+    def role(context):
+        turn_until_told(context)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    with Session(mode=mode, time_limit_s=0.3, grace_s=0.5) as session:
+        result = session.run_roles([RoleSpec("stopped", role)], epochs=None)
+
+    assert (result.findings, result.exit_code) == ((), 0)
+    assert isinstance(the(result, "stopped#0"), Passed)
+    assert sum("was stopped by a signal from outside" in one for one in result.incidents) == 2
+
+
+def test_the_way_of_a_service_to_its_end_may_be_stopped(tmp_path):
+    told = tmp_path / "told"
+
+    def stop():
+        os.kill(os.getpid(), signal.SIGSTOP)
+        told.touch()
+
+    services = [RoleSpec("service", lambda _: spin_until(told.exists), service=True, stop=stop)]
+    with Session(time_limit_s=0.3, grace_s=0.5) as session:
+        result = session.run_roles([RoleSpec("worker", turn_until_told), *services], epochs=None)
+
+    assert (result.findings, result.exit_code) == ((), 0)
+    assert isinstance(the(result, "service#0"), Passed)
+
+
+def test_who_is_stopped_again_and_again_while_it_ends_is_hung_in_the_end():
+    def role(context):
+        turn_until_told(context)
+        while True:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    with Session(time_limit_s=0.2, grace_s=0.2) as session:
+        result = session.run_roles([RoleSpec("stopped", role)], epochs=None)
+
+    assert [(f.verdict, f.workers) for f in result.findings] == [("hung", ("stopped#0",))]
