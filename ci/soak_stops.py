@@ -9,6 +9,7 @@ Exit: 0 nothing was found, 1 something was or a run did not end, 2 usage, 130 in
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,15 +36,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"soak: there is no {hangdog}\n  try: make setup", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, interrupted)
+    asked: list[int] = []  # an exception in the middle of a start would lose what was started
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: asked.append(number))
     done: list[Account] = []
     busy: list[subprocess.Popen[bytes]] = []
-    begun, broken_off = time.monotonic(), False
+    begun = time.monotonic()
     try:
-        busy += (start_busy(options.nice) for _ in range(options.busy))
-        soak(options, hangdog, done)
-    except KeyboardInterrupt:
-        broken_off = True
+        for _ in range(options.busy):
+            busy.append(start_busy(options.nice))  # noqa: PERF401 - the end must see each
+        soak(options, hangdog, done, asked)
     finally:
         for process in busy:
             process.kill()
@@ -51,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     print(summary(done, time.monotonic() - begun))
     if not all(account.clean for account in done):
         return 1
-    return 130 if broken_off else 0
+    return 130 if asked else 0
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -90,11 +92,6 @@ def above_zero(text: str) -> float:
     return number
 
 
-def interrupted(_signal: int, _frame: object) -> None:
-    """SIGTERM ends us like Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 def start_busy(nice: int) -> subprocess.Popen[bytes]:
     """A process that wants a processor all the time."""
     command = [sys.executable, "-c", BUSY.format(parent=os.getpid())]
@@ -102,13 +99,13 @@ def start_busy(nice: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, start_new_session=True, preexec_fn=begin)  # noqa: PLW1509 - one thread
 
 
-def soak(options: argparse.Namespace, hangdog: Path, done: list[Account]) -> None:
-    """Keep so many runs going until the time is up; append what became of each."""
+def soak(options: argparse.Namespace, hangdog: Path, done: list[Account], asked: list[int]) -> None:
+    """Keep so many runs going until the time is up or ``asked``; append what became of each."""
     todo = orders(options)
     deadline = time.monotonic() + 60 * options.minutes
     runs: list[Run] = []
     try:
-        while runs or time.monotonic() < deadline:
+        while not asked and (runs or time.monotonic() < deadline):
             while len(runs) < options.at_once and time.monotonic() < deadline:
                 runs.append(Run(next(todo), options.out, hangdog, options.nice, options.limit))
             for run in runs:
@@ -119,8 +116,9 @@ def soak(options: argparse.Namespace, hangdog: Path, done: list[Account]) -> Non
                 print(row(done[-1]), flush=True)
             time.sleep(TURN_S)
     finally:
-        for run in runs:
+        for run in runs:  # interrupted: what it would have found cannot be said
             run.end()
+            shutil.rmtree(run.folder)
 
 
 def orders(options: argparse.Namespace) -> Iterator[Order]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ci.soak_run import KINDS, Order, Run, Stop, kind_of
-from ci.soak_stops import Account, arguments, orders, row, summary
+from ci.soak_run import KINDS, Account, Order, Run, Stop, kind_of
+from ci.soak_stops import arguments, orders, row, summary
 from stress.scenario import all_scenarios
 from tests.waiting import wait_until
 
@@ -125,8 +125,8 @@ def test_a_soak_that_is_interrupted_ends_its_busy_processes(tmp_path):
     finally:
         soak.kill()
 
-    assert soak.returncode == 130
-    assert "0 runs" in told
+    assert (soak.returncode, "0 runs" in told) == (130, True), told
+    assert list((tmp_path / "out").iterdir()) == []
     assert not any(map(there, started))
 
 
