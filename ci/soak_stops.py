@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     begun = time.monotonic()
     try:
         for _ in range(options.busy):
-            busy.append(start_busy(options.nice))  # noqa: PERF401 - the end must see each
+            busy.append(start_busy(options.busy_nice))  # noqa: PERF401 - the end must see each
         soak(options, hangdog, done, asked)
     finally:
         for process in busy:
@@ -64,7 +64,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of all chance (0)")
     parser.add_argument("--busy", type=int, default=10, help="busy processes beside the runs (10)")
     parser.add_argument("--at-once", type=int, default=1, help="runs at a time (1)")
-    parser.add_argument("--nice", type=int, default=0, help="of the runs and the busy processes (0)")
+    parser.add_argument("--nice", type=int, default=0, help="of the runs (0)")
+    parser.add_argument("--busy-nice", type=int, default=0, help="of the busy processes (0)")
     parser.add_argument(
         "--limit", type=above_zero, default=900.0, help="a run ends within so many seconds (900)"
     )
@@ -73,8 +74,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--out", type=Path, default=None, help="where runs with findings stay (soak-results/stops-SEED)"
     )
     options = parser.parse_args(argv)
-    if options.busy < 0 or options.nice < 0 or options.at_once < 1:
-        parser.error("--busy and --nice are 0 or more, --at-once is 1 or more")
+    if min(options.busy, options.nice, options.busy_nice) < 0 or options.at_once < 1:
+        parser.error("--busy, --nice and --busy-nice are 0 or more, --at-once is 1 or more")
     for name in options.only or ():
         if name not in all_scenarios():
             parser.error(f"there is no scenario {name!r}: see `hangdog list scenarios`")

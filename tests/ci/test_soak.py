@@ -28,6 +28,7 @@ def options(tmp_path):
         ["--seconds", "inf"],
         ["--busy", "-1"],
         ["--nice", "-1"],
+        ["--busy-nice", "-1"],
         ["--at-once", "0"],
         ["--only", "no-such"],
         ["more"],

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from harness.run import RoleSpec, Session
 from harness.watch import dump
 from tests.harness.run.roles import spin_until, turn_until_told
 from tests.harness.run.test_outcomes import the
+
+
+def stop_here():
+    """The signal is sent to this thread: a process may take it a moment later, in another one."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
 
 ON: Any = {"stop_on": (), "linger_s": None}  # findings are kept and the run goes on
 
@@ -77,7 +84,7 @@ def test_a_worker_that_is_stopped_while_it_ends_is_continued_and_is_not_hung(mod
     def role(context):
         turn_until_told(context)
         for _ in range(2):
-            os.kill(os.getpid(), signal.SIGSTOP)
+            stop_here()
 
     with Session(mode=mode, time_limit_s=0.3, grace_s=0.5) as session:
         result = session.run_roles([RoleSpec("stopped", role)], epochs=None)
@@ -91,7 +98,7 @@ def test_the_way_of_a_service_to_its_end_may_be_stopped(tmp_path):
     told = tmp_path / "told"
 
     def stop():
-        os.kill(os.getpid(), signal.SIGSTOP)
+        stop_here()
         told.touch()
 
     services = [RoleSpec("service", lambda _: spin_until(told.exists), service=True, stop=stop)]
@@ -106,7 +113,7 @@ def test_who_is_stopped_again_and_again_while_it_ends_is_hung_in_the_end():
     def role(context):
         turn_until_told(context)
         while True:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            stop_here()
 
     with Session(time_limit_s=0.2, grace_s=0.2) as session:
         result = session.run_roles([RoleSpec("stopped", role)], epochs=None)
