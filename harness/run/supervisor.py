@@ -100,8 +100,10 @@ class Supervisor(Ending):
         self.ending = "finding"
 
     def not_yet_ready(self) -> list[tuple[int, int]]:
-        """The threads of workers that have not said so."""
-        return [(m.body.pid, m.tid) for m in self.crew.members if m.body is not None and not m.ready]
+        """The threads of workers that have not said so, and of the watchdog."""
+        bodies = [m.body for m in self.crew.members if not m.ready]
+        bodies += [] if self.watcher.ready else [self.watcher.body]
+        return [(body.pid, 0) for body in bodies if body is not None]
 
     def all_ready(self) -> bool:
         """Every worker and the watchdog; a worker that is over already will never be."""
