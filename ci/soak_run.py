@@ -28,7 +28,7 @@ SERVICES = ("pageout", "disk")
 HELPERS = ("audit", "stop ")
 STOP_S = (1.0, 12.0)
 GAP_S = (0.2, 3.0)  # between the end of one stop and the next
-PATIENCE_S = 4.0  # for a kind that is there only now and then, before another one is taken
+PATIENCE_S = 4.0  # for a kind that is there only now and then, before another one is drawn
 END_S = 60.0  # an interrupted run takes its parts home within seconds; a starved one needs more
 SET_PDEATHSIG = 1
 # A stopped process hears nothing: whoever ended us, the kernel ends what is below.
@@ -142,12 +142,13 @@ class Run:
             self.stop_one(now)
 
     def stop_one(self, now: float) -> None:
-        """One of the wished kind; after a while without any, one of another kind."""
-        members = self.members()
-        chosen = [member for member in members if member[0] == self.wish]
-        if not chosen and now < self.due + PATIENCE_S:
+        """One of the wished kind; after a while without any, another kind is drawn."""
+        chosen = [member for member in self.members() if member[0] == self.wish]
+        if not chosen:
+            if now > self.due + PATIENCE_S:
+                self.plan(now)
             return
-        kind, role, pid = self.rng.choice(chosen or members)
+        kind, role, pid = self.rng.choice(chosen)
         try:
             handle = os.pidfd_open(pid)
         except OSError:

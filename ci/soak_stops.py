@@ -123,14 +123,16 @@ def soak(options: argparse.Namespace, hangdog: Path, done: list[Account], asked:
 
 
 def orders(options: argparse.Namespace) -> Iterator[Order]:
-    """Every scenario once a round, in an order of chance; four rounds take each through all four ways."""
+    """Every scenario once a round, in an order of chance; four rounds, or four seeds one after another, take
+    each through all four ways.
+    """
     rng = random.Random(options.seed)
     names = options.only or list(all_scenarios())
     number = 0
     while True:
         round_ = number // len(names)
         for place in rng.sample(range(len(names)), len(names)):
-            mode, checked = MODES[(place + round_) % len(MODES)]
+            mode, checked = MODES[(place + round_ + options.seed) % len(MODES)]
             yield Order(number, names[place], mode, checked, rng.randrange(1, 2**31), options.seconds)
             number += 1
 

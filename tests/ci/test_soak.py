@@ -59,6 +59,21 @@ def test_four_rounds_take_every_scenario_through_both_modes_fast_and_checked(opt
     assert len({one.seed for one in made}) == len(made)
     again = orders(options("--seed", "7"))
     assert made == [next(again) for _ in made]
+    later = [next(todo) for todo in [orders(options("--seed", "8"))] for _ in all_scenarios()]
+    ways = {(one.scenario, one.mode, one.checked) for one in made[: len(all_scenarios())]}
+    assert not ways & {(one.scenario, one.mode, one.checked) for one in later}
+
+
+def test_a_kind_that_is_not_there_is_waited_for_and_then_another_is_drawn(tmp_path):
+    run = Run(Order(0, "fork-storm", "process", False, 1, 1.0), tmp_path, HANGDOG, 0, 300.0)
+    try:
+        run.wish, run.due = "no such kind", run.now()
+        run.turn()
+        assert (run.wish, run.stops) == ("no such kind", [])
+        turn_until(run, lambda: run.wish in KINDS, "another kind")
+        assert run.stops == []
+    finally:
+        run.end()
 
 
 def test_a_process_is_of_the_kind_of_what_sits_in_it():
