@@ -24,8 +24,10 @@ def program(text, cpu=None, idle=False):
 
     pipe = subprocess.PIPE
     child = subprocess.Popen([sys.executable, "-c", text], stdin=pipe, stdout=pipe)
+    assert child.stdout is not None
+    said = child.stdout.fileno()
     try:
-        wait_until(lambda: select.select([child.stdout], [], [], 0)[0], "the start of a child")
+        wait_until(lambda: select.select([said], [], [], 0)[0], "the start of a child")
         if cpu is not None:
             os.sched_setaffinity(child.pid, {cpu})
         if idle:
