@@ -35,7 +35,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: run test check bench slow native killstep prove few valgrind mutants lint types rules docs clean help setup stale
+.PHONY: run test check bench slow soak native killstep prove few valgrind mutants lint types rules docs clean help setup stale
 
 ##@ The two to start with
 run: $(STAMP) ## set up if needed, then replay a recorded program on four workers
@@ -79,6 +79,10 @@ few: # a sample of the proofs, for check
 mutants: $(STAMP) ## put deliberate errors in, one at a time: does a test notice? (ONLY= SAMPLE= SEED= LOG=)
 	$(PY) -m ci.mutants $(if $(ONLY),--only $(ONLY)) --sample $(or $(SAMPLE),0) --seed $(or $(SEED),0) \
 		$(if $(LOG),--log $(LOG)) </dev/null
+
+# MINUTES=60  SEED=of all chance
+soak: $(STAMP) ## all scenarios beside ten busy processes, their members stopped and continued (MINUTES= SEED=)
+	$(PY) -m ci.soak_stops --minutes $(or $(MINUTES),60) --seed $(or $(SEED),0) </dev/null
 
 valgrind: ## the C core under valgrind
 	ci/native.sh valgrind

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from harness.clock import Attended
 from harness.errors import HarnessError, TableFull
+from harness.run.standing import OwnTime
 from harness.shm.checked import unguarded
 from harness.shm.roster import Roster, SeatInfo
-from harness.watch import kernel
 from stress.space import watch_space
 from vmcore.audit import all_gone, audit
 from vmcore.config import OPTIONS
@@ -100,20 +100,36 @@ def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
     Looks instead of sleeping on a channel: this is the supervisor, between epochs, and the daemon
     must not know that it is watched.  Errors: InvariantViolated when they never come to rest.
     """
-    spent, clock = 0.0, Attended()
-    last = clock.now()
+    patience = Patience(vm, limit)
     if services(vm):  # without a daemon nobody would ever take the poke
         poke_daemon(vm)
     while not at_rest(vm):
-        now = clock.now()
-        # What nobody watched, and while one of them was stopped from outside, is no time of theirs.
-        spent += 0.0 if stopped(vm) else now - last
-        last = now
-        if spent > limit:
+        if patience.is_over():
             g = vm.g
             left = f"{g.writes_in_flight} writes in flight, pending record {g.inuse_first}"
             raise InvariantViolated([f"the daemon does not come to rest: {left}, poked {g.pages_needed}"])
         time.sleep(0.001)
+
+
+class Patience:
+    """Have the services had so many seconds of their own?
+
+    No time of theirs is what nobody watched, and what one of them was stopped from outside or waited for a
+    processor.
+    """
+
+    def __init__(self, vm: Vm, limit: float) -> None:
+        self.vm, self.limit, self.spent = vm, limit, 0.0
+        self.clock, self.own = Attended(), OwnTime(float("inf"))
+        self.last = self.clock.now()
+
+    def is_over(self) -> bool:
+        """To be asked often."""
+        now = self.clock.now()
+        passed, self.last = now - self.last, now
+        threads = [(row.pid, row.tid) for row in services(self.vm)]
+        self.spent += self.own.passed(passed, threads, []) if threads else passed
+        return self.spent > self.limit
 
 
 def at_rest(vm: Vm) -> bool:
@@ -122,11 +138,6 @@ def at_rest(vm: Vm) -> bool:
     if g.inuse_first or g.writes_in_flight or g.pages_needed or g.memory_waiters:
         return False
     return all(row.activity == "idle" and row.depth == 0 for row in services(vm))
-
-
-def stopped(vm: Vm) -> bool:
-    """Is one of those who serve stopped by a signal or traced?"""
-    return any(kernel.state(row.pid, row.tid) in ("T", "t") for row in services(vm))
 
 
 def services(vm: Vm) -> list[SeatInfo]:

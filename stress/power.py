@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.locks.ranks import LockClass
 from harness.shm.checked import unguarded
 from harness.shm.layout import ChannelRecord, MutexRecord, guarded
-from stress.oracles import REST_S, InvariantViolated, Leak
+from stress.oracles import REST_S, InvariantViolated, Leak, Patience
 from vmcore.shutdown import vm_object_shutdown
 from vmcore.vm_wait import stop_services
 
@@ -116,11 +116,11 @@ def power_cut(vm: Vm) -> int:
     return gone
 
 
-def await_services(vm: Vm) -> None:
-    """Until no daemon is left, or it has taken too long."""
-    deadline = time.monotonic() + REST_S
+def await_services(vm: Vm, limit: float = REST_S) -> None:
+    """Until no daemon is left, or they have had too long for it."""
+    patience = Patience(vm, limit)
     while vm.g.daemons:
-        if time.monotonic() > deadline:
+        if patience.is_over():
             raise InvariantViolated([f"{vm.g.daemons} daemons do not leave"])
         time.sleep(0.001)
 

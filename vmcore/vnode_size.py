@@ -53,8 +53,7 @@ def vnode_pager_setsize(vm: Vm, vnode: Vnode, size: int) -> int:
         return KERN_INVALID_ARGUMENT
     pager, object = begin_resize(vm, vnode)
     if pager is None or object is None:
-        # Without an object, or with one that is being terminated, there are no pages to
-        # take away: page-outs of the dying object are refused beyond the end.
+        # Without an object there are no pages to take away.
         done = change_file(vm, vnode, size)
         vnode.lock.release()
         return int(KERN_SUCCESS if done else KERN_FAILURE)
@@ -69,24 +68,26 @@ def begin_resize(vm: Vm, vnode: Vnode) -> tuple[Pager | None, VmObject | None]:
     """Become the one who changes the size; pager and object, if the file has a live object.
 
     The object comes with a reference.  As long as we have it the pager stays, and with
-    the pager the flag.
+    the pager the flag.  A pager without a findable object belongs to one that is being
+    terminated: it still writes its pages.  They would be refused beyond a new end, but not once
+    the file has grown again, and then what was cut off would be back.  So its end is awaited.
 
     Enter:  nothing locked.
     Exit:   vnode locked.
     Takes:  vnode, cache, object, channel.
-    Sleeps: yes (vnprsz).
+    Sleeps: yes (vnprsz; a dying pager).
     """
     vnode.lock.acquire()
-    while vnode.v_vmdata:
-        pager: Pager = vm.pagers(vnode.v_vmdata)
-        if not pager.vnp_resizing:
-            object = vm_object_lookup(vm, pager)
-            if object is None:
-                break
+    while reference := vnode.v_vmdata:
+        pager: Pager = vm.pagers(reference)
+        if pager.vnp_resizing:
+            vnode.chan.sleep(vnode.lock, "vnprsz", until=(pager, "vnp_resizing", 0))
+        elif (object := vm_object_lookup(vm, pager)) is not None:
             pager.vnp_resizing = 1
             vm.claim(pager.address + RESIZING)
             return pager, object
-        vnode.chan.sleep(vnode.lock, "vnprsz", until=(pager, "vnp_resizing", 0))
+        else:
+            vnode.chan.sleep(vnode.lock, "vnpdying", until=(vnode, "v_vmdata", "!=", reference))
         vnode.lock.acquire()
     return None, None
 

@@ -10,43 +10,71 @@ import signal
 from collections.abc import Callable
 
 from harness import _native
-from harness.clock import Deadline
 from harness.run import evidence, lifeline, standing
 from harness.run.crew import Member
 from harness.run.hearing import TICK_S, Hearing
+from harness.run.helper import Helper
 
 _C = _native.CONSTANTS
-MOST_TIMES = 10  # the grace of a thread that gets no processor
+Thread = tuple[int, int]  # pid, tid
+MOST_TIMES = 100  # a limit, for threads that get no processor: each gets at least a hundredth of one
+MOST_STOPS = 10  # who is stopped again and again while it ends is no longer waited for
 HUSH_S = 10.0  # the watchdog has so long to finish a dump
 
 
 class Ending(Hearing):
     """What the supervisor does about those who are late."""
 
-    def go_on(self) -> None:
-        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is."""
+    helper: Helper | None = None  # it works now
+
+    def go_on(self) -> bool:
+        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is.
+
+        Tells whether there was one.
+        """
         bodies = {m.body.pid: m.post.name for m in self.crew.members if m.body is not None and not m.over}
         if self.watcher.body is not None:
             bodies[self.watcher.body.pid] = "watchdog"
-        for pid, name in bodies.items():
-            if standing.of_thread(pid, pid).state == "T":
-                self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
-                lifeline.send_signal(pid, signal.SIGCONT)
+        if self.helper is not None and not self.helper.over:
+            bodies[self.helper.body.pid] = self.helper.post.name
+        stopped = {pid: name for pid, name in bodies.items() if standing.of_thread(pid, pid).state == "T"}
+        for pid, name in stopped.items():
+            self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
+            lifeline.send_signal(pid, signal.SIGCONT)
+        return bool(stopped)
 
-    def starved(self, who: Callable[[], list[tuple[int, int]]], grace: float) -> None:
-        """More time for threads, as (pid, tid), that want the processor and do not get it, or are traced.
+    def in_time(
+        self,
+        done: Callable[[], bool],
+        late: Callable[[], list[Thread]],
+        limit: float,
+        ends: bool = True,
+    ) -> None:
+        """Wait for ``done``, until those who are late have had ``limit`` seconds of their own.
 
-        The time of a thread that runs is what it got; ``MOST_TIMES`` the grace is enough for anybody.
+        No time of theirs is one in which any of the run waited for a processor or was stopped: they may wait
+        for it.  When the run ``ends``, who is stopped is continued, and the time begins anew; else it
+        is excused for twice the limit.  A finding or an interrupt is in a hurry.
         """
-        first = {pid: standing.of_thread(pid, tid).cpu_s for pid, tid in who()}
-        late = Deadline(MOST_TIMES * grace, self.clock)
+        own, spent, anew = standing.OwnTime(2 * limit), 0.0, 0
+        begun = last = self.clock.now()
+        while not done():
+            if ends and anew < MOST_STOPS and self.go_on():
+                anew, spent = anew + 1, 0.0
+            now = self.clock.now()
+            passed, last = now - last, now
+            hurry = self.ending in ("finding", "interrupt", "broken") or anew == MOST_STOPS
+            spent += passed if hurry else own.passed(passed, late(), self.threads())
+            if spent >= limit or now - begun >= MOST_TIMES * limit:
+                return
+            self.pump(min(TICK_S, limit - spent))
 
-        def wants() -> bool:
-            now = [(pid, standing.of_thread(pid, tid)) for pid, tid in who()]
-            return any(one.state == "R" and one.cpu_s - first.get(pid, 0.0) < grace for pid, one in now)
-
-        while wants() and not late.passed() and self.ending not in ("finding", "interrupt", "broken"):
-            self.pump(TICK_S)
+    def threads(self) -> list[Thread]:
+        """Of all workers and of the helper, as far as they are not over."""
+        found = [(m.body.pid, m.tid) for m in self.crew.members if m.body is not None and not m.over]
+        if self.helper is not None and not self.helper.over:
+            found.append((self.helper.body.pid, self.helper.tid))
+        return found
 
     def last_look(self, late: list[Member]) -> None:
         """Before anything is ended: what the watchdog knows, and the finding that names those who hang.

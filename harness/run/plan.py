@@ -75,9 +75,9 @@ class RunPlan:
     reproduce: str = ""
     stop_on: frozenset[str] = STOP_ON
     linger_s: float | None = 3.0  # after a finding that does not stop the run; None: to its end
-    grace_s: float = 2.0  # from the word "stop" to SIGTERM
-    ready_limit_s: float = 30.0  # of watched time, from the fork to the word "ready"
-    audit_limit_s: float = 120.0  # of watched time, for one audit
+    grace_s: float = 2.0  # of its own time, from the word "stop" to SIGTERM
+    ready_limit_s: float = 30.0  # of its own time, from the fork to the word "ready"
+    audit_limit_s: float = 120.0  # of its own time, for one audit
     limits: dict[str, float] = field(default_factory=dict)  # of the watchdog, by the names of its Limits
     extra: dict[str, str] = field(default_factory=dict)
 

@@ -34,7 +34,8 @@ class Session:
     ``linger_s``: how long a run goes on after a finding that is no verdict to stop on.
     ``stall_s``, ``livelock_s``, ``frozen_s``: after so many seconds of watched time a wait, an operation
     that starts again and again, a stopped holder counts (see harness.watch.verdicts.Limits).
-    ``ready_limit_s``, ``audit_limit_s``: how long the set-up of a worker and one audit may take.
+    ``ready_limit_s``, ``audit_limit_s``: how long the set-up of a worker and one audit may take.  These three
+    do not count time in which one of the run is stopped, or waits for a processor.
     ``watch``: False, or a maker with the signature of harness.watch's Watchdog.
     ``arena``: an existing one (it stays open); else one of ``arena_size`` bytes is made.
     """

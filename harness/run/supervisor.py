@@ -87,8 +87,8 @@ class Supervisor(Ending):
             foreign.append(self.watcher.wire.fd)
         self.crew.start(foreign)
         self.listen_to_crew()
-        everybody = self.wait_until(self.all_ready, self.plan.ready_limit_s)
-        if not everybody and not self.is_ending():
+        self.in_time(self.all_ready, self.not_yet_ready, self.plan.ready_limit_s, ends=False)
+        if not self.all_ready():
             self.not_ready()
 
     def not_ready(self) -> None:
@@ -99,6 +99,12 @@ class Supervisor(Ending):
             raise StartFailed(late[0].post.name if late else "watchdog", f"it said nothing for {limit}")
         self.hung([(m.post.name, seat_of(self, m)) for m in late], f"the set-up did not end within {limit}")
         self.ending = "finding"
+
+    def not_yet_ready(self) -> list[tuple[int, int]]:
+        """The threads of workers that have not said so, and of the watchdog."""
+        bodies = [m.body for m in self.crew.members if not m.ready]
+        bodies += [] if self.watcher.ready else [self.watcher.body]
+        return [(body.pid, 0) for body in bodies if body is not None]
 
     def all_ready(self) -> bool:
         """Every worker and the watchdog; a worker that is over already will never be."""
@@ -191,18 +197,21 @@ class Supervisor(Ending):
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
         helper = Helper(self, role, function, wants_context)
         helper.start()
-        patience = self.plan.audit_limit_s if limit_s is None else limit_s
+        self.helper = helper
         # Time that is up is no reason to kill an audit at once: it may be in the middle of a change,
         # and what it leaves would be found by the next look.  But one that hangs must end, too.
         urgent = ("finding", "interrupt", "broken")
-        self.wait_until(lambda: helper.over or (self.is_ending() and limit_s is None), patience)
-        if not helper.over and self.is_ending():
-            self.wait_until(
-                lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
-            )
-        self.starved(
-            lambda: [] if helper.over else [(helper.body.pid, helper.tid)], min(patience, self.plan.grace_s)
-        )
+
+        def late() -> list[tuple[int, int]]:
+            return [] if helper.over else [(helper.body.pid, helper.tid)]
+
+        if limit_s is None:
+            self.in_time(lambda: helper.over or self.is_ending(), late, self.plan.audit_limit_s, ends=False)
+            if self.is_ending():
+                most = 10 * self.plan.grace_s
+                self.in_time(lambda: helper.over or self.ending in urgent, late, most)
+        else:
+            self.in_time(lambda: helper.over, late, limit_s)
         if not helper.over and self.ending not in urgent:
             self.audit_hung(helper.post.name, helper.seat)
         if not helper.over:
@@ -256,9 +265,7 @@ class Supervisor(Ending):
             # Without a reason to hurry, what a role does after its last epoch is simply work.
             self.wait_until(lambda: not who() or self.is_ending())
             self.gate.gate.stop = 1
-        self.wait_until(lambda: not who(), grace)
-        if self.ending not in ("finding", "broken"):
-            self.starved(lambda: [(m.body.pid, m.tid) for m in who() if m.body], grace)
+        self.in_time(lambda: not who(), lambda: [(m.body.pid, m.tid) for m in who() if m.body], grace)
         if who():
             self.last_look(who())
         for number, limit in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, None)):

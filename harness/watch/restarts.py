@@ -2,10 +2,12 @@
 
 A try that meets one lock with a living holder is a poll: a wait, of which ``stall`` tells.  It is no
 failure, neither while it lasts nor when it has come to its end.  What one look has excused stays excused.
+Not excused is who polls a lock whose holder waits without limit for the one that polls.
 """
 
 from dataclasses import dataclass
 
+from harness.locks.waitgraph import Edge
 from harness.watch.history import History, Limits
 from harness.watch.records import PolledFact, SeatFacts, Snapshot, Suspicion
 
@@ -45,9 +47,10 @@ class Restarts:
             self.grew = clock
 
 
-def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
+def livelocks(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -> list[Suspicion]:
     """Those that go on failing; of several that make each other fail, one."""
     found = []
+    behind = _behind(now, graph)
     for seat in now.seats:
         key = f"restarts:{seat.id}"
         resting = seat.wait is not None and seat.wait.kind in ("idle", "parked")
@@ -59,7 +62,7 @@ def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion
             lock, polls = (seat.polled.offset, seat.polled.polls) if seat.polled else (0, 0)
             seen.facts = Restarts(seat.failures, history.clock, lock=lock, polls=polls)
         state = seen.facts
-        state.look(seat.failures, seat.polled, _kept(seat, now), history.clock)
+        state.look(seat.failures, seat.polled, _kept(seat, now, behind), history.clock)
         if history.clock - state.grew > limits.livelock_s / 4:
             history.forget(key)  # it got through what it met
             continue
@@ -92,8 +95,31 @@ def _fails_too(seat: SeatFacts, history: History) -> bool:
     return seen is not None and seen.facts is not None and seen.facts.count > MOST_RESTARTS
 
 
-def _kept(seat: SeatFacts, now: Snapshot) -> bool:
-    """Does another living thread have the lock that it polls?"""
+def _behind(now: Snapshot, graph: list[Edge]) -> dict[int, set[int]]:
+    """Seat -> seats that wait for it without limit, directly or not."""
+    polling = [seat.number for seat in now.seats if seat.polled is not None]
+    if not polling:
+        return {}
+    bound = {seat.number for seat in now.seats if seat.wait and not seat.wait.timed}
+    edges = [(int(str(edge.waiter)), int(str(edge.holder))) for edge in graph if edge.hard]
+    found: dict[int, set[int]] = {}
+    for number in polling:
+        rows, grown = {number}, 0
+        while grown != len(rows):
+            grown = len(rows)
+            rows |= {waiter for waiter, holder in edges if holder in rows and waiter in bound}
+        found[number] = rows - {number}
+    return found
+
+
+def _kept(seat: SeatFacts, now: Snapshot, behind: dict[int, set[int]]) -> bool:
+    """Does another living thread have the lock that it polls, and may let it go while this one polls?"""
     fact = now.locks.get(seat.polled.offset) if seat.polled is not None else None
-    alive = {other.id for other in now.seats if not other.dead}
-    return fact is not None and bool(alive & {fact.holder, *fact.readers} - {seat.id})
+    if fact is None:
+        return False
+    holders = {
+        other.number
+        for other in now.seats
+        if not other.dead and other.id != seat.id and other.id in (fact.holder, *fact.readers)
+    }
+    return bool(holders) and not holders & behind[seat.number]

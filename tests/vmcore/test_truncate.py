@@ -1,6 +1,7 @@
 """A mapped file gets shorter and longer: its pages, its size, and who is in the middle of something."""
 
 import os
+import threading
 
 import pytest
 
@@ -319,4 +320,29 @@ def test_a_dying_object_does_not_make_a_shorter_file_longer(vm):
 
     assert disk_size(vm) == 3 * vm.page_size
     assert [on_disk(vm, page) for page in range(3)] == [200, 201, 202]
+    assert all_gone(vm) == []
+
+
+def test_what_a_dying_object_still_writes_does_not_come_back_when_the_file_grows(vm):
+    """Cut and extended while the terminator is between two writes: the file is as long as it was."""
+    space, start = mapped(vm, PAGES, True)
+    for page in range(PAGES):
+        store(vm, space, start + page * vm.page_size, 200 + page)
+    vmspace_exit(vm, space)
+    gate, over = Gate(vm, "none"), threading.Event()
+    gate.kind = "put"
+    vm.io.hook, vm.io.result_hook = None, gate  # asked without the vnode lock
+
+    def cut():
+        resize(vm, 3)
+        resize(vm, PAGES)
+        over.set()
+
+    with thread(cache_clear, vm):
+        assert gate.reached.wait(LIMIT_S)
+        with thread(cut):
+            wait_until(lambda: over.is_set() or asleep(vnode(vm).chan), "the cut")
+            gate.go.set()
+
+    assert [on_disk(vm, page) for page in range(PAGES)] == [200, 201, 202, 0, 0, 0, 0, 0]
     assert all_gone(vm) == []

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from harness.run import RoleSpec, Session
 from harness.watch import dump
 from tests.harness.run.roles import spin_until, turn_until_told
 from tests.harness.run.test_outcomes import the
+
+
+def stop_here():
+    """The signal is sent to this thread: a process may take it a moment later, in another one."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
 
 ON: Any = {"stop_on": (), "linger_s": None}  # findings are kept and the run goes on
 
@@ -124,3 +131,45 @@ def test_a_process_that_ends_a_little_after_its_last_word_is_not():
 
     assert result.ok, result
     assert result.incidents == ()
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+def test_a_worker_that_is_stopped_while_it_ends_is_continued_and_is_not_hung(mode):
+    def role(context):
+        turn_until_told(context)
+        for _ in range(2):
+            stop_here()
+
+    with Session(mode=mode, time_limit_s=0.3, grace_s=0.5) as session:
+        result = session.run_roles([RoleSpec("stopped", role)], epochs=None)
+
+    assert (result.findings, result.exit_code) == ((), 0)
+    assert isinstance(the(result, "stopped#0"), Passed)
+    assert sum("was stopped by a signal from outside" in one for one in result.incidents) == 2
+
+
+def test_the_way_of_a_service_to_its_end_may_be_stopped(tmp_path):
+    told = tmp_path / "told"
+
+    def stop():
+        stop_here()
+        told.touch()
+
+    services = [RoleSpec("service", lambda _: spin_until(told.exists), service=True, stop=stop)]
+    with Session(time_limit_s=0.3, grace_s=0.5) as session:
+        result = session.run_roles([RoleSpec("worker", turn_until_told), *services], epochs=None)
+
+    assert (result.findings, result.exit_code) == ((), 0)
+    assert isinstance(the(result, "service#0"), Passed)
+
+
+def test_who_is_stopped_again_and_again_while_it_ends_is_hung_in_the_end():
+    def role(context):
+        turn_until_told(context)
+        while True:
+            stop_here()
+
+    with Session(time_limit_s=0.2, grace_s=0.2) as session:
+        result = session.run_roles([RoleSpec("stopped", role)], epochs=None)
+
+    assert [(f.verdict, f.workers) for f in result.findings] == [("hung", ("stopped#0",))]

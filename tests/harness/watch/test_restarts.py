@@ -3,9 +3,13 @@
 import re
 import time
 
-from harness.watch.verdicts import MOST_RESTARTS
+import pytest
+
+from harness.watch.verdicts import MOST_RESTARTS, Limits
+from harness.watch.watchdog import Watchdog
 from tests.harness.actors import wait_until
 from tests.harness.watch.looking import dumped, find, look_for, me, waiting
+from tests.waiting import LIMIT_S
 
 
 def restarting(arena, between):
@@ -91,5 +95,78 @@ def test_who_restarted_and_then_waits_for_his_turn_is_none(arena, actors, quick)
 
     actors.actor(body)
     wait_until(waiting(arena, "faulter"), "the faulter")
+
+    assert "livelock" not in look_for(quick, 0.8)
+
+
+@pytest.mark.parametrize("through", [False, True], ids=["by the holder", "through another"])
+def test_who_polls_what_it_keeps_from_being_let_go_is_one(arena, actors, tmp_path, through):
+    """The holder of the polled lock waits without limit for the one that polls: no time lets it through."""
+    mine, yours, between = arena.mutex("mine"), arena.mutex("yours"), arena.mutex("between")
+
+    def holder(actor):
+        me(arena, "holder")
+        yours.acquire()
+        actor.say("holding")
+        actor.hear("go")
+        (between if through else mine).acquire()
+
+    def link(actor):
+        me(arena, "link")
+        between.acquire()
+        actor.say("holding")
+        mine.acquire()
+
+    def body(actor):
+        me(arena, "spinner")
+        mine.acquire()
+        actor.say("holding")
+        actor.hear("go")
+        arena.native.begin("try hard", 3)
+        while not yours.try_acquire():
+            pass
+
+    spinner = actors.actor(body)
+    spinner.expect("holding")
+    holding = actors.actor(holder)
+    holding.expect("holding")
+    if through:
+        actors.actor(link).expect("holding")
+        wait_until(waiting(arena, "link"), "the link")
+    holding.tell("go")
+    wait_until(waiting(arena, "holder"), "the holder")
+    spinner.tell("go")
+
+    # A spinner that gets no processor for a quarter of the limit would seem to have got through.
+    watchdog = Watchdog(arena, tmp_path, limits=Limits(livelock_s=2.0), with_stacks=False)
+    assert "spinner" in find(watchdog, "livelock", LIMIT_S).summary
+
+
+def test_who_polls_beside_a_holder_that_waits_with_a_limit_is_none(arena, actors, quick):
+    mine, yours = arena.mutex("mine"), arena.mutex("yours")
+
+    def holder(actor):
+        me(arena, "holder")
+        yours.acquire()
+        actor.say("holding")
+        actor.hear("go")
+        mine.acquire(timeout=60.0)
+
+    def body(actor):
+        me(arena, "spinner")
+        mine.acquire()
+        actor.say("holding")
+        actor.hear("go")
+        arena.native.begin("try hard", 3)
+        while not yours.try_acquire():
+            pass
+
+    spinner = actors.actor(body)
+    spinner.expect("holding")
+    holding = actors.actor(holder)
+    holding.expect("holding")
+    holding.tell("go")
+    wait_until(waiting(arena, "holder"), "the holder")
+    spinner.tell("go")
 
     assert "livelock" not in look_for(quick, 0.8)
