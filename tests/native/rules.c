@@ -17,6 +17,9 @@ static enum hd_status try_rw(uint8_t kind, bool pass) { return hd_rw_try(arena, 
 static void begin(void) { fresh_arena(4), s = me(); }
 static void die_with_m(void) { acquire(m, 0); }
 static void die_writing(void) { enter(HD_WRITE, false, 0); }
+static _Atomic uint32_t *ids;
+static void note_id(void) { ids[0] = me()->id; }
+static void die_with_all(void) { acquire(m, 0), enter(HD_WRITE, false, 0), hd_channel_register(arena, me(), c, c->seq); }
 static void die_reading(void) { enter(HD_READ, false, 0); }
 
 static void a_mutex_counts_and_refuses(void)
@@ -122,6 +125,7 @@ static void a_claimer_that_died_is_cleared_away(void)
 
 // --- beside another that lives
 static void live(void) { me(); for (;;) pause(); }
+static void keep_both(void) { acquire(m, 0), enter(HD_WRITE, false, 0), hd_wait_begin(me(), HD_IDLE, 0, 0, 0), live(); }
 
 static pid_t start_another(struct hd_seat **seat)
 {
@@ -145,6 +149,44 @@ static void who_queues_is_not_overtaken(void)
 	RULE(try_rw(HD_WRITE, false) == HD_OK && l->first == 0 && hd_rw_release(arena, s, l) == HD_OK);
 }
 
+// One that goes on living must not stay the first when it has given up: no other could take the lock.
+static void who_gives_up_queues_no_more(void)
+{
+	begin();
+	pid_t pid = start(keep_both);
+	await_activity(pid, HD_IDLE);
+	for (int cancels = 0; cancels < 2; cancels++) {
+		uint64_t soon = cancels ? 0 : in_ms(1);
+		arena->slice_ns = 1000000;
+		m->first = l->first = s->id; // it has waited so long
+		RULE(hd_mutex_wait(arena, s, m, 0, soon) == (cancels ? HD_INTERRUPTED : HD_TIMED_OUT));
+		if (cancels)
+			hd_mutex_cancel(arena, s, m);
+		RULE(hd_rw_wait(arena, s, l, HD_WRITE, false, 0, cancels ? 0 : in_ms(1), true) == (cancels ? HD_INTERRUPTED : HD_TIMED_OUT));
+		if (cancels)
+			hd_rw_cancel(arena, s, l);
+		RULE(m->first == 0 && l->first == 0 && s->depth == 0 && s->activity == HD_RUNNING);
+	}
+	end(pid);
+}
+
+// A dead one's seat is another's now: what it held is in doubt, and names nobody.
+static void the_estate_is_settled(void)
+{
+	fresh_arena(2), s = me();
+	finish(start(die_with_all));
+	uint32_t dead = m->owner;
+	RULE((dead & HD_SEAT_MASK) == 2 && (l->writer & HD_ID_MASK) == dead && hd_seat_of(arena, dead)->held[1].lock);
+	m->first = l->first = dead;
+	finish(start(note_id));
+	RULE((ids[0] & HD_SEAT_MASK) == 2 && ids[0] != dead);
+	RULE(m->owner == HD_SUSPECT && l->writer == HD_SUSPECT && !m->first && !l->first && !l->cells[0] && !c->asleep[0]);
+	RULE(!hd_seat_of(arena, 2)->held[0].lock && !hd_seat_of(arena, 2)->asleep_on[0]);
+	RULE(try_m(true) == HD_OWNER_DIED && try_rw(HD_WRITE, false) == HD_OWNER_DIED);
+	hd_mutex_recover(s, m), hd_rw_recover(s, arena, l);
+	hd_mutex_release(arena, s, m), hd_rw_release(arena, s, l);
+}
+
 // A reader may say READING for a moment before it has looked; a claimer that gives up because
 // of it must leave the doubt where it was.
 static void a_claim_that_is_given_up_keeps_the_doubt(void)
@@ -161,8 +203,6 @@ static void a_claim_that_is_given_up_keeps_the_doubt(void)
 }
 
 // --- seats
-static _Atomic uint32_t *ids;
-static void note_id(void) { ids[0] = me()->id; }
 static void note_id_and_leave(void) { ids[0] = me()->id; hd_leave_seat(arena); }
 static void *sit_and_end(void *hold) { ids[1] = me()->id; if (hold) acquire(m, 0); return NULL; }
 
@@ -314,6 +354,8 @@ int main(void)
 	who_is_told_repairs_or_breaks_it();
 	a_claimer_that_died_is_cleared_away();
 	who_queues_is_not_overtaken();
+	who_gives_up_queues_no_more();
+	the_estate_is_settled();
 	a_claim_that_is_given_up_keeps_the_doubt();
 	an_id_is_used_once();
 	a_thread_gives_its_seat_back_unless_it_holds();

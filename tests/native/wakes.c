@@ -78,12 +78,15 @@ static void got(enum hd_status status)
 		atomic_fetch_add(&shared->done, 1);
 }
 
-static void lock_m(void)
+static void lock_mutex(struct hd_mutex *mutex)
 {
-	enum hd_status status = acquire(m, 0);
+	enum hd_status status = acquire(mutex, 0);
 	got(status);
-	repair_and_release(m, status);
+	repair_and_release(mutex, status);
 }
+
+static void lock_m(void) { lock_mutex(m); }
+static void lock_one_each(void) { lock_mutex(sleeper_count ? m2 : m); }
 
 static void lock_rw(uint8_t kind)
 {
@@ -119,6 +122,7 @@ static void stay(void)
 }
 
 static void keep_m(void) { acquire(m, 0), stay(); }
+static void keep_m_and_m2(void) { acquire(m, 0), acquire(m2, 0), stay(); }
 static void keep_read(void) { enter(HD_READ, false, 0), stay(); }
 static void keep_write(void) { enter(HD_WRITE, false, 0), stay(); }
 static void keep_upgraded(void) { enter(HD_READ, false, 0), hd_rw_upgrade(arena, me(), l, 0, true), stay(); }
@@ -245,6 +249,7 @@ static bool holder_dies(void (*keep)(void), void (*sleeper)(void), int count, en
 }
 
 static bool mutex_holder_dies(void) { return holder_dies(keep_m, lock_m, 2, HD_WAIT_MUTEX, 1); }
+static bool holder_of_two_dies(void) { return holder_dies(keep_m_and_m2, lock_one_each, 2, HD_WAIT_MUTEX, 2); } // the kernel wakes one
 static bool reader_dies(void) { return holder_dies(keep_read, write_it, 2, HD_WAIT_WRITE, 0); }
 static bool writer_dies_before_readers(void) { return holder_dies(keep_write, read_it, 3, HD_WAIT_READ, 1); }
 static bool writer_dies_before_writers(void) { return holder_dies(keep_write, write_it, 2, HD_WAIT_WRITE, 1); }
@@ -298,7 +303,7 @@ static bool wakeup_one_passes_the_dead_over(void)
 static const struct { const char *name; bool (*holds)(void); } cases[] = {
 	CASE(mutex_of_one_soon), CASE(mutex_of_three_soon), CASE(mutex_of_two_queued), CASE(writer_to_readers), CASE(writer_to_writers), CASE(reader_to_writers),
 	CASE(reader_to_upgrader), CASE(downgrade_lets_readers_in), CASE(upgraded_released), CASE(upgraded_downgraded), CASE(upgraded_to_writer),
-	CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
+	CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(holder_of_two_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
 	CASE(writer_dies_before_writers), CASE(upgraded_dies_before_readers), CASE(upgraded_dies_before_writer), CASE(wakeup_wakes_all),
 	CASE(wakeup_one_wakes_one), CASE(wakeup_one_passes_the_dead_over),
 };
