@@ -37,7 +37,8 @@ out=${OUT:-$scratch/programs}
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-limit() { printf 'timeout --kill-after=5 %s %s/%s' "$1" "$out" "$2"; }
+# --foreground: they stay in the group of this script, and end when it is interrupted.
+limit() { printf 'timeout --foreground --kill-after=5 %s %s/%s' "$1" "$out" "$2"; }
 begin() { printf '%s\n' "$*"; }
 pick() { case $depth in all) printf '%s' "$2" ;; few) printf '%s' "${3:-$1}" ;; *) printf '%s' "$1" ;; esac; }
 
