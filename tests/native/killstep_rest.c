@@ -96,6 +96,23 @@ static bool a_later_report_is_found(void)
 	return false;
 }
 
+static void all_rows_are_used(void)
+{
+	for (int i = 0; i < HD_REPORTS; i++)
+		hd_report(arena, me(), HD_REPORT_PANIC, 0, 0, 0, 0, "old");
+}
+
+// A row says what it said, or what it says now, or that it is being written.
+static bool an_old_row_is_whole_or_gone(void)
+{
+	const struct hd_report *row = hd_at(arena, arena->reports);
+	if ((reported(0) && strcmp(row->text, "old")) || (reported(HD_REPORTS) && strcmp(row->text, "boo")))
+		return false;
+	hd_report(arena, me(), HD_REPORT_PANIC, 0, 0, 0, 0, "later");
+	uint32_t last = arena->report_count - 1;
+	return reported(last) && !strcmp(row[last % HD_REPORTS].text, "later");
+}
+
 static void order_counts(void)
 {
 	struct hd_class *classes = hd_at(arena, arena->classes);
@@ -111,10 +128,22 @@ static void m_before_m2(void)
 
 static void m2_before_m(struct hd_seat *s) { hd_mutex_try(arena, s, m2, 0, true), hd_mutex_try(arena, s, m, 0, true); }
 
+// Known and told by nobody is wrong: then the next one that takes the pair this way says nothing either.
+static void take_it_this_way_too(void)
+{
+	struct hd_held *h = hd_push(arena, me(), hd_offset(arena, m2), class_b, HD_MUTEX, 0); // as if it had it
+	me()->held_mask |= 1ull << class_b;
+	hd_check_order(arena, me(), hd_offset(arena, m), class_a, 0);
+	hd_pop(me(), h);
+	hd_leave_seat(arena);
+}
+
 static bool known_means_reported(void)
 {
 	_Atomic uint64_t *order = hd_at(arena, arena->order);
-	return !(order[class_a] >> class_b & 1) || reported_any();
+	if ((order[class_a] >> class_b & 1) && !reported_any())
+		return false;
+	return reported_any() || (finish(start(take_it_this_way_too)) == 0 && reported_any());
 }
 
 // With a rank two of one class may not be held at once: told at the first time, and known afterwards.
@@ -185,6 +214,7 @@ const struct operation other_operations[] = {
 	{"channel: wakeup of a sleeper", .prepare = start_sleeper, .run = wake_all, .after = woken_with_all},
 	{"channel: wakeup_one of a sleeper", .prepare = start_sleeper, .run = wake_one, .after = woken_with_one},
 	{"report", .run = report, .after = a_later_report_is_found},
+	{"report over an old one", .prepare = all_rows_are_used, .run = report, .after = an_old_row_is_whole_or_gone},
 	{"order: an edge against the graph", .prepare = m_before_m2, .run = m2_before_m, .after = known_means_reported},
 	{"order: two of one class", .prepare = one_class_has_a_rank, .run = same_class_edge, .after = known_pair_means_reported},
 	{"order: asleep with a lock held", .run = sleep_holding},

@@ -3,7 +3,7 @@
 //
 // One sleeps - it has published its wait and the kernel says it sleeps -, another does what
 // must wake it: gives the lock, gives up its claim, dies.
-#include "prove.h"
+#include "wakes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,9 +16,9 @@
 #define SYS_futex_waitv 449
 #endif
 
-static struct { _Atomic int stage, done, told, woken; } *shared;
-static pid_t sleepers[3];
-static int sleeper_count;
+struct shared *shared;
+pid_t sleepers[3];
+int sleeper_count;
 
 static int first_number(pid_t pid, const char *file, const char *format, char *state)
 {
@@ -61,7 +61,7 @@ static void sleepers_start(void (*body)(void), int count, enum hd_activity what)
 	await(all_asleep, "all of them sleep");
 }
 
-static bool sleepers_are_done(const char *what)
+bool sleepers_are_done(const char *what)
 {
 	bool right = true;
 	await_word(&shared->done, sleeper_count, what);
@@ -134,7 +134,7 @@ static void claim_then_give_up(void) // a writer behind a reader, with a time li
 }
 
 // --- the lock is given
-static void begin(void)
+void begin(void)
 {
 	while (arena && hd_find_held(me(), hd_offset(arena, l))) // what a downgrade has left
 		hd_rw_release(arena, me(), l);
@@ -237,6 +237,26 @@ static bool claim_given_up(bool killed)
 static bool claim_timed_out(void) { return claim_given_up(false); }
 static bool claimer_killed(void) { return claim_given_up(true); }
 
+static void pass_it(void)
+{
+	enum hd_status status = enter(HD_READ, true, 0);
+	got(status);
+	repair_and_leave(status);
+}
+
+static bool passing_reader_passes_a_claim(void)
+{
+	begin();
+	enter(HD_READ, false, 0);
+	claimer = start(write_it);
+	await(claimer_waits, "a writer claims");
+	sleeper_count = 1;
+	sleepers[0] = start(pass_it);
+	bool right = sleepers_are_done("a passing reader is in beside a claim");
+	hd_rw_release(arena, me(), l);
+	return right && finish(claimer) == 0;
+}
+
 // --- the holder dies
 static bool holder_dies(void (*keep)(void), void (*sleeper)(void), int count, enum hd_activity what, int told)
 {
@@ -303,7 +323,7 @@ static bool wakeup_one_passes_the_dead_over(void)
 static const struct { const char *name; bool (*holds)(void); } cases[] = {
 	CASE(mutex_of_one_soon), CASE(mutex_of_three_soon), CASE(mutex_of_two_queued), CASE(writer_to_readers), CASE(writer_to_writers), CASE(reader_to_writers),
 	CASE(reader_to_upgrader), CASE(downgrade_lets_readers_in), CASE(upgraded_released), CASE(upgraded_downgraded), CASE(upgraded_to_writer),
-	CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(holder_of_two_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
+	CASE(passing_reader_passes_a_claim), CASE(at_once), CASE(a_claim_that_opens_again_calls), CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(holder_of_two_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
 	CASE(writer_dies_before_writers), CASE(upgraded_dies_before_readers), CASE(upgraded_dies_before_writer), CASE(wakeup_wakes_all),
 	CASE(wakeup_one_wakes_one), CASE(wakeup_one_passes_the_dead_over),
 };
