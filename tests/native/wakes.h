@@ -4,7 +4,7 @@
 
 #include "prove.h"
 
-struct shared { _Atomic int stage, done, told, woken; };
+struct shared { _Atomic int stage, done, told, woken; }; // what they mean: each case its own
 extern struct shared *shared;
 extern pid_t sleepers[3];
 extern int sleeper_count; // in a sleeper: its own number
