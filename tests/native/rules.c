@@ -232,6 +232,7 @@ int main(void)
 	evidence_stays_while_there_is_room();
 	a_wait_that_was_interrupted_is_as_it_was();
 	rules_of_the_rwlock();
+	rules_of_what_comes_between();
 	rules_of_the_rest();
 	printf("rules: %d facts, %d wrong\n", asked, wrong);
 	return wrong != 0;

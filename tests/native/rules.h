@@ -24,6 +24,7 @@ pid_t start_another(struct hd_seat **seat); // a process that only lives, and it
 void keep_both(void);           // a process: has m and writes l until it is killed, and is HD_IDLE then
 
 void rules_of_the_rwlock(void); // rules_rw.c
+void rules_of_what_comes_between(void); // rules_between.c
 void rules_of_the_rest(void);   // rules_rest.c: channels, order, reports
 
 #endif

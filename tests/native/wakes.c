@@ -3,6 +3,7 @@
 //
 // One sleeps - it has published its wait and the kernel says it sleeps -, another does what
 // must wake it: gives the lock, gives up its claim, dies.
+#include "rwlock_cells.h"
 #include "wakes.h"
 
 #include <errno.h>
@@ -183,6 +184,32 @@ static bool writer_to_writers(void) { return rw_given(HD_WRITE, write_it, 2, HD_
 static bool reader_to_writers(void) { return rw_given(HD_READ, write_it, 2, HD_WAIT_WRITE); }
 static bool reader_to_upgrader(void) { return rw_given(HD_READ, upgrade_it, 1, HD_WAIT_UPGRADE); }
 
+static void upgrade_when_told(void)
+{
+	enter(HD_READ, false, 0);
+	atomic_store(&shared->stage, 1);
+	await_word(&shared->stage, 2, "a writer is giving the lock");
+	for (bool first = true; hd_rw_upgrade(arena, me(), l, 0, first) == HD_INTERRUPTED; first = false)
+		;
+	atomic_fetch_add(&shared->done, 1);
+	hd_rw_release(arena, me(), l);
+}
+
+// An upgrader that was let in waits until the one that lets in is done.
+static bool giver_to_upgrader(void)
+{
+	begin();
+	sleeper_count = 1;
+	sleepers[0] = start(upgrade_when_told);
+	await_word(&shared->stage, 1, "it reads");
+	l->writer = me()->id | HD_GRANTED;
+	atomic_store(&shared->stage, 2);
+	activity = HD_WAIT_UPGRADE;
+	await(all_asleep, "the upgrader sleeps");
+	hd_rw_give_writer(arena, l, true);
+	return sleepers_are_done("the upgrader is told that the lock has been given");
+}
+
 static bool downgrade_lets_readers_in(void)
 {
 	begin();
@@ -322,7 +349,7 @@ static bool wakeup_one_passes_the_dead_over(void)
 #define CASE(f) {#f, f}
 static const struct { const char *name; bool (*holds)(void); } cases[] = {
 	CASE(mutex_of_one_soon), CASE(mutex_of_three_soon), CASE(mutex_of_two_queued), CASE(writer_to_readers), CASE(writer_to_writers), CASE(reader_to_writers),
-	CASE(reader_to_upgrader), CASE(downgrade_lets_readers_in), CASE(upgraded_released), CASE(upgraded_downgraded), CASE(upgraded_to_writer),
+	CASE(reader_to_upgrader), CASE(giver_to_upgrader), CASE(downgrade_lets_readers_in), CASE(upgraded_released), CASE(upgraded_downgraded), CASE(upgraded_to_writer),
 	CASE(passing_reader_passes_a_claim), CASE(at_once), CASE(a_claim_that_opens_again_calls), CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(holder_of_two_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
 	CASE(writer_dies_before_writers), CASE(upgraded_dies_before_readers), CASE(upgraded_dies_before_writer), CASE(wakeup_wakes_all),
 	CASE(wakeup_one_wakes_one), CASE(wakeup_one_passes_the_dead_over),
