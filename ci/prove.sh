@@ -50,7 +50,7 @@ killstep_commands() {
 }
 stopped_commands() {
 	local i
-	for i in 0 1 4 5 7 9 10 11 12 13 15 21 22 29 32 34 35 36 37 40; do begin "$(limit 3000 killstep)" "$i" "$(pick 211 7)" 0 stop; done
+	for i in 0 1 4 5 7 9 10 11 12 13 15 21 22 29 32 34 35 36 37 38 41; do begin "$(limit 3000 killstep)" "$i" "$(pick 211 7)" 0 stop; done
 }
 models_commands() {
 	local x

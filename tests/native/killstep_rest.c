@@ -19,9 +19,35 @@ static void let_it_die_with_everything(void) { finish(start(hold_everything)); }
 static void hold_all_locks(void) { acquire(m, 100), acquire(m2, 100), enter(HD_WRITE, false, 100); }
 static void exit_at_once(struct hd_seat *s) { (void)s, _exit(0); }
 
-static void hold_all_locks_and_fill_the_table(void) // the victim must take the seat that held everything
+static void stay_seated(void)
+{
+	me();
+	for (;;)
+		pause();
+}
+
+static pid_t awaited;
+static bool it_sits(void) { return seat_of_process(awaited) != NULL; }
+
+static pid_t start_seated(void)
+{
+	awaited = start(stay_seated);
+	await(it_sits, "another one sits");
+	return awaited;
+}
+
+static void only_the_seat_of_one_that_held_everything(void)
 {
 	let_it_die_with_everything();
+	other = start_seated();
+	another = start_seated();
+}
+
+static bool their_seats_are_free(void) // for the newcomers
+{
+	end(other), end(another);
+	other = another = 0;
+	return true;
 }
 
 // --- channels
@@ -207,7 +233,7 @@ static void change(struct hd_seat *s) { hd_changed(s, 64, 1, 2); }
 
 const struct operation other_operations[] = {
 	{"sit on a free seat", .before = no_seat, .run = sit},
-	{"sit on the seat of a dead one that held everything", .prepare = hold_all_locks_and_fill_the_table, .before = no_seat, .run = sit, .told = ON_M | ON_M2 | ON_RW},
+	{"sit on the seat of a dead one that held everything", .prepare = only_the_seat_of_one_that_held_everything, .before = no_seat, .run = sit, .after = their_seats_are_free, .told = ON_M | ON_M2 | ON_RW},
 	{"leave a seat", .run = leave_seat},
 	{"exit with everything held", .before = hold_all_locks, .run = exit_at_once, .told = ON_M | ON_M2 | ON_RW},
 	{"channel: sleep 3 ms", .run = sleep_3_ms, .after = takes_no_wakeup_with_it},

@@ -128,8 +128,40 @@ static void writer_gives(void)
 	missed += acted && l->cells[0] == 0;
 }
 
+// --- who takes the seat of a dead one has the same number, as it happens; the old id is dead all the same
+static struct hd_seat *dead_seat;
+static uint32_t old_id;
+static void die_holding(void) { acquire(m, 0); }
+static void sit_down(void) { hd_sit(arena, "sits"); }
+static void nothing(void) {}
+
+static bool old_one_is_alive(void) // looks at every instruction, and never acts
+{
+	if (dead_seat->live == 1)
+		missed += !hd_id_dead(arena, old_id);
+	return false;
+}
+
+static void an_old_id_stays_dead(void)
+{
+	fresh_arena(2);
+	me();
+	finish(start(die_holding));
+	old_id = m->owner;
+	dead_seat = hd_seat_of(arena, old_id);
+	hd_leave_seat(arena);
+	pid_t pid = start_another(&other_seat);
+	dead_seat->tid = (uint32_t)gettid();
+	missed = 0;
+	after_every_instruction(sit_down, old_one_is_alive, nothing);
+	RULE((s = hd_me(arena)) == dead_seat && !missed && m->owner == HD_SUSPECT);
+	repair_and_release(m, acquire(m, 0));
+	end(pid);
+}
+
 void rules_of_what_comes_between(void)
 {
+	an_old_id_stays_dead();
 	static const struct { const char *wrong; void (*round)(void); bool (*can)(void); void (*acts)(void); } all[] = {
 		{"a reader passes a doubt on its way", reader_passes, we_read, doubt_moves},
 		{"a claimer sleeps on a reader that is gone", reader_is_kept_out, we_read, claimer_looks},

@@ -148,6 +148,24 @@ static void a_rank_counts_at_once(void)
 	hd_mutex_release(arena, s, low);
 }
 
+static bool refused(uint32_t *damaged) // one word of the segment
+{
+	uint32_t was = *damaged;
+	*damaged = was + 64;
+	bool out = hd_check(arena, arena_size) != HD_OK;
+	*damaged = was;
+	return out && hd_check(arena, arena_size) == HD_OK;
+}
+
+static void what_is_attached_is_looked_at(void)
+{
+	begin();
+	struct hd_seat *seat = hd_seat_of(arena, 3);
+	RULE(refused(&seat->number) && refused((uint32_t *)&seat->life.__data.__kind) && refused(&arena->seat_count) && refused(&arena->version));
+	RULE(refused((uint32_t *)&arena->seats) && refused((uint32_t *)&arena->reports) && refused((uint32_t *)&arena->instances));
+	RULE(refused((uint32_t *)arena->magic) && hd_check(arena, arena_size - 1) != HD_OK && hd_check(arena, 64) != HD_OK);
+}
+
 static void a_report_is_whole_and_its_row_is_used_again(void)
 {
 	begin();
@@ -169,4 +187,5 @@ void rules_of_the_rest(void)
 	a_cycle_through_others_is_found();
 	a_rank_counts_at_once();
 	a_report_is_whole_and_its_row_is_used_again();
+	what_is_attached_is_looked_at();
 }
