@@ -159,8 +159,34 @@ static void an_old_id_stays_dead(void)
 	end(pid);
 }
 
+// --- from writing to reading without a moment in between in which another could write
+static bool let_go; // look at no more
+static bool neither(void)
+{
+	missed += !let_go && !(l->writer & HD_ID_MASK) && !(l->upgrader & HD_ID_MASK) && cell(l, s->number) != HD_READING;
+	return false;
+}
+
+static void downgrade_it(void)
+{
+	hd_rw_downgrade(arena, s, l);
+	let_go = true;
+}
+
+static void a_downgrade_lets_go_at_no_moment(void)
+{
+	for (int upgraded = 0; upgraded < 2; upgraded++) {
+		begin();
+		RULE(try_rw(upgraded ? HD_READ : HD_WRITE, false) == HD_OK && (!upgraded || hd_rw_upgrade(arena, s, l, 0, true) == HD_OK));
+		missed = let_go = 0;
+		after_every_instruction(downgrade_it, neither, nothing);
+		RULE(!missed && cell(l, s->number) == HD_READING && hd_rw_release(arena, s, l) == HD_OK);
+	}
+}
+
 void rules_of_what_comes_between(void)
 {
+	a_downgrade_lets_go_at_no_moment();
 	an_old_id_stays_dead();
 	static const struct { const char *wrong; void (*round)(void); bool (*can)(void); void (*acts)(void); } all[] = {
 		{"a reader passes a doubt on its way", reader_passes, we_read, doubt_moves},

@@ -67,6 +67,22 @@ static void a_claim_that_is_given_up_keeps_the_doubt(void)
 	end(pid);
 }
 
+static void die_upgraded(void) { enter(HD_READ, false, 0), hd_rw_upgrade(arena, me(), l, 0, true); }
+static void die_reading_and_writing_nothing(void) { enter(HD_READ, false, 0), l->upgrader = me()->id; } // it only claimed
+static void sit_and_go(void) { me(); }
+
+static void the_estate_keeps_the_doubt(void)
+{
+	for (int inside = 0; inside < 2; inside++) {
+		fresh_arena(2), s = me();
+		finish(start(inside ? die_upgraded : die_reading_and_writing_nothing));
+		finish(start(sit_and_go)); // on its seat
+		RULE(l->upgrader == (inside ? HD_SUSPECT : 0) && l->cells[0] == 0);
+		RULE(try_rw(HD_WRITE, false) == (inside ? HD_OWNER_DIED : HD_OK));
+		hd_rw_recover(s, arena, l), hd_rw_release(arena, s, l);
+	}
+}
+
 static bool stays_out(uint8_t kind, bool pass) // tried, and waited for in vain: nothing of it is left
 {
 	bool out = hd_rw_try(arena, s, l, kind, pass, 0, HD_TRY) == HD_BUSY && cell(l, s->number) == HD_NOT_READING;
@@ -162,6 +178,7 @@ static void a_writer_lets_in_who_waits(void)
 
 void rules_of_the_rwlock(void)
 {
+	the_estate_keeps_the_doubt();
 	a_writer_is_alone();
 	a_claim_ends_with_the_wait();
 	an_upgrader_goes_first();
