@@ -44,7 +44,9 @@ SEATS = (
         "if (channel && hd_fits(a, channel",
         "if (0 && hd_fits(a, channel",
     ),
-    drop("seat: EOWNERDEAD is not made consistent", "\t\tpthread_mutex_consistent(&s->life);\n"),
+    change(
+        "seat: EOWNERDEAD is not made consistent", "\t\tpthread_mutex_consistent(&s->life);", "\t\t(void)0;"
+    ),
     change(
         "seat: EOWNERDEAD is refused",
         "\tif (err == EOWNERDEAD)\n\t\tpthread_mutex_consistent(&s->life);\n\telse if (err)",

@@ -156,6 +156,14 @@ static void an_id_is_used_once(void)
 	}
 }
 
+static void a_seat_is_not_lost_when_a_dead_one_had_it(void)
+{
+	fresh_arena(2), s = me();
+	for (int i = 0; i < 4; i++) // dies, leaves, dies, leaves: always in the second seat
+		RULE(finish(start(i % 2 ? note_id_and_leave : note_id)) == 0 && (ids[0] & HD_SEAT_MASK) == 2);
+	RULE(hd_seat_of(arena, 2)->live == 3);
+}
+
 static void alive_is_who_is_published_and_has_life(void)
 {
 	begin();
@@ -227,6 +235,7 @@ int main(void)
 	who_gives_up_queues_no_more();
 	the_estate_is_settled();
 	an_id_is_used_once();
+	a_seat_is_not_lost_when_a_dead_one_had_it();
 	alive_is_who_is_published_and_has_life();
 	a_thread_gives_its_seat_back_unless_it_holds();
 	evidence_stays_while_there_is_room();
