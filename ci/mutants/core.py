@@ -52,7 +52,7 @@ def tries(mutant: Mutant) -> Sequence[Command]:
     """The quickest first; killstep, the slowest, by operation."""
     plain = replace(mutant, equivalent="")
     return [
-        program("rules", 60),
+        program("rules", 120),
         program("test_core", 130),
         program("wakes", 120),
         program("hostile", 120, "500"),

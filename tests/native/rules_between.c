@@ -4,6 +4,7 @@
 #include "rules.h"
 #include "rwlock_cells.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -184,14 +185,72 @@ static void a_downgrade_lets_go_at_no_moment(void)
 	}
 }
 
+// --- a wakeup comes between the steps of one who is about to sleep
+static bool decided;
+static bool not_yet(void) { return decided && !acted; }
+static void all_are_woken(void) { acted = true, hd_channel_wake(arena, other_seat, c, 0, true); }
+
+static void register_it(void)
+{
+	uint32_t intent = c->seq;
+	acted = false, decided = true;
+	enum hd_status status = hd_channel_register(arena, s, c, intent);
+	decided = false;
+	missed += acted && status == HD_OK && (c->asleep[0] & 1); // it would sleep, and has not been woken
+	hd_channel_unregister(arena, s, c);
+}
+
+#if defined(__x86_64__)
+static void tick(int unused, siginfo_t *info, void *context)
+{
+	(void)unused, (void)info;
+	if (((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] != -EINTR || !decided)
+		return; // not in its sleep
+	if (acted)
+		missed++; // asleep although it has been woken
+	else
+		all_are_woken(); // no instruction was left to come before
+}
+
+static void sleep_on_it(void) // for a minute, if the wakeup is lost
+{
+	hd_channel_register(arena, s, c, c->seq);
+	acted = false, decided = true;
+	while (hd_channel_wait(arena, s, c, 0) == HD_INTERRUPTED) // a tick ends a sleep
+		;
+	decided = false;
+	hd_channel_unregister(arena, s, c);
+}
+
+static void a_wakeup_comes_before_the_sleep(void)
+{
+	struct sigaction ticks = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
+	struct itimerval often = {{0, 200000}, {0, 200000}}, never = {{0, 0}, {0, 0}};
+	begin();
+	pid_t pid = start_another(&other_seat);
+	arena->slice_ns = HD_SLICE_MAX_NS;
+	missed = 0;
+	sigaction(SIGALRM, &ticks, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	after_every_instruction(sleep_on_it, not_yet, all_are_woken);
+	setitimer(ITIMER_REAL, &never, NULL);
+	RULE(!missed);
+	end(pid);
+}
+#else
+static void a_wakeup_comes_before_the_sleep(void) {}
+#endif
+
 void rules_of_what_comes_between(void)
 {
 	a_downgrade_lets_go_at_no_moment();
+	a_wakeup_comes_before_the_sleep();
 	an_old_id_stays_dead();
 	static const struct { const char *wrong; void (*round)(void); bool (*can)(void); void (*acts)(void); } all[] = {
 		{"a reader passes a doubt on its way", reader_passes, we_read, doubt_moves},
 		{"a claimer sleeps on a reader that is gone", reader_is_kept_out, we_read, claimer_looks},
 		{"a reader sleeps on a writer that is gone", writer_gives, word_is_ours, reader_comes},
+		{"one sleeps past a wakeup that came while it registered", register_it, not_yet, all_are_woken},
 	};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		begin();
