@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ci.mutants.core_locks import LOCKS, MUTEX, RWLOCK, WORDS
-from ci.mutants.core_rest import REST
+from ci.mutants.core_rest import REPORTS, REST
 from ci.mutants.engine import Command, Mutant, Suite
 
 PROGRAMS = ("rules", "test_core", "order_race", "seat_race", "hostile", "wakes", "chaos", "killstep")
@@ -41,6 +41,8 @@ def operations(mutant: Mutant) -> Sequence[int]:
         return [*RW_OPERATIONS, 30, 32]
     if mutant in WORDS:
         return [*MUTEX_OPERATIONS, *RW_OPERATIONS]
+    if mutant in REPORTS:
+        return [*range(36, 44), 0]
     return [*OTHERS, *MUTEX_OPERATIONS]
 
 
