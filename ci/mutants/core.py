@@ -54,14 +54,14 @@ def tries(mutant: Mutant) -> Sequence[Command]:
     """The quickest first; killstep, the slowest, by operation."""
     plain = replace(mutant, equivalent="")
     return [
-        program("rules", 120),
+        program("rules", 240),
         program("test_core", 130),
         program("wakes", 120),
         program("hostile", 120, "500"),
         program("chaos", 180, "400"),
         program("order_race", 120, "300"),
         program("seat_race", 120, "150", "4"),
-        *(program("killstep", 300, str(n), str(EVERY_OF.get(n, EVERY))) for n in operations(plain)),
+        *(program("killstep", 1800, str(n), str(EVERY_OF.get(n, EVERY))) for n in operations(plain)),
     ]
 
 
