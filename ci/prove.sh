@@ -37,7 +37,8 @@ out=${OUT:-$scratch/programs}
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-limit() { printf 'timeout --kill-after=5 %s %s/%s' "$1" "$out" "$2"; }
+# --foreground: they stay in the group of this script, and end when it is interrupted.
+limit() { printf 'timeout --foreground --kill-after=5 %s %s/%s' "$1" "$out" "$2"; }
 begin() { printf '%s\n' "$*"; }
 pick() { case $depth in all) printf '%s' "$2" ;; few) printf '%s' "${3:-$1}" ;; *) printf '%s' "$1" ;; esac; }
 
@@ -49,7 +50,7 @@ killstep_commands() {
 }
 stopped_commands() {
 	local i
-	for i in 0 1 4 5 7 9 10 11 12 13 15 21 22 29 32 34 35 36 37 40; do begin "$(limit 3000 killstep)" "$i" "$(pick 211 7)" 0 stop; done
+	for i in 0 1 4 5 7 9 10 11 12 13 15 21 22 29 32 34 35 36 37 38 41; do begin "$(limit 3000 killstep)" "$i" "$(pick 211 7)" 0 stop; done
 }
 models_commands() {
 	local x

@@ -2,24 +2,26 @@
 
 from ci.mutants.engine import Mutant
 
-CORE = "harness/locks/native/*.c"
-HEADER = "harness/locks/native/lockcore.h"
+CORE = "harness/locks/native/*.[ch]"
 
 
-def drop(name: str, old: str, equivalent: str = "") -> Mutant:
-    return Mutant(name, CORE, old, "", equivalent)
+def drop(name: str, old: str) -> Mutant:
+    return Mutant(name, CORE, old, "")
 
 
-def change(name: str, old: str, new: str, equivalent: str = "") -> Mutant:
-    return Mutant(name, CORE, old, new, equivalent)
+def change(name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, CORE, old, new)
 
 
 WORDS = (
-    Mutant("give: who queues is not woken", HEADER, "if (atomic_load(first))", "if (0)"),
-    Mutant("give: who sleeps is not woken", HEADER, "else if (old & HD_WAITERS)", "else if (0)"),
-    Mutant(
+    change(
+        "give: who queues is not woken",
+        "\tif (atomic_load(first))\n\t\thd_wake(word, 0x7fffffff, ~0u); // it",
+        "\tif (0)\n\t\thd_wake(word, 0x7fffffff, ~0u); // it",
+    ),
+    change("give: who sleeps is not woken", "else if (old & HD_WAITERS)", "else if (0)"),
+    change(
         "give: the doubt is lost",
-        HEADER,
         "atomic_exchange(word, rest)",
         "atomic_exchange(word, rest & ~HD_SUSPECT)",
     ),
@@ -56,7 +58,6 @@ WORDS = (
         "take: WAITERS of before is forgotten",
         "id | suspect | (v & HD_WAITERS)",
         "id | suspect",
-        "a free word has WAITERS only after an estate, which wakes all who sleep there; else a holder is replaced, and that sets it",
     ),
     change(
         "take: who got it leaves itself queued",
@@ -70,14 +71,14 @@ WORDS = (
     ),
     drop(
         "sleep: the life of the holder is not watched",
-        "\tif (!(now & FUTEX_TID_MASK) || (now & FUTEX_OWNER_DIED))\n\t\treturn;\n",
+        "\tif (!(now & FUTEX_TID_MASK) || (now & FUTEX_OWNER_DIED))\n\t\treturn MOVED;\n",
     ),
     change(
         "sleep: WAITERS is not set",
         "if (!(v & HD_WAITERS) && !atomic_compare_exchange_strong(word, &v, v | HD_WAITERS))",
         "if (0)",
     ),
-    change("sleep: for the word only", "\tif (!blocker) {", "\tif (1) {"),
+    change("sleep: for the word only", "\tif (!blocker)\n", "\tif (1)\n"),
     change(
         "sleep: the kernel is not asked to tell of the death",
         "if (!(now & FUTEX_WAITERS) && !atomic_compare_exchange_strong(life, &now, now | FUTEX_WAITERS))",
@@ -89,7 +90,9 @@ WORDS = (
         "(void)0;",
     ),
     change(
-        "queue up: over one that queues already", "if (f != id && (!f || hd_id_dead(a, f)))", "if (f != id)"
+        "queue up: over one that queues already",
+        "f != id && (!f || hd_id_dead(a, f)) && atomic",
+        "f != id && atomic",
     ),
     change(
         "unqueue: nobody is told",
@@ -135,19 +138,18 @@ MUTEX = (
     ),
     change(
         "mutex: only the seat is compared, not the generation",
-        "& HD_ID_MASK) == s->id;\n}\n\n// ordered",
-        "& HD_SEAT_MASK) == s->number;\n}\n\n// ordered",
+        "(&m->owner, memory_order_relaxed) & HD_ID_MASK) == s->id;",
+        "(&m->owner, memory_order_relaxed) & HD_SEAT_MASK) == s->number;",
     ),
     change(
         "mutex: the fast way overtakes who queues",
         "if (slept || atomic_load_explicit(&m->first, memory_order_relaxed) ||",
         "if (slept ||",
-        "fairness only: who queues is passed once by a fast try, and first is honoured by every slow one",
     ),
     change(
         "mutex: one's own is waited for",
-        "return ordered ? HD_SELF_DEADLOCK : HD_BUSY;\n\tif (ordered && s->held_mask)\n\t\tif (hd_check_order(a, s, hd_offset(a, m)",
-        "return HD_BUSY;\n\tif (ordered && s->held_mask)\n\t\tif (hd_check_order(a, s, hd_offset(a, m)",
+        "return ask != HD_TRY ? HD_SELF_DEADLOCK : HD_BUSY; // one's own",
+        "return HD_BUSY; // one's own",
     ),
     change(
         "mutex: a failed try leaves its row",
@@ -166,13 +168,13 @@ MUTEX = (
     ),
     change(
         "mutex: who waited too long never queues",
-        "if (now - s->wait_since > HD_PATIENCE_NS && atomic_load(&m->first) != s->id) {\n\t\t\thd_word_queue_up(a, &m->first",
-        "if (0) {\n\t\t\thd_word_queue_up(a, &m->first",
+        "\t\tif (now - s->wait_since > HD_PATIENCE_NS && hd_word_queue_up(a, &m->first, s->id))\n\t\t\tcontinue;\n",
+        "",
     ),
     change(
         "mutex: sleeps without a last look after queueing",
-        "\t\t\thd_word_queue_up(a, &m->first, s->id);\n\t\t\tcontinue;",
-        "\t\t\thd_word_queue_up(a, &m->first, s->id);",
+        "hd_word_queue_up(a, &m->first, s->id))\n\t\t\tcontinue;",
+        "hd_word_queue_up(a, &m->first, s->id))\n\t\t\t(void)0;",
     ),
     change(
         "mutex: after a sleep it takes as if it had not slept",
@@ -181,8 +183,8 @@ MUTEX = (
     ),
     change(
         "mutex: gives up and stays queued",
-        "\t\t\thd_word_unqueue(&m->owner, &m->first, s->id);\n\t\t\thd_wait_end(s);\n\t\t\treturn status",
-        "\t\t\thd_wait_end(s);\n\t\t\treturn status",
+        "\t\t\thd_word_unqueue(&m->owner, &m->first, s->id);\n\t\t\thd_wait_end(s);",
+        "\t\t\thd_wait_end(s);",
     ),
 )
 
@@ -288,8 +290,8 @@ RWLOCK = (
     ),
     change(
         "rw: leaving readers move drain but wake nobody",
-        "\t\tatomic_fetch_add(&l->drain, 1);\n\t\thd_wake(&l->drain, 0x7fffffff, ALL_BITS);\n\t}\n}\n\nstatic void call",
-        "\t\tatomic_fetch_add(&l->drain, 1);\n\t}\n}\n\nstatic void call",
+        "\t\tatomic_fetch_add(&l->drain, 1);\n\t\thd_wake(&l->drain, 0x7fffffff, ALL_BITS);\n\t}\n}\n\nstatic inline void call",
+        "\t\tatomic_fetch_add(&l->drain, 1);\n\t}\n}\n\nstatic inline void call",
     ),
     change(
         "rw: phase does not move",
@@ -359,8 +361,8 @@ RWLOCK = (
     ),
     change(
         "rw: downgrade gives before it reads",
-        "\tcell_read(l, s->number);\n\tgive_writer(a, l, true);",
-        "\tgive_writer(a, l, true);\n\tcell_read(l, s->number);",
+        "\tcell_read(l, s->number);\n\thd_rw_give_writer(a, l, true);",
+        "\thd_rw_give_writer(a, l, true);\n\tcell_read(l, s->number);",
     ),
     change(
         "rw: an upgraded one gives its cell first",
@@ -374,7 +376,7 @@ RWLOCK = (
     ),
     change(
         "rw: gives up and keeps its claim",
-        "\tif (mine(s, &l->writer))\n\t\tgive_writer(a, l, false);\n\tif (mine(s, &l->upgrader))",
+        "\tif (mine(s, &l->writer))\n\t\thd_rw_give_writer(a, l, false);\n\tif (mine(s, &l->upgrader))",
         "\tif (mine(s, &l->upgrader))",
     ),
     change(

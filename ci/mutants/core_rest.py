@@ -1,12 +1,18 @@
 """Mutants of seats, channels, reports, the order graph and the segment."""
 
 from ci.mutants.core_locks import change, drop
+from ci.mutants.engine import Mutant
 
 SEATS = (
     change("seat: alive although the kernel says it died", " && !(life & FUTEX_OWNER_DIED) &&", " &&"),
     change("seat: alive while it is being taken", "return !(generation & 1) && tid &&", "return tid &&"),
     change("seat: alive whoever has it", "(life & FUTEX_TID_MASK) == tid", "(life & FUTEX_TID_MASK) != 0"),
-    change("seat: ids without a generation", "(generation >> 1 << 9 | s->number)", "(s->number)"),
+    Mutant(
+        "seat: ids without a generation",
+        "harness/locks/native/seat.c",
+        "(generation >> 1 << 9 | s->number)",
+        "(0 * generation | s->number)",
+    ),
     change(
         "seat: an id of the one before is alive",
         "id_of(s, generation) != (id & HD_ID_MASK) || !hd_seat_alive(s)",
@@ -38,7 +44,9 @@ SEATS = (
         "if (channel && hd_fits(a, channel",
         "if (0 && hd_fits(a, channel",
     ),
-    drop("seat: EOWNERDEAD is not made consistent", "\t\tpthread_mutex_consistent(&s->life);\n"),
+    change(
+        "seat: EOWNERDEAD is not made consistent", "\t\tpthread_mutex_consistent(&s->life);", "\t\t(void)0;"
+    ),
     change(
         "seat: EOWNERDEAD is refused",
         "\tif (err == EOWNERDEAD)\n\t\tpthread_mutex_consistent(&s->life);\n\telse if (err)",
@@ -49,13 +57,11 @@ SEATS = (
         "seat: published before the tid",
         "\tatomic_store(&s->tid, (uint32_t)gettid());\n\ts->id = id_of(s, generation + 1);\n\tatomic_store(&s->generation, generation + 1);",
         "\ts->id = id_of(s, generation + 1);\n\tatomic_store(&s->generation, generation + 1);\n\tatomic_store(&s->tid, (uint32_t)gettid());",
-        "between the two `life` has a tid that is not the row's: not alive either way, and its id is held by nothing yet",
     ),
     change(
         "seat: given back without ending the generation",
         "\tatomic_fetch_or(&s->generation, 1); // from here on nobody's id is in use\n",
         "",
-        "`life` is unlocked next, and free is not alive; the next one to sit sets the bit itself. Kept so that a dead id is never shown as current between the two",
     ),
     change(
         "seat: a thread's end gives back what holds locks",
@@ -192,39 +198,52 @@ REPORTS = (
     ),
     change(
         "order: known before it is reported",
-        "\tbool cycle = !against && reaches(tried",
-        "\tatomic_fetch_or(&order[class_id], 1ull << hd_class_of(h->class_id));\n\tbool cycle = !against && reaches(tried",
+        "\tviolation(a, s, HD_REPORT_ORDER, h, t, why);\n\tatomic_fetch_or(&e->flags, HD_EDGE_TOLD);",
+        "\tatomic_fetch_or(&e->flags, HD_EDGE_TOLD);\n\tviolation(a, s, HD_REPORT_ORDER, h, t, why);",
     ),
     change(
         "order: searched before it is tried",
-        "\tatomic_fetch_or(&tried[class_id], 1ull << hd_class_of(h->class_id));\n\tbool cycle = !against && reaches(tried, class_id, hd_class_of(h->class_id));",
-        "\tbool cycle = !against && reaches(tried, class_id, hd_class_of(h->class_id));\n\tatomic_fetch_or(&tried[class_id], 1ull << hd_class_of(h->class_id));",
+        "\t\tif (!(atomic_load(&e->flags) & HD_EDGE_BAD))\n\t\t\tatomic_fetch_or(&tried[t->class_id], 1ull << from);\n\t\tstatus = look_for_cycle(a, s, e, h, t, &tried[t->class_id]);",
+        "\t\tstatus = look_for_cycle(a, s, e, h, t, &tried[t->class_id]);\n\t\tif (!(atomic_load(&e->flags) & HD_EDGE_BAD))\n\t\t\tatomic_fetch_or(&tried[t->class_id], 1ull << from);",
     ),
-    change("order: searched among the known only", "reaches(tried, class_id,", "reaches(order, class_id,"),
+    change(
+        "order: searched among the known only",
+        "const _Atomic uint64_t *tried = hd_at(q->a, q->a->tried);",
+        "const _Atomic uint64_t *tried = hd_at(q->a, q->a->order);",
+    ),
     change(
         "order: cycles through others are not followed",
-        "\t\ttodo = (todo | order[c]) & ~seen;",
-        "\t\ttodo &= ~seen;",
+        "todo = (todo | atomic_load(&tried[c])) & ~seen;",
+        "todo &= ~seen;",
     ),
     change(
         "order: rank is not looked at",
-        "bool against = above && below && above >= below;",
-        "bool against = 0 && above && below;",
+        "if (above && below && above >= below) {",
+        "if (0 && above && below) {",
+    ),
+    drop(
+        "order: an edge is not shown",
+        "\tatomic_fetch_or(&order[t->class_id], 1ull << from); // what a dump shows\n",
+    ),
+    drop("order: the whole is searched each time", "\t\t*checked = x;\n"),
+    change("order: intents count", "return h->lock && !(h->kind & HD_INTENT); }", "return h->lock; }"),
+    change(
+        "order: a bad edge accuses others",
+        "\t\tatomic_fetch_and(graph, ~(1ull << hd_class_of(h->class_id)));",
+        "\t\t(void)0;",
     ),
     change(
-        "order: never known",
-        "\tatomic_fetch_or(&order[class_id], 1ull << hd_class_of(h->class_id));\n\treturn against",
-        "\treturn against",
+        "order: gates are no excuse",
+        "\t\t\tif (one >> 3 && one >> 3 == two >> 3",
+        "\t\t\tif (0 && one >> 3 == two >> 3",
     ),
-    change(
-        "order: intents count",
-        "if (!h->lock || (h->kind & HD_INTENT) || h->class_id == class_id ||",
-        "if (!h->lock || h->class_id == class_id ||",
-    ),
+    change("order: what is shared is a gate", "&& !(one & two & HD_SHARED))", ")"),
+    change("order: one thread is two", "\t\t\tfree &= taken[k] != id;", "\t\t\t(void)taken;"),
+    change("order: timed waits close circles", "} else if (t->timed) {", "} else if (0) {"),
     change(
         "order: a pair of one class is known before it is reported",
         "\t\tif (!known)\n\t\t\tviolation",
-        "\t\te->from_site = h->site, e->to_site = site;\n\t\tif (!known)\n\t\t\tviolation",
+        "\t\te->from_site = h->site, e->to_site = t->site;\n\t\tif (!known)\n\t\t\tviolation",
     ),
     change(
         "order: a pair of one class is reported each time",
@@ -244,7 +263,7 @@ REPORTS = (
     ),
     change(
         "attach: tables may lie anywhere",
-        "memcmp(&a->seats, &want.seats, offsetof(struct hd_arena, tried) + 8 - offsetof(struct hd_arena, seats))",
+        "memcmp(&a->seats, &want.seats, offsetof(struct hd_arena, instances) + 8 - offsetof(struct hd_arena, seats))",
         "0",
     ),
     change("attach: a seat's number is believed", "if (s[i].number != i + 1 || s[i].life", "if (s[i].life"),

@@ -111,7 +111,15 @@ SUITE = Suite(
     build=(
         Command(
             "build",
-            ("make", "-s", "-f", "tests/native/Makefile", "OUT={root}/programs", "{root}/programs/rwmodel"),
+            (
+                "make",
+                "-s",
+                "-f",
+                "tests/native/Makefile",
+                "OUT={root}/programs",
+                "WERROR=-w",
+                "{root}/programs/rwmodel",
+            ),
             120,
         ),
     ),

@@ -5,7 +5,9 @@
 //   chaos threads SECONDS    nobody is killed: the same work for ThreadSanitizer
 //
 // Every section of a lock writes two words, one after the other: a half-done pair that is
-// seen without OWNER_DIED is a death that was swallowed.
+// seen without OWNER_DIED is a death that was swallowed.  Who is told notes of whom: the same death
+// of the same holder is told once.  Whoever has made a report finds it whole.
+#include "holds.h"
 #include "prove.h"
 
 #include <assert.h>
@@ -16,6 +18,7 @@
 
 #define PROCESSES 3
 #define MUTEXES 2
+#define TOLD 64  // the last deaths that were told of each lock
 #define PAUSE 40 // kills between two pauses, in which every thread must move
 #ifdef __SANITIZE_THREAD__
 #define DATA // a race on it is to be seen
@@ -26,7 +29,8 @@
 static struct shared {
 	_Atomic uint64_t operations[PROCESSES][2];
 	_Atomic uint32_t doing[PROCESSES][2], stop;
-	_Atomic uint32_t told, half_done, refused, no_seat, broken, false_self_deadlock;
+	_Atomic uint32_t told, told_twice, half_done, refused, no_seat, broken, false_self_deadlock, reports, lost, torn;
+	struct { uint64_t who[TOLD], next; } told_of[MUTEXES + 1]; // pid, tid; written by who holds the lock alone
 	DATA uint64_t first[MUTEXES + 1], second[MUTEXES + 1]; // the last pair belongs to the rwlock
 } *shared;
 
@@ -65,9 +69,22 @@ static void look(int i)
 		atomic_fetch_add(&shared->half_done, 1);
 }
 
+// Of a dead one whose seat is another's by now only the doubt is left: not known, not counted.
+static void note_of_whom(int i)
+{
+	const struct hd_holder *dead = i == MUTEXES ? hd_dead_before(arena, hd_offset(arena, l), sizeof *l) : hd_dead_before(arena, hd_offset(arena, i ? m2 : m), sizeof *m);
+	uint64_t who = dead ? (uint64_t)dead->pid << 32 | dead->tid : 0;
+	for (int k = 0; k < TOLD && who; k++)
+		if (shared->told_of[i].who[k] == who)
+			atomic_fetch_add(&shared->told_twice, 1);
+	if (who)
+		shared->told_of[i].who[shared->told_of[i].next++ % TOLD] = who;
+}
+
 static void repair(int i)
 {
 	atomic_fetch_add(&shared->told, 1);
+	note_of_whom(i);
 	shared->second[i] = shared->first[i];
 }
 
@@ -159,6 +176,42 @@ static void sleep_a_little(struct hd_seat *s)
 	hd_channel_unregister(arena, s, c);
 }
 
+// A row by value, as a watcher reads it: believed when its number is the same afterwards.
+// Whole is: all that one author wrote, which follows from its key.
+__attribute__((no_sanitize_thread)) static bool row_of(uint32_t number, struct hd_report *out)
+{
+	struct hd_report *row = (struct hd_report *)hd_at(arena, arena->reports) + number % HD_REPORTS;
+	if (atomic_load(&row->state) != number + 1)
+		return false;
+	out->site_a = row->site_a, out->site_b = row->site_b, out->kind = row->kind;
+	for (size_t i = 0; i < sizeof out->text; i++)
+		out->text[i] = ((volatile char *)row->text)[i];
+	return atomic_load(&row->state) == number + 1;
+}
+
+static bool whole(const struct hd_report *r)
+{
+	char text[32];
+	snprintf(text, sizeof text, "key %u", r->site_a);
+	return r->site_b == ~r->site_a && r->kind == HD_REPORT_PANIC && !strncmp(r->text, text, sizeof text);
+}
+
+static void report_it(struct hd_seat *s)
+{
+	char text[32];
+	struct hd_report r;
+	uint32_t key = atomic_fetch_add(&shared->reports, 1), begun = atomic_load(&arena->report_count);
+	snprintf(text, sizeof text, "key %u", key);
+	hd_report(arena, s, HD_REPORT_PANIC, 0, 0, key, ~key, text);
+	bool found = false;
+	for (uint32_t number = begun; number != atomic_load(&arena->report_count); number++)
+		if (row_of(number, &r)) {
+			found |= r.site_a == key;
+			atomic_fetch_add(&shared->torn, !whole(&r));
+		}
+	atomic_fetch_add(&shared->lost, !found);
+}
+
 static void one_of(struct hd_seat *s, unsigned which)
 {
 	switch (which) {
@@ -172,6 +225,7 @@ static void one_of(struct hd_seat *s, unsigned which)
 	case 9: read_it(s, false, 1); break;
 	case 10: if (!draw(20)) sleep_a_little(s); break;
 	case 11: hd_channel_wake(arena, s, c, 0, draw(2)); break;
+	case 12: if (!draw(100)) report_it(s); break; // so few that no row is used again while its author is late
 	}
 }
 
@@ -186,7 +240,7 @@ static void work(int process, int thread)
 		return;
 	}
 	while (!shared->stop) {
-		unsigned which = draw(12);
+		unsigned which = draw(13);
 		shared->doing[process][thread] = which;
 		one_of(s, which);
 		atomic_fetch_add(&shared->operations[process][thread], 1);
@@ -272,9 +326,11 @@ static int kills(int wanted)
 	for (int i = 0; i < PROCESSES; i++)
 		end(pids[i]);
 	int missed = finish(start(last_one));
-	printf("chaos: %d kills, %lu operations, told %u; seen half done untold %u, broken %u, false self-deadlock %u, refused %u, no seat %u, not to be had afterwards %d\n",
-	       wanted, (unsigned long)total, shared->told, shared->half_done, shared->broken, shared->false_self_deadlock, shared->refused, shared->no_seat, missed);
-	return missed || shared->half_done || shared->broken || shared->false_self_deadlock || shared->refused || shared->no_seat;
+	printf("chaos: %d kills, %lu operations, %u reports, told %u; told twice %u, seen half done untold %u, broken %u, false self-deadlock %u, refused %u, no seat %u, report lost %u, torn %u, not to be had afterwards %d\n",
+	       wanted, (unsigned long)total, shared->reports, shared->told, shared->told_twice, shared->half_done, shared->broken, shared->false_self_deadlock,
+	       shared->refused, shared->no_seat, shared->lost, shared->torn, missed);
+	return missed || shared->told_twice || shared->half_done || shared->broken || shared->false_self_deadlock || shared->refused || shared->no_seat || shared->lost ||
+	       shared->torn;
 }
 
 static void *as_thread(void *arg)
@@ -297,7 +353,7 @@ static int threads(int seconds)
 		total += shared->operations[k / 2][k % 2];
 	}
 	printf("threads: %lu operations, half done %u, told %u, refused %u\n", (unsigned long)total, shared->half_done, shared->told, shared->refused + shared->broken + shared->false_self_deadlock);
-	return shared->half_done || shared->told || shared->refused || shared->broken || shared->false_self_deadlock || !total;
+	return shared->half_done || shared->told || shared->refused || shared->broken || shared->false_self_deadlock || shared->lost || shared->torn || !total;
 }
 
 int main(int argc, char **argv)

@@ -140,10 +140,59 @@ static pid_t start_victim(void)
 	return pid;
 }
 
-static enum outcome look(enum outcome outcome, struct position where, char *why, size_t room)
+// I3: what a word names has a row, from before it is taken until after it is given.  Looked at
+// before the dead one's seat is anybody else's.
+static bool has_row(const struct hd_seat *s, const void *lock)
+{
+	for (int i = 0; i < HD_MAX_HELD; i++)
+		if (s->held[i].lock == hd_offset(arena, lock))
+			return true;
+	return false;
+}
+
+static bool names_without_a_row(uint32_t word, const void *lock)
+{
+	const struct hd_seat *s = hd_seat_of(arena, word);
+	return s && ((s->generation >> 1 << 9 | s->number) & HD_ID_MASK) == (word & HD_ID_MASK) && !has_row(s, lock);
+}
+
+// A row is written before its lock is: who sees the lock may read the rest.
+static bool is_whole(const struct hd_held *h)
+{
+	const struct hd_mutex *lock = h->lock == hd_offset(arena, m) ? m : h->lock == hd_offset(arena, m2) ? m2 : NULL;
+	if (!h->lock)
+		return true;
+	if (lock)
+		return h->class_id == lock->class_id && (h->kind & ~HD_INTENT) == HD_MUTEX;
+	return h->lock == hd_offset(arena, l) && h->class_id == l->class_id && ((h->kind & ~HD_INTENT) == HD_READ || (h->kind & ~HD_INTENT) == HD_WRITE);
+}
+
+static bool rows_are_whole(void)
 {
 	bool right = true;
-	if (!stop_it && operation->after && !operation->after()) {
+	for (uint32_t seat = 1; seat <= arena->seat_count; seat++)
+		for (int i = 0; i < HD_MAX_HELD; i++)
+			right &= is_whole(&hd_seat_of(arena, seat)->held[i]);
+	return right;
+}
+
+static bool every_word_has_its_row(void)
+{
+	bool right = rows_are_whole();
+	right &= !names_without_a_row(m->owner, m) && !names_without_a_row(m2->owner, m2);
+	right &= !names_without_a_row(l->writer, l) && !names_without_a_row(l->upgrader, l);
+	for (uint32_t seat = 1; seat <= arena->seat_count; seat++)
+		if (l->cells[(seat - 1) / 32] >> (seat - 1) % 32 * 2 & 3)
+			right &= has_row(hd_seat_of(arena, seat), l);
+	return right;
+}
+
+static enum outcome look(enum outcome outcome, struct position where, char *why, size_t room)
+{
+	bool right = every_word_has_its_row();
+	if (!right)
+		snprintf(why, room, "a lock names what has no row, or a row is not whole");
+	if (right && !stop_it && operation->after && !operation->after()) {
 		right = false;
 		snprintf(why, room, "beside it: woken %d, told %d", record->woken, record->told);
 	}

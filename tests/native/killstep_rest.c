@@ -19,9 +19,35 @@ static void let_it_die_with_everything(void) { finish(start(hold_everything)); }
 static void hold_all_locks(void) { acquire(m, 100), acquire(m2, 100), enter(HD_WRITE, false, 100); }
 static void exit_at_once(struct hd_seat *s) { (void)s, _exit(0); }
 
-static void hold_all_locks_and_fill_the_table(void) // the victim must take the seat that held everything
+static void stay_seated(void)
+{
+	me();
+	for (;;)
+		pause();
+}
+
+static pid_t awaited;
+static bool it_sits(void) { return seat_of_process(awaited) != NULL; }
+
+static pid_t start_seated(void)
+{
+	awaited = start(stay_seated);
+	await(it_sits, "another one sits");
+	return awaited;
+}
+
+static void only_the_seat_of_one_that_held_everything(void)
 {
 	let_it_die_with_everything();
+	other = start_seated();
+	another = start_seated();
+}
+
+static bool their_seats_are_free(void) // for the newcomers
+{
+	end(other), end(another);
+	other = another = 0;
+	return true;
 }
 
 // --- channels
@@ -96,6 +122,23 @@ static bool a_later_report_is_found(void)
 	return false;
 }
 
+static void all_rows_are_used(void)
+{
+	for (int i = 0; i < HD_REPORTS; i++)
+		hd_report(arena, me(), HD_REPORT_PANIC, 0, 0, 0, 0, "old");
+}
+
+// A row says what it said, or what it says now, or that it is being written.
+static bool an_old_row_is_whole_or_gone(void)
+{
+	const struct hd_report *row = hd_at(arena, arena->reports);
+	if ((reported(0) && strcmp(row->text, "old")) || (reported(HD_REPORTS) && strcmp(row->text, "boo")))
+		return false;
+	hd_report(arena, me(), HD_REPORT_PANIC, 0, 0, 0, 0, "later");
+	uint32_t last = arena->report_count - 1;
+	return reported(last) && !strcmp(row[last % HD_REPORTS].text, "later");
+}
+
 static void order_counts(void)
 {
 	struct hd_class *classes = hd_at(arena, arena->classes);
@@ -111,10 +154,22 @@ static void m_before_m2(void)
 
 static void m2_before_m(struct hd_seat *s) { hd_mutex_try(arena, s, m2, 0, true), hd_mutex_try(arena, s, m, 0, true); }
 
+// Known and told by nobody is wrong: then the next one that takes the pair this way says nothing either.
+static void take_it_this_way_too(void)
+{
+	struct hd_held *h = hd_push(arena, me(), hd_offset(arena, m2), class_b, HD_MUTEX, 0); // as if it had it
+	me()->held_mask |= 1ull << class_b;
+	hd_check_order(arena, me(), hd_offset(arena, m), class_a, 0);
+	hd_pop(me(), h);
+	hd_leave_seat(arena);
+}
+
 static bool known_means_reported(void)
 {
 	_Atomic uint64_t *order = hd_at(arena, arena->order);
-	return !(order[class_a] >> class_b & 1) || reported_any();
+	if ((order[class_a] >> class_b & 1) && !reported_any())
+		return false;
+	return reported_any() || (finish(start(take_it_this_way_too)) == 0 && reported_any());
 }
 
 // With a rank two of one class may not be held at once: told at the first time, and known afterwards.
@@ -178,13 +233,14 @@ static void change(struct hd_seat *s) { hd_changed(s, 64, 1, 2); }
 
 const struct operation other_operations[] = {
 	{"sit on a free seat", .before = no_seat, .run = sit},
-	{"sit on the seat of a dead one that held everything", .prepare = hold_all_locks_and_fill_the_table, .before = no_seat, .run = sit, .told = ON_M | ON_M2 | ON_RW},
+	{"sit on the seat of a dead one that held everything", .prepare = only_the_seat_of_one_that_held_everything, .before = no_seat, .run = sit, .after = their_seats_are_free, .told = ON_M | ON_M2 | ON_RW},
 	{"leave a seat", .run = leave_seat},
 	{"exit with everything held", .before = hold_all_locks, .run = exit_at_once, .told = ON_M | ON_M2 | ON_RW},
 	{"channel: sleep 3 ms", .run = sleep_3_ms, .after = takes_no_wakeup_with_it},
 	{"channel: wakeup of a sleeper", .prepare = start_sleeper, .run = wake_all, .after = woken_with_all},
 	{"channel: wakeup_one of a sleeper", .prepare = start_sleeper, .run = wake_one, .after = woken_with_one},
 	{"report", .run = report, .after = a_later_report_is_found},
+	{"report over an old one", .prepare = all_rows_are_used, .run = report, .after = an_old_row_is_whole_or_gone},
 	{"order: an edge against the graph", .prepare = m_before_m2, .run = m2_before_m, .after = known_means_reported},
 	{"order: two of one class", .prepare = one_class_has_a_rank, .run = same_class_edge, .after = known_pair_means_reported},
 	{"order: asleep with a lock held", .run = sleep_holding},

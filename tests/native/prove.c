@@ -127,6 +127,13 @@ void end(pid_t child)
 	}
 }
 
+int gate_s(void)
+{
+	const char *said = getenv("PROVE_GATE_S");
+	int seconds = said ? atoi(said) : 0;
+	return seconds > 0 ? seconds : 30;
+}
+
 static void give_up(const char *what)
 {
 	fprintf(stderr, "waited %d s until %s\n", GATE_S, what);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/types.h>
 
-#define GATE_S 30  // a gate that is not reached by then: the proof has failed
+#define GATE_S gate_s() // a gate that is not reached by then: the proof has failed.  PROVE_GATE_S, or 30
 #define CHILD_S 60 // no process of a proof lives longer, unless it says so
 
 extern struct hd_arena *arena;
@@ -44,6 +44,7 @@ void await_activity(pid_t pid, enum hd_activity what);
 bool reported(uint32_t number); // that report is complete
 bool reported_any(void);
 
+int gate_s(void);
 int number_argument(int argc, char **argv, int at, int otherwise); // exits with 2 and words if it is none
 void cannot(const char *fact, const char *remedy) __attribute__((noreturn)); // exit 4
 

@@ -3,7 +3,8 @@
 //
 // One sleeps - it has published its wait and the kernel says it sleeps -, another does what
 // must wake it: gives the lock, gives up its claim, dies.
-#include "prove.h"
+#include "rwlock_cells.h"
+#include "wakes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,9 +17,9 @@
 #define SYS_futex_waitv 449
 #endif
 
-static struct { _Atomic int stage, done, told, woken; } *shared;
-static pid_t sleepers[3];
-static int sleeper_count;
+struct shared *shared;
+pid_t sleepers[3];
+int sleeper_count;
 
 static int first_number(pid_t pid, const char *file, const char *format, char *state)
 {
@@ -61,7 +62,7 @@ static void sleepers_start(void (*body)(void), int count, enum hd_activity what)
 	await(all_asleep, "all of them sleep");
 }
 
-static bool sleepers_are_done(const char *what)
+bool sleepers_are_done(const char *what)
 {
 	bool right = true;
 	await_word(&shared->done, sleeper_count, what);
@@ -78,12 +79,15 @@ static void got(enum hd_status status)
 		atomic_fetch_add(&shared->done, 1);
 }
 
-static void lock_m(void)
+static void lock_mutex(struct hd_mutex *mutex)
 {
-	enum hd_status status = acquire(m, 0);
+	enum hd_status status = acquire(mutex, 0);
 	got(status);
-	repair_and_release(m, status);
+	repair_and_release(mutex, status);
 }
+
+static void lock_m(void) { lock_mutex(m); }
+static void lock_one_each(void) { lock_mutex(sleeper_count ? m2 : m); }
 
 static void lock_rw(uint8_t kind)
 {
@@ -119,6 +123,7 @@ static void stay(void)
 }
 
 static void keep_m(void) { acquire(m, 0), stay(); }
+static void keep_m_and_m2(void) { acquire(m, 0), acquire(m2, 0), stay(); }
 static void keep_read(void) { enter(HD_READ, false, 0), stay(); }
 static void keep_write(void) { enter(HD_WRITE, false, 0), stay(); }
 static void keep_upgraded(void) { enter(HD_READ, false, 0), hd_rw_upgrade(arena, me(), l, 0, true), stay(); }
@@ -130,7 +135,7 @@ static void claim_then_give_up(void) // a writer behind a reader, with a time li
 }
 
 // --- the lock is given
-static void begin(void)
+void begin(void)
 {
 	while (arena && hd_find_held(me(), hd_offset(arena, l))) // what a downgrade has left
 		hd_rw_release(arena, me(), l);
@@ -178,6 +183,32 @@ static bool writer_to_readers(void) { return rw_given(HD_WRITE, read_it, 2, HD_W
 static bool writer_to_writers(void) { return rw_given(HD_WRITE, write_it, 2, HD_WAIT_WRITE); }
 static bool reader_to_writers(void) { return rw_given(HD_READ, write_it, 2, HD_WAIT_WRITE); }
 static bool reader_to_upgrader(void) { return rw_given(HD_READ, upgrade_it, 1, HD_WAIT_UPGRADE); }
+
+static void upgrade_when_told(void)
+{
+	enter(HD_READ, false, 0);
+	atomic_store(&shared->stage, 1);
+	await_word(&shared->stage, 2, "a writer is giving the lock");
+	for (bool first = true; hd_rw_upgrade(arena, me(), l, 0, first) == HD_INTERRUPTED; first = false)
+		;
+	atomic_fetch_add(&shared->done, 1);
+	hd_rw_release(arena, me(), l);
+}
+
+// An upgrader that was let in waits until the one that lets in is done.
+static bool giver_to_upgrader(void)
+{
+	begin();
+	sleeper_count = 1;
+	sleepers[0] = start(upgrade_when_told);
+	await_word(&shared->stage, 1, "it reads");
+	l->writer = me()->id | HD_GRANTED;
+	atomic_store(&shared->stage, 2);
+	activity = HD_WAIT_UPGRADE;
+	await(all_asleep, "the upgrader sleeps");
+	hd_rw_give_writer(arena, l, true);
+	return sleepers_are_done("the upgrader is told that the lock has been given");
+}
 
 static bool downgrade_lets_readers_in(void)
 {
@@ -233,6 +264,26 @@ static bool claim_given_up(bool killed)
 static bool claim_timed_out(void) { return claim_given_up(false); }
 static bool claimer_killed(void) { return claim_given_up(true); }
 
+static void pass_it(void)
+{
+	enum hd_status status = enter(HD_READ, true, 0);
+	got(status);
+	repair_and_leave(status);
+}
+
+static bool passing_reader_passes_a_claim(void)
+{
+	begin();
+	enter(HD_READ, false, 0);
+	claimer = start(write_it);
+	await(claimer_waits, "a writer claims");
+	sleeper_count = 1;
+	sleepers[0] = start(pass_it);
+	bool right = sleepers_are_done("a passing reader is in beside a claim");
+	hd_rw_release(arena, me(), l);
+	return right && finish(claimer) == 0;
+}
+
 // --- the holder dies
 static bool holder_dies(void (*keep)(void), void (*sleeper)(void), int count, enum hd_activity what, int told)
 {
@@ -245,6 +296,7 @@ static bool holder_dies(void (*keep)(void), void (*sleeper)(void), int count, en
 }
 
 static bool mutex_holder_dies(void) { return holder_dies(keep_m, lock_m, 2, HD_WAIT_MUTEX, 1); }
+static bool holder_of_two_dies(void) { return holder_dies(keep_m_and_m2, lock_one_each, 2, HD_WAIT_MUTEX, 2); } // the kernel wakes one
 static bool reader_dies(void) { return holder_dies(keep_read, write_it, 2, HD_WAIT_WRITE, 0); }
 static bool writer_dies_before_readers(void) { return holder_dies(keep_write, read_it, 3, HD_WAIT_READ, 1); }
 static bool writer_dies_before_writers(void) { return holder_dies(keep_write, write_it, 2, HD_WAIT_WRITE, 1); }
@@ -297,8 +349,8 @@ static bool wakeup_one_passes_the_dead_over(void)
 #define CASE(f) {#f, f}
 static const struct { const char *name; bool (*holds)(void); } cases[] = {
 	CASE(mutex_of_one_soon), CASE(mutex_of_three_soon), CASE(mutex_of_two_queued), CASE(writer_to_readers), CASE(writer_to_writers), CASE(reader_to_writers),
-	CASE(reader_to_upgrader), CASE(downgrade_lets_readers_in), CASE(upgraded_released), CASE(upgraded_downgraded), CASE(upgraded_to_writer),
-	CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
+	CASE(reader_to_upgrader), CASE(giver_to_upgrader), CASE(downgrade_lets_readers_in), CASE(upgraded_released), CASE(upgraded_downgraded), CASE(upgraded_to_writer),
+	CASE(passing_reader_passes_a_claim), CASE(at_once), CASE(a_claim_that_opens_again_calls), CASE(claim_timed_out), CASE(claimer_killed), CASE(mutex_holder_dies), CASE(holder_of_two_dies), CASE(reader_dies), CASE(writer_dies_before_readers),
 	CASE(writer_dies_before_writers), CASE(upgraded_dies_before_readers), CASE(upgraded_dies_before_writer), CASE(wakeup_wakes_all),
 	CASE(wakeup_one_wakes_one), CASE(wakeup_one_passes_the_dead_over),
 };
