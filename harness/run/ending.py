@@ -38,14 +38,14 @@ class Ending(Hearing):
 
         The time of a thread that runs is what it got; ``MOST_TIMES`` the grace is enough for anybody.
         """
-        first = {pid: standing.of_thread(pid, tid).cpu_s for pid, tid in who()}
+        first = {one: standing.of_thread(*one).cpu_s for one in who()}
         late = Deadline(MOST_TIMES * grace, self.clock)
 
         def wants() -> bool:
-            now = [(pid, standing.of_thread(pid, tid)) for pid, tid in who()]
-            return any(one.state == "R" and one.cpu_s - first.get(pid, 0.0) < grace for pid, one in now)
+            now = [(one, standing.of_thread(*one)) for one in who()]
+            return any(look.state == "R" and look.cpu_s - first.get(one, 0.0) < grace for one, look in now)
 
-        while wants() and not late.passed() and self.ending not in ("finding", "interrupt", "broken"):
+        while wants() and not late.passed() and self.ending != "interrupt":
             self.pump(TICK_S)
 
     def last_look(self, late: list[Member]) -> None:

@@ -86,9 +86,17 @@ class Supervisor(Ending):
             foreign.append(self.watcher.wire.fd)
         self.crew.start(foreign)
         self.listen_to_crew()
-        everybody = self.wait_until(self.all_ready, self.plan.ready_limit_s)
-        if not everybody and not self.is_ending():
+        if not self.wait_until(self.all_ready, self.plan.ready_limit_s):
+            self.starved(self.not_up, self.plan.ready_limit_s)
+        if not self.all_ready():
             self.not_ready()
+
+    def not_up(self) -> list[tuple[int, int]]:
+        """The processes, by their first threads, of all that are not ready yet."""
+        late = {m.body.pid for m in self.crew.members if m.body is not None and not m.ready}
+        if self.watcher.body is not None and not self.watcher.ready:
+            late.add(self.watcher.body.pid)
+        return [] if self.all_ready() else [(pid, pid) for pid in sorted(late)]
 
     def not_ready(self) -> None:
         """A set-up that hangs is a finding; one that was stopped, or our own watchdog, is an error."""
@@ -199,9 +207,9 @@ class Supervisor(Ending):
             self.wait_until(
                 lambda: helper.over or self.ending in urgent or limit_s is not None, 10 * self.plan.grace_s
             )
-        self.starved(
-            lambda: [] if helper.over else [(helper.body.pid, helper.tid)], min(patience, self.plan.grace_s)
-        )
+        if self.ending not in urgent:
+            own = min(patience, self.plan.grace_s)
+            self.starved(lambda: [] if helper.over else [(helper.body.pid, helper.tid)], own)
         if not helper.over and self.ending not in urgent:
             self.audit_hung(helper.post.name, helper.seat)
         if not helper.over:
@@ -247,15 +255,20 @@ class Supervisor(Ending):
             # Without a reason to hurry, what a role does after its last epoch is simply work.
             self.wait_until(lambda: not who() or self.is_ending())
             self.gate.gate.stop = 1
+
+        def threads() -> list[tuple[int, int]]:
+            return [(m.body.pid, m.tid) for m in who() if m.body]
+
         self.wait_until(lambda: not who(), grace)
-        if self.ending not in ("finding", "broken"):
-            self.starved(lambda: [(m.body.pid, m.tid) for m in who() if m.body], grace)
+        self.starved(threads, grace)
         if who():
             self.last_look(who())
-        for number, limit in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, None)):
-            if who():
-                self.crew.end(who(), number, self.reason())
-                self.wait_until(lambda: not who(), limit)
+            self.crew.end(who(), signal.SIGTERM, self.reason())
+            self.wait_until(lambda: not who(), TERM_S)
+            self.starved(threads, TERM_S)
+        if who():
+            self.crew.end(who(), signal.SIGKILL, self.reason())
+            self.wait_until(lambda: not who())
 
     def reason(self) -> str:
         """Why we kill, in the outcome's words."""
