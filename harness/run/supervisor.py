@@ -257,7 +257,8 @@ class Supervisor(Ending):
             self.gate.gate.stop = 1
 
         def threads() -> list[tuple[int, int]]:
-            return [(m.body.pid, m.tid) for m in who() if m.body]
+            # All of them: one of these may wait for a service that does not get the processor.
+            return [(m.body.pid, m.tid) for m in self.crew.members if m.body and not m.over] if who() else []
 
         self.wait_until(lambda: not who(), grace)
         self.starved(threads, grace)
