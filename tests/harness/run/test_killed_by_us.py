@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.outcome import Crashed
-from harness.run import Session
+from harness.outcome import Crashed, Failed
+from harness.run import RoleSpec, Session
+from harness.shm.roster import Roster
 from tests.harness.run.roles import die, spin_until, until_enough
 
 
@@ -41,6 +42,34 @@ def test_a_lock_that_dies_by_our_own_hand_is_no_news(role, workers, verdict, tmp
     assert not result.notices
     assert {path.name for path in tmp_path.iterdir()} == {Path(one.dump).name for one in result.findings}
     assert "NotOwner" not in repr(result)
+
+
+def test_what_the_end_of_one_that_we_ended_does_to_the_others_is_no_news(tmp_path):
+    """A crash ends the run, and one that waits gets the lock of one that we have ended over it."""
+
+    def keep(context):
+        context.arena.mutex("kept").acquire()
+        spin_until(lambda: False)
+
+    def want(context):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it is there when the keeper is gone
+        lock = context.arena.mutex("kept")
+        spin_until(lock.locked)
+        lock.acquire()
+
+    def fall(context):
+        spin_until(lambda: [row for row in Roster(context.arena).rows() if row.activity == "wait mutex"])
+        die(context)
+
+    roles = [RoleSpec("keeper", keep), RoleSpec("waiter", want), RoleSpec("victim", fall)]
+    with Session(dump_dir=tmp_path, name="ours") as session:
+        result = session.run_roles(roles)
+
+    waiter = result.of("waiter#0")
+    assert (type(waiter), waiter.error) == (Failed, "OwnerDied"), "it was not there: this would prove nothing"
+    assert [one.verdict for one in result.findings] == ["crash"]
+    assert not result.notices
+    assert {path.name for path in tmp_path.iterdir()} == {Path(result.findings[0].dump).name}
 
 
 def test_a_death_with_a_lock_is_one_finding(tmp_path):
