@@ -181,7 +181,7 @@ def test_a_role_that_never_ends_is_a_finding_when_the_time_is_up(mode, tmp_path)
             cues=[("A", "end"), ("B", "start"), ("B", "end")],
         )
 
-    report = until_enough(run, lambda report: "cue 3" in report.findings[0].summary)
+    report = until_enough(run, lambda report: report.findings and "cue 3" in report.findings[0].summary)
 
     (found,) = report.findings
     assert (report.ended_by, report.exit_code, found.verdict) == ("time limit", 1, "hung")
