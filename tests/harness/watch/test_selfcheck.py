@@ -4,15 +4,17 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from harness.watch import dump, selfcheck
+from harness.watch import dump, selfcheck, stacks
 from harness.watch.records import Finding
 from harness.watch.selfcheck import SelfCheckFailed, check
 from harness.watch.watchdog import Watchdog
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,8 @@ def test_the_real_watcher_finds_the_deadlock_and_names_both_sides():
     assert "selfcheck.py:" in found.text, "without a folder the finding brings its own text"
 
 
-def test_the_finding_is_a_dump_when_there_is_a_folder_for_it(tmp_path):
+def test_the_finding_is_a_dump_when_there_is_a_folder_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(stacks, "of_seats", partial(stacks.of_seats, wait_s=LIMIT_S))  # however crowded it is
     found = check(dump_dir=tmp_path)
 
     told = dump.read(Path(found.dump))
