@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from harness.shm.roster import Roster
 from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
+from tests.harness.actors import wait_until
 from tests.harness.watch.looking import find, find_notice, look_for, me
 
 
@@ -61,6 +63,7 @@ def test_a_lock_that_is_held_too_long_is_a_stall_whatever_others_do(arena, actor
         actors.actor(heart)
     for _ in range(2):
         actors.actor(waiter)
+    wait_until(lambda: sum(row.activity == "wait mutex" for row in Roster(arena).rows()) == 2, "both waiters")
 
     found = find(quick, "stall")
 

@@ -81,7 +81,7 @@ def test_a_dump_of_a_running_vm_draws_its_chains_and_takes_no_seat(start, hangdo
 
     def outside():
         lookers.append(start("dump", str(started.pid), "--json"))
-        said = lookers[-1].wait()
+        said = lookers[-1].wait(2 * LIMIT_S)
         return json.loads(said.out) if said.code in (0, 1) and said.out else None
 
     def with_chains():
