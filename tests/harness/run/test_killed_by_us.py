@@ -10,6 +10,7 @@ from harness.outcome import Crashed, Failed
 from harness.run import RoleSpec, Session
 from harness.shm.roster import Roster
 from tests.harness.run.roles import die, spin_until, until_enough
+from tests.harness.run.test_outcomes import the
 
 
 def keep_for_ever(context):
@@ -65,7 +66,7 @@ def test_what_the_end_of_one_that_we_ended_does_to_the_others_is_no_news(tmp_pat
     with Session(dump_dir=tmp_path, name="ours") as session:
         result = session.run_roles(roles)
 
-    waiter = result.of("waiter#0")
+    waiter = the(result, "waiter#0")
     assert (type(waiter), waiter.error) == (Failed, "OwnerDied"), "it was not there: this would prove nothing"
     assert [one.verdict for one in result.findings] == ["crash"]
     assert not result.notices
