@@ -80,13 +80,16 @@ def uncontended(arena: Arena, plan: Plan) -> list[Row]:
 
 
 def contender(lock: Any, pipe: Any) -> None:
-    """Take the lock as often as possible between two moments; say how often."""
+    """Take the lock as often as possible between two moments, and at least once; say how often.
+
+    A process that gets no processor in that time is late: none at all would be no rate to divide by.
+    """
     while (order := pipe.recv()) is not None:
         start, end = order
         passes = 0
         while time.monotonic() < start:
             pass
-        while time.monotonic() < end:
+        while not passes or time.monotonic() < end:
             for _ in repeat(None, 100):  # the clock is read rarely, or it would be what we measure
                 with lock:
                     pass

@@ -24,10 +24,11 @@ from harness.errors import CannotRunHere
 from harness.shm.layout import guarded
 from harness.shm.native import CONSTANTS, Seat
 from harness.watch.snapshot import Reader, take
+from harness.watch.waits import LOCKS
 
 if TYPE_CHECKING:
     from harness.shm.arena import Arena
-    from harness.watch.records import SeatFacts, Snapshot
+    from harness.watch.records import LockFact, SeatFacts, Snapshot
 
 _C = CONSTANTS
 _FUTEX = {"x86_64": 202, "aarch64": 98}
@@ -262,6 +263,14 @@ class Gates:
             return True
         if wait.kind == "parked":
             return bool(self.row.seats[seat.number] == NOT_YET)  # it was let go and has not run yet
-        if wait.kind == "mutex":
-            return not now.owners.get(wait.offset, 0)  # it is being handed over
+        if wait.kind in LOCKS:
+            return _comes_next(seat.id, wait.kind, now.locks.get(wait.offset))
         return wait.kind in ("sleep", "idle") and not wait.unwoken
+
+
+def _comes_next(waiter: int, kind: str, lock: LockFact | None) -> bool:
+    """Is the lock being handed over?  Its waiter has been woken then, and only has to run."""
+    if lock is None:
+        return True
+    readers = [] if kind == "read" else [one for one in lock.readers if one != waiter]
+    return not (lock.holder or readers or lock.claimer not in (0, waiter))

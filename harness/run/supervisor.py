@@ -265,13 +265,19 @@ class Supervisor(Ending):
             # Without a reason to hurry, what a role does after its last epoch is simply work.
             self.wait_until(lambda: not who() or self.is_ending())
             self.gate.gate.stop = 1
-        self.in_time(lambda: not who(), lambda: [(m.body.pid, m.tid) for m in who() if m.body], grace)
+
+        def threads() -> list[tuple[int, int]]:
+            return [(m.body.pid, m.tid) for m in who() if m.body]
+
+        self.in_time(lambda: not who(), threads, grace)
         if who():
             self.last_look(who())
-        for number, limit in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, None)):
-            if who():
-                self.crew.end(who(), number, self.reason())
-                self.wait_until(lambda: not who(), limit)
+        if who():
+            self.crew.end(who(), signal.SIGTERM, self.reason())
+            self.in_time(lambda: not who(), threads, TERM_S)
+        if who():
+            self.crew.end(who(), signal.SIGKILL, self.reason())
+            self.wait_until(lambda: not who())
 
     def reason(self) -> str:
         """Why we kill, in the outcome's words."""

@@ -12,7 +12,7 @@ from bench.common import Plan, Row, in_turn, median_ratios, table
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHES = sorted(path.stem for path in (ROOT / "bench").glob("bench_*.py"))
-LIMIT_S = 100
+LIMIT_S = 300
 
 
 def quick_or_slow():

@@ -25,7 +25,7 @@ Body = Callable[["Me"], None]
 
 
 class Pipe:
-    """Whole lines, with a limit on how long one may take."""
+    """Whole lines, with a limit on how long one may take; ``filled()``: there is something to get."""
 
     def __init__(self) -> None:
         self.out, self.into = os.pipe()
@@ -46,6 +46,9 @@ class Pipe:
             self.rest += chunk
         line, self.rest = self.rest.split(b"\n", 1)
         return line.decode()
+
+    def filled(self) -> bool:
+        return bool(self.rest or select.select([self.out], [], [], 0)[0])
 
     def close(self) -> None:
         for fd in (self.out, self.into):
@@ -99,6 +102,10 @@ class Actor:
 
     def listen(self) -> str:
         return self.from_actor.get()
+
+    def has_spoken(self) -> bool:
+        """Is there a word that was not read yet?"""
+        return self.from_actor.filled()
 
     def says_nothing_for(self, seconds: float) -> bool:
         try:

@@ -4,6 +4,7 @@ Each prints what the test needs to know on lines of its own and, at the end, wha
 the run.  The first line says ``supervisor=PID`` and the pids of the workers, when all work.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.outcome import Progress, RunResult
 from harness.run import RoleSpec, Session, WorkerContext
+
+PR_SET_PDEATHSIG = 1
 
 
 def work(context: WorkerContext) -> None:
@@ -121,6 +124,20 @@ def scene_patient() -> None:
 
     with Session(workers=1, time_limit_s=0.05, grace_s=60.0) as session:
         show(session.run(nothing, audit=audit))
+
+
+def scene_orphaned_audit() -> None:
+    """The supervisor is killed, its pipes are closed, and the signal that ends its audit with it is late."""
+
+    def audit(context: WorkerContext) -> None:
+        assert ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0) == 0
+        supervisor = os.getppid()
+        os.kill(supervisor, signal.SIGKILL)
+        while os.getppid() == supervisor:
+            os.sched_yield()
+
+    with Session(workers=1) as session:
+        show(session.run(lambda _: None, audit=audit))
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 # detector: (whom only it sees, whom others see as well or alone)
 DETECTORS = {
     "circles_of_waits": ({"L4"}, {"H1", "H2", "H3", "H6a", "L20", "H11"}),

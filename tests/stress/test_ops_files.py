@@ -15,7 +15,7 @@ from vmcore.access import vm_read, vm_write
 from vmcore.vnode_size import vnode_pager_setsize
 
 PAGE, PAGES, BASE = 4096, 4, 0x10000
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from stress.scenario import find_scenario, load_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 HUNT_S = 9.0
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 NEEDED = (("write", 1, 2), ("leave", 0))
 
 

@@ -88,6 +88,8 @@ def test_the_reproduce_command_has_every_option_that_matters():
 
 
 SLOW_ROUNDS = """
+import time
+
 from stress.acts import PAGE, pages_of
 from stress.ops import allocate, be_born, leave, write
 from stress.scenario import Scenario
@@ -99,7 +101,8 @@ scenario = Scenario("slow-rounds")
 def write_long(actor, stage):
     person = be_born(actor)
     allocate(actor, person, pages_of(0x10000, 1))
-    for _ in range(20_000):
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
         write(actor, person, 0x10000)
     leave(actor, person)
 
@@ -118,4 +121,4 @@ def test_what_the_curtain_finds_is_later_than_the_run(tmp_path):
 
     assert report.epochs == 0, "an audit came first, this test would prove nothing"
     assert [finding.verdict for finding in report.findings] == ["panic"]
-    assert report.findings[0].at_s > report.duration_s >= 0.5
+    assert report.findings[0].at_s > report.duration_s

@@ -19,7 +19,7 @@ from vmcore.vmspace import space_map
 from vmcore.vnode import vnode_pager_alloc
 from vmcore.vnode_size import vnode_pager_setsize
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def vnode(vm: Vm, file: int = 0) -> Vnode:

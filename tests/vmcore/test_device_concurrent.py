@@ -1,11 +1,15 @@
 """Devices and several who use them at once: one object each, and no page is lost."""
 
+import time
+from itertools import count
+
 from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
 from tests.vmcore.builders import Team, locked, services
 from tests.vmcore.builders_device import PAGES, clear, map_device, object_of
 from tests.vmcore.builders_files import asleep, show, store, thread
 from tests.vmcore.builders_objects import fill, live_objects, space_of
+from tests.waiting import LIMIT_S
 from vmcore.access import vm_read
 from vmcore.audit import audit
 from vmcore.constants import OBJ_CANPERSIST
@@ -60,9 +64,16 @@ def pagers_made(vm):
     return sum(pager.generation for pager in vm.pagers.views)
 
 
-def create(vm, me, rounds):
-    """Map, store one's own page of the device, and leave; the other's stores may come at any time."""
-    for turn in range(1, rounds + 1):
+def create(vm, me, rounds, enough):
+    """Map, store one's own page of the device, and leave; the other's stores may come at any time.
+
+    So many rounds, and more until there were ``enough()`` pagers: how often one finds the other's is the
+    scheduler's choice.
+    """
+    until = time.monotonic() + LIMIT_S / 2
+    for turn in count(1):
+        if turn > rounds and (enough() or time.monotonic() > until):
+            break
         space, start = map_device(vm)
         mine = start + me * vm.page_size
         assert store(vm, space, mine, turn)
@@ -77,7 +88,7 @@ def test_two_processes_create_the_same_device_at_once_and_there_is_one_object(vm
     team, before = Team(vm), pagers_made(vm)
     try:
         for me in range(2):
-            team.start(f"creator {me}", create, me, 150)
+            team.start(f"creator {me}", create, me, 150, lambda: pagers_made(vm) > before + 20)
         said = team.wait()
     finally:
         team.kill()

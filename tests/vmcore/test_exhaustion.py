@@ -260,7 +260,7 @@ def live(vm, number, tell, enough):
 
     Four turns, and more until ``enough()``: whether users meet is the scheduler's choice.
     """
-    until = time.monotonic() + LIMIT_S / 2
+    until = time.monotonic() + LIMIT_S / 4
     for turn in count():
         if turn >= 4 and (enough() or time.monotonic() > until):
             break

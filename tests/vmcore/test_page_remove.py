@@ -18,7 +18,7 @@ from vmcore.page_queues import vm_page_deactivate, vm_page_unwire, vm_page_wire
 from vmcore.page_wait import RELEASE_PAGE
 from vmcore.vmspace import vmspace_exit
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

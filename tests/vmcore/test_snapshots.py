@@ -23,10 +23,11 @@ from tests.vmcore.builders_objects import (
     write,
 )
 from tests.vmcore.test_fault import in_thread, wait_until_wanted
+from tests.vmcore.test_wiring import unwire, wire
 from tests.waiting import join
 from vmcore.access import vm_read
 from vmcore.audit import all_gone, audit
-from vmcore.constants import KERN_RESOURCE_SHORTAGE, PG_BUSY
+from vmcore.constants import KERN_RESOURCE_SHORTAGE, KERN_SUCCESS, PG_BUSY
 from vmcore.deallocate import vm_object_deallocate
 from vmcore.map_user import vm_map_file
 from vmcore.object_cache import cache_clear
@@ -343,3 +344,18 @@ def test_snapshots_taken_while_the_file_is_written_are_one_instant_each(vm_of):
     assert number(vm_read(vm, space, BASE)) == 250
     assert stamp(vm, 250) == vm_read(vm, space, va(vm, 2))
     leave_all(vm, space)
+
+
+def test_wiring_of_shared_pages_is_as_good_as_a_store_and_leaves_the_snapshot_what_they_held(file_vm):
+    vm = file_vm
+    writer = mapped(vm, shared=True)
+    for page in range(PAGES):
+        write(vm, writer, page, 10 + page)
+    snapshot = mapped(vm, copy=True)
+
+    assert wire(vm, writer, 1, 3) == KERN_SUCCESS
+    assert unwire(vm, writer, 1, 3) == KERN_SUCCESS
+    resize(vm, 0)
+
+    assert [read(vm, snapshot, page) for page in (1, 2)] == [11, 12]
+    leave_all(vm, writer, snapshot)

@@ -6,13 +6,14 @@ might wait for ever.
 """
 
 import threading
+import time
 from collections import Counter
 
 from harness import probe
 from harness.shm import native
 from tests.vmcore.builders import Team, services
 from tests.vmcore.builders_objects import chain, fork, read, space_of, write
-from tests.waiting import join
+from tests.waiting import LIMIT_S, join
 from vmcore import fault
 from vmcore.audit import all_gone, audit
 from vmcore.constants import KERN_SUCCESS
@@ -24,7 +25,6 @@ PAGES, FRAMES = 60, 48
 FORKS = 60
 FAULTERS = 3
 PASSED = 20  # times that a writer was passed, before we believe the bound
-WRITES = 20_000
 LONGEST = 8  # objects in a chain while nobody rests
 
 
@@ -97,7 +97,8 @@ def write_among_faults(vm, space):
     vars(fault)["vm_map_lookup_again"] = look_again  # in this process only
     probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what he does under it
     threads, stop = faulting_threads(vm, space, FAULTERS)
-    while len(passed) < PASSED and turn < WRITES:
+    until = time.monotonic() + LIMIT_S / 2  # threads that do not get the processor meet nobody
+    while len(passed) < PASSED and time.monotonic() < until:
         lock.write()
         turn += 1
         lock.release()

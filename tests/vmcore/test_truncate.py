@@ -39,7 +39,7 @@ from vmcore.page_wait import RELEASE_PAGE
 from vmcore.vmspace import vmspace_exit
 from vmcore.vnode_size import vnode_pager_setsize, vnode_pager_uncache
 
-PAGES, LIMIT_S = 8, 30.0
+PAGES, LIMIT_S = 8, 60.0
 
 
 @pytest.fixture

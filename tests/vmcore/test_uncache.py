@@ -17,7 +17,7 @@ from vmcore.object_cache import cache_clear
 from vmcore.vmspace import vmspace_exit, vmspace_fork
 from vmcore.vnode_size import vnode_pager_cut_unused, vnode_pager_uncache
 
-FILES, LIMIT_S = 5, 30.0
+FILES, LIMIT_S = 5, 60.0
 
 
 @pytest.fixture

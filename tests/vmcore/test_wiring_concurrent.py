@@ -167,7 +167,7 @@ def run(vm, mode, bodies):
         sys.setswitchinterval(1e-5)  # or each thread does most of its work in one go
         started = [in_thread(body, vm, *args) for body, *args in bodies.values()]
         for thread, _ in started:
-            thread.join(60)
+            thread.join(LIMIT_S)
             assert not thread.is_alive(), "a thread hangs"
         sys.setswitchinterval(usual)
         assert [result for _, result in started] == [[None]] * len(started)

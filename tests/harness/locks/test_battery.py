@@ -58,7 +58,7 @@ def nobody_waits(lock) -> bool:
 
 def test_a_counter_loses_nothing(lock, mode, arena, actors):
     cell = arena.table("cell", Plain, 1)[1]
-    rounds = 300
+    rounds = 100
 
     def adder(me):
         me.say("ready")

@@ -18,7 +18,7 @@ from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, wait_until
 
 C = _native.CONSTANTS
-HANDOFFS = 2000
+HANDOFFS = 1000
 
 
 class Cell(Structure):
@@ -181,7 +181,7 @@ def test_a_timeout_is_false_and_not_early(cell, lock, chan):
         assert lock.held()
 
 
-def test_wait_gives_the_lock_back_to_its_with_even_when_interrupted(cell, lock, chan, arena, actors):
+def test_wait_gives_the_lock_back_to_its_with_even_when_interrupted(cell, lock, chan, sliced, arena, actors):
     def waiter(me):
         arena.native.sit("sleeper")
         with pytest.raises(KeyboardInterrupt), lock:

@@ -20,9 +20,10 @@ class Cell(Structure):
 
 
 @pytest.fixture(params=["mutex", "rwlock"])
-def lock(request, arena):
-    arena.native.sit("test")
-    return getattr(arena, request.param)("guard")
+def lock(request, sliced):
+    """A signal may come just before the sleep: then it is heard after a slice."""
+    sliced.native.sit("test")
+    return getattr(sliced, request.param)("guard")
 
 
 @pytest.fixture

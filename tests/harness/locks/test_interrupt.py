@@ -18,7 +18,9 @@ WAITS = {
 
 
 @pytest.mark.parametrize("wait", WAITS)
-def test_ctrl_c_ends_every_wait_and_leaves_nothing(wait, arena, actors):
+def test_ctrl_c_ends_every_wait_and_leaves_nothing(wait, sliced, actors):
+    """At once, or, where the signal comes just before the sleep, after its slice."""
+    arena = sliced
     locks = arena.mutex("tested"), arena.rwlock("rw"), arena.rwlock("shared")
     arena.native.sit("test")
 

@@ -1,12 +1,14 @@
 """A read/write lock that one thread holds for reading twice."""
 
-import select
 import time
 
 import pytest
 
 from harness.errors import SelfDeadlock
 from tests.harness.locks.test_rwlock import FREE, counts
+from tests.waiting import LIMIT_S
+
+READERS, TURNS = 6, 200
 
 
 @pytest.fixture
@@ -57,29 +59,32 @@ def test_who_reads_twice_cannot_upgrade_because_it_would_wait_for_itself(lock):
 
 
 def test_readers_that_pass_writers_do_not_keep_one_out_for_ever(lock, actors):
-    """Three of them overlap without a gap, unless each gives a waiting writer its moment first."""
+    """Some of them overlap without a gap, unless each gives a waiting writer its moment first.
+
+    With that moment a turn is a matter of milliseconds, without it one of seconds: the limit of the wait
+    lies far from both.
+    """
 
     def reads_again_and_again(me):
-        me.say("ready")
-        me.hear("go")
-        for _ in range(400):
+        lock.read()
+        me.say("reading")
+        while not me.inbox.filled():
+            lock.release()
             lock.read(pass_writers=True)
             time.sleep(0.002)  # as long as it reads
-            lock.release()
-        me.say("done")
+        lock.release()
+        me.hear("enough")
 
-    readers = [actors.actor(reads_again_and_again) for _ in range(3)]
+    readers = [actors.actor(reads_again_and_again) for _ in range(READERS)]
     for reader in readers:
-        reader.expect("ready")
-    for reader in readers:
-        reader.tell("go")
+        reader.expect("reading")
 
-    written = 0
-    while all(select.select([reader.from_actor.out], [], [], 0)[0] == [] for reader in readers):
-        with lock:
-            written += 1
+    until = time.monotonic() + LIMIT_S
+    for turn in range(TURNS):
+        assert lock.write(max(0.0, until - time.monotonic())), f"only {turn} turns in {LIMIT_S:g} s"
+        lock.release()
 
     for reader in readers:
-        reader.expect("done")
+        reader.tell("enough")
+    for reader in readers:
         reader.end()
-    assert written >= 10

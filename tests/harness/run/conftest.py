@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import LIMIT_S
+
 ROOT = Path(__file__).resolve().parents[3]
-LIMIT_S = 30.0
 MARK = "HANGDOG_TEST_MARK"
 
 

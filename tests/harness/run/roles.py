@@ -9,11 +9,27 @@ from typing import Any
 from harness.run import WorkerContext
 from harness.run.gate import Gate
 
+LIMITS_S = (0.5, 2.0, 8.0, 32.0)
+
 
 def turn_until_told(context: WorkerContext) -> None:
     while not context.should_stop():
         with context.step("turn"):
             pass
+
+
+def until_enough(run: Callable[[float], Any], enough: Callable[[Any], Any]) -> Any:
+    """The first result of ``run(time limit)`` in which enough happened, or that of the longest.
+
+    How much happens within a time is the scheduler's choice: what is said of the result must hold of
+    every one with enough in it.
+    """
+    result = None
+    for limit_s in LIMITS_S:
+        result = run(limit_s)
+        if enough(result):
+            break
+    return result
 
 
 def die(context: WorkerContext, number: int = signal.SIGKILL) -> None:

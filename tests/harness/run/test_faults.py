@@ -8,7 +8,7 @@ from harness.errors import BadInput
 from harness.outcome import Killed, Passed
 from harness.run import Faults, RoleSpec, Session
 from harness.run.faults import Injector
-from tests.harness.run.roles import spin_until, turn_until_told
+from tests.harness.run.roles import spin_until, turn_until_told, until_enough
 
 
 def shots(faults, seed, alive=(0, 1, 2, 3), seconds=10.0):
@@ -84,8 +84,11 @@ def test_nonsense_is_refused(bad):
 
 
 def test_killed_workers_are_told_and_are_no_crash():
-    with Session(workers=4, faults=Faults(kills=50, most=2), time_limit_s=0.6) as session:
-        result = session.run(turn_until_told, epochs=None)
+    def run(limit_s):
+        with Session(workers=4, faults=Faults(kills=50, most=2), time_limit_s=limit_s) as session:
+            return session.run(turn_until_told, epochs=None)
+
+    result = until_enough(run, lambda result: len(result.incidents) >= 2)
 
     kinds = sorted(type(outcome).__name__ for outcome in result.outcomes)
     assert kinds == ["Killed", "Killed", "Passed", "Passed"]
@@ -99,20 +102,30 @@ def test_killed_workers_are_told_and_are_no_crash():
 @pytest.mark.parametrize("mode", ["process", "thread"])
 def test_stopped_workers_go_on_and_are_not_called_frozen(mode):
     faults = Faults(stops=40, stop_s=(0.005, 0.02))
-    with Session(workers=3, mode=mode, faults=faults, time_limit_s=0.6) as session:
-        result = session.run(turn_until_told, epochs=None)
+
+    def run(limit_s):
+        with Session(workers=3, mode=mode, faults=faults, time_limit_s=limit_s) as session:
+            return session.run(turn_until_told, epochs=None)
+
+    def enough(result):
+        return len(result.incidents) > 3 and all(outcome.steps for outcome in result.outcomes)
+
+    result = until_enough(run, enough)
 
     assert [type(outcome) for outcome in result.outcomes] == [Passed] * 3
-    assert all(outcome.steps for outcome in result.outcomes)
-    assert len(result.incidents) > 3
+    assert enough(result)
     assert all("SIGSTOP" in text for text in result.incidents)
     assert result.findings == ()
 
 
 def test_whoever_is_still_stopped_at_the_end_goes_on():
     faults = Faults(stops=50, stop_s=(60, 60), most=2)
-    with Session(workers=3, faults=faults, time_limit_s=0.5, grace_s=20.0) as session:
-        result = session.run(turn_until_told, epochs=None)
+
+    def run(limit_s):
+        with Session(workers=3, faults=faults, time_limit_s=limit_s, grace_s=20.0) as session:
+            return session.run(turn_until_told, epochs=None)
+
+    result = until_enough(run, lambda result: len(result.incidents) >= 2)
 
     assert len(result.incidents) == 2
     assert [type(outcome) for outcome in result.outcomes] == [Passed] * 3
@@ -127,8 +140,12 @@ def test_a_lock_that_a_killed_worker_held_is_orphaned():
 
     faults = Faults(kills=20, spare=0, roles=("holder",), most=1)
     roles = [RoleSpec("holder", hold, prepare=take), RoleSpec("other", turn_until_told)]
-    with Session(faults=faults, time_limit_s=2.0) as session:
-        result = session.run_roles(roles)
+
+    def run(limit_s):
+        with Session(faults=faults, time_limit_s=limit_s) as session:
+            return session.run_roles(roles)
+
+    result = until_enough(run, lambda result: isinstance(result.of("holder#0"), Killed))
 
     # No thread wants the lock, so it is told at the end of the run and does not end it.
     assert [f.verdict for f in result.findings] == ["orphaned_lock"]

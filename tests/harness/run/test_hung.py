@@ -31,7 +31,7 @@ def test_the_time_limit_is_a_word_and_then_an_end(mode):
         spin_until(lambda: False)
 
     roles = [RoleSpec("polite", turn_until_told), RoleSpec("deaf", deaf)]
-    with Session(mode=mode, time_limit_s=0.3, grace_s=0.2) as session:
+    with Session(mode=mode, time_limit_s=0.3, grace_s=1.0) as session:
         result = session.run_roles(roles, epochs=None)
 
     polite, late = result.outcomes

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.outcome import Crashed
-from harness.run import Session
-from tests.harness.run.roles import die, spin_until
+from harness.outcome import Crashed, Failed
+from harness.run import RoleSpec, Session
+from harness.shm.roster import Roster
+from tests.harness.run.roles import die, spin_until, until_enough
+from tests.harness.run.test_outcomes import the
 
 
 def keep_for_ever(context):
@@ -27,18 +29,48 @@ def keep_and_fail(context):
 
 
 @pytest.mark.parametrize(
-    ("role", "limit", "verdict"), [(keep_for_ever, 0.5, "hung"), (keep_and_fail, None, "panic")]
+    ("role", "workers", "verdict"), [(keep_for_ever, 1, "hung"), (keep_and_fail, 2, "panic")]
 )
-def test_a_lock_that_dies_by_our_own_hand_is_no_news(role, limit, verdict, tmp_path):
-    workers = 1 if role is keep_for_ever else 2
-    with Session(workers=workers, dump_dir=tmp_path, grace_s=0.5, name="ours") as session:
-        result = session.run(role, time_limit_s=limit)
+def test_a_lock_that_dies_by_our_own_hand_is_no_news(role, workers, verdict, tmp_path):
+    def run(limit_s):
+        with Session(workers=workers, dump_dir=tmp_path, grace_s=0.5, name="ours") as session:
+            return session.run(role, time_limit_s=limit_s if role is keep_for_ever else None)
+
+    result = until_enough(run, lambda result: result.values() or [f.unlink() for f in tmp_path.iterdir()])
 
     assert result.values() == ["kept"], "it held no lock, this test would prove nothing"
     assert [one.verdict for one in result.findings] == [verdict]
     assert not result.notices
     assert {path.name for path in tmp_path.iterdir()} == {Path(one.dump).name for one in result.findings}
     assert "NotOwner" not in repr(result)
+
+
+def test_what_the_end_of_one_that_we_ended_does_to_the_others_is_no_news(tmp_path):
+    """A crash ends the run, and one that waits gets the lock of one that we have ended over it."""
+
+    def keep(context):
+        context.arena.mutex("kept").acquire()
+        spin_until(lambda: False)
+
+    def want(context):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it is there when the keeper is gone
+        lock = context.arena.mutex("kept")
+        spin_until(lock.locked)
+        lock.acquire()
+
+    def fall(context):
+        spin_until(lambda: [row for row in Roster(context.arena).rows() if row.activity == "wait mutex"])
+        die(context)
+
+    roles = [RoleSpec("keeper", keep), RoleSpec("waiter", want), RoleSpec("victim", fall)]
+    with Session(dump_dir=tmp_path, name="ours") as session:
+        result = session.run_roles(roles)
+
+    waiter = the(result, "waiter#0")
+    assert (type(waiter), waiter.error) == (Failed, "OwnerDied"), "it was not there: this would prove nothing"
+    assert [one.verdict for one in result.findings] == ["crash"]
+    assert not result.notices
+    assert {path.name for path in tmp_path.iterdir()} == {Path(result.findings[0].dump).name}
 
 
 def test_a_death_with_a_lock_is_one_finding(tmp_path):

@@ -15,7 +15,7 @@ from harness.outcome import Crashed, Failed, Hung, Killed, Passed
 from harness.run import RoleSpec, Session, lifeline
 from harness.shm.roster import Roster
 from harness.watch import dump
-from tests.harness.run.roles import cross, die, spin_until, turn_until_told
+from tests.harness.run.roles import cross, die, spin_until, turn_until_told, until_enough
 from tests.waiting import LIMIT_S
 
 ON: Any = {"stop_on": (), "linger_s": None}  # findings are kept and the run goes on
@@ -233,7 +233,7 @@ def test_without_a_watchdog_an_exception_is_a_finding_all_the_same(tmp_path):
 
 
 def test_a_deadlock_ends_the_run_and_names_both():
-    with Session(workers=2, linger_s=None, time_limit_s=20.0) as session:
+    with Session(workers=2, linger_s=None, time_limit_s=LIMIT_S) as session:
         result = session.run(cross)
 
     assert "deadlock" in [f.verdict for f in result.findings]
@@ -265,7 +265,7 @@ def test_a_wrong_order_is_kept_and_the_run_goes_on():
             with context.step("later"):
                 pass
 
-    with Session(workers=1) as session:
+    with Session(workers=1, linger_s=LIMIT_S) as session:
         result = session.run(role)
 
     assert [f.verdict for f in result.findings] == ["order_violation"]
@@ -290,14 +290,18 @@ def test_a_wrong_order_gives_the_real_deadlock_a_little_time_only():
 def test_a_worker_that_must_go_may_clean_up():
     def deaf(context):
         try:
+            context.send("begun")
             spin_until(lambda: False)
         finally:
             context.send("cleaned")
 
-    with Session(workers=2, time_limit_s=0.1, grace_s=0.1) as session:
-        result = session.run(deaf)
+    def run(limit_s):
+        with Session(workers=2, time_limit_s=limit_s, grace_s=0.1) as session:
+            return session.run(deaf)
 
-    assert result.values() == ["cleaned"] * 2
+    result = until_enough(run, lambda result: result.values().count("begun") == 2)
+
+    assert sorted(result.values()) == ["begun", "begun", "cleaned", "cleaned"]
     assert outcomes(result) == [Hung, Hung]
     assert all("test_outcomes.py" in o.where or "roles.py" in o.where for o in result.outcomes)
 

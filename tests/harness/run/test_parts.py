@@ -14,8 +14,8 @@ from harness.run import STOP_ON, derive_seed, lifeline, supervisor
 from harness.run.handshake import PeerGone, Wire, pack
 from harness.run.ledger import AFTERMATH_S, CONFIRM_S, Candidate, Ledger
 from harness.run.plan import RoleSpec, RunPlan
-from tests.harness.run.conftest import LIMIT_S
 from tests.harness.run.roles import turn_until_told
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from harness.errors import OwnerDied
 from harness.outcome import Hung, Passed
 from harness.run import Session
-from tests.harness.run.roles import spin_until
+from tests.harness.run.roles import spin_until, until_enough
 from tests.harness.run.test_outcomes import both_orders, outcomes
 
 
@@ -31,7 +31,7 @@ def test_what_an_earlier_run_left_held_is_no_finding_of_the_next():
 
     with Session(workers=1, grace_s=0.1) as session:
         lock = session.arena.mutex("kept")
-        ended = session.run(deaf, time_limit_s=0.5)
+        ended = until_enough(lambda limit_s: session.run(deaf, time_limit_s=limit_s), lambda _: lock.locked())
         good = session.run(lambda _: None)
         assert lock.locked()
         with pytest.raises(OwnerDied):

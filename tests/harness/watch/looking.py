@@ -9,8 +9,8 @@ from harness.shm.roster import Roster
 from harness.watch import dump
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
+from tests.waiting import LIMIT_S
 
-LIMIT_S = 15.0
 PERIOD_S = 0.004
 
 

@@ -4,15 +4,20 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from harness.watch import dump, selfcheck
+from harness.watch import dump, selfcheck, stacks
 from harness.watch.records import Finding
 from harness.watch.selfcheck import SelfCheckFailed, check
 from harness.watch.watchdog import Watchdog
+from tests.waiting import LIMIT_S
+
+PATIENT: dict[str, Any] = {"start_s": LIMIT_S, "limit_s": LIMIT_S}
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +56,7 @@ def finding(verdict: str, summary: str) -> Finding:
 
 
 def test_the_real_watcher_finds_the_deadlock_and_names_both_sides():
-    found = check()
+    found = check(**PATIENT)
 
     assert found.verdict == "deadlock"
     for word in (*selfcheck.ROLES, *selfcheck.LOCKS):
@@ -59,8 +64,9 @@ def test_the_real_watcher_finds_the_deadlock_and_names_both_sides():
     assert "selfcheck.py:" in found.text, "without a folder the finding brings its own text"
 
 
-def test_the_finding_is_a_dump_when_there_is_a_folder_for_it(tmp_path):
-    found = check(dump_dir=tmp_path)
+def test_the_finding_is_a_dump_when_there_is_a_folder_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(stacks, "of_seats", partial(stacks.of_seats, wait_s=LIMIT_S))  # however crowded it is
+    found = check(dump_dir=tmp_path, **PATIENT)
 
     told = dump.read(Path(found.dump))
     assert Path(found.dump).parent == tmp_path
@@ -79,7 +85,7 @@ def test_a_watcher_that_cries_wolf_fails_the_check():
     wolf = Fixed(finding("deadlock", "wolf"))
 
     with pytest.raises(SelfCheckFailed, match="before anything was wrong: wolf"):
-        check(instead(wolf))
+        check(instead(wolf), **PATIENT)
 
     assert wolf.looks == selfcheck.CALM_SCANS
 
@@ -95,7 +101,7 @@ def test_a_finding_that_is_not_exactly_this_deadlock_fails_the_check(verdict, su
     other = Fixed(finding(verdict, summary), after=selfcheck.CALM_SCANS)
 
     with pytest.raises(SelfCheckFailed, match=said):
-        check(instead(other))
+        check(instead(other), **PATIENT)
 
 
 def test_a_child_that_cannot_start_fails_the_check_with_its_last_words(monkeypatch, tmp_path):
@@ -122,7 +128,7 @@ def test_the_check_leaves_the_arena_of_its_caller_alone(arena):
     before = bytes(arena.mapping)
     quiet = Watchdog(arena, None, with_stacks=False)
 
-    check()
+    check(**PATIENT)
 
     assert quiet.findings == []
     assert bytes(arena.mapping) == before

@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
+
+import pytest
 
 from harness.watch import stacks
 from harness.watch.snapshot import Reader
@@ -33,7 +36,13 @@ def asleep(arena, actors):
     return actor, number, bell
 
 
-def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, actors):
+@pytest.fixture
+def patient(monkeypatch):
+    """An answer is waited for: on a crowded machine half a second may be over before the thread runs."""
+    monkeypatch.setattr(stacks, "of_seats", partial(stacks.of_seats, wait_s=LIMIT_S))
+
+
+def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, actors, patient):
     _, number, _ = asleep(arena, actors)
 
     told = built(arena, with_stacks=True, seats=[number])
@@ -93,8 +102,8 @@ def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(are
     actor = actors.actor(two_threads)
     tid, fd = map(int, actor.listen().split())
 
-    of_runner = [stacks.collect([(1, actor.pid, tid, fd)]).get(1, []) for _ in range(50)]
-    of_main = stacks.collect([(1, actor.pid, actor.pid, fd)])[1]
+    of_runner = [stacks.collect([(1, actor.pid, tid, fd)], LIMIT_S).get(1, []) for _ in range(50)]
+    of_main = stacks.collect([(1, actor.pid, actor.pid, fd)], LIMIT_S)[1]
 
     assert any("two_threads" in frame for frame in of_main)
     assert sum("churn" in frames[0] for frames in of_runner if frames) > 40
@@ -179,7 +188,7 @@ def test_threads_of_several_processes_each_tell_their_own_stack(arena, actors):
             asked.append((seat, actor.pid, tid, fd))
             role_of[seat] = Reader(arena).seats[seat - 1].role.decode()
 
-    found = stacks.collect(asked)
+    found = stacks.collect(asked, LIMIT_S)
 
     depth = {role_of[seat]: sum(" down" in frame for frame in frames) for seat, frames in found.items()}
     assert depth == {f"thread {levels}": levels + 1 for levels in range(6)}

@@ -5,16 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import LIMIT_S, wait_until
+
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "tests" / "programs" / "two_locks.py"
-LIMIT_S = 20
 
 
 @pytest.fixture
@@ -49,13 +49,6 @@ def arena_of(hangdog, pid):
     return next((arena for arena in json.loads(said.out) if arena["pid"] == pid), None)
 
 
-def until(look, what):
-    end = time.monotonic() + LIMIT_S
-    while not (found := look()):
-        assert time.monotonic() < end, what
-    return found
-
-
 def test_ps_names_the_arena_its_roles_and_what_each_is_doing(hangdog, two_locks):
     pid = two_locks("hang")
 
@@ -63,7 +56,7 @@ def test_ps_names_the_arena_its_roles_and_what_each_is_doing(hangdog, two_locks)
         arena = arena_of(hangdog, pid)
         return arena if arena and all(thread["waits_for"] for thread in arena["threads"]) else None
 
-    arena = until(both_wait, "both processes wait")
+    arena = wait_until(both_wait, "both in their waits", 2 * LIMIT_S)
     text = hangdog("ps").out
 
     assert (arena["name"], arena["workers"], arena["roles"]) == ("two_locks", 2, {"parent": 1, "child": 1})
@@ -88,7 +81,7 @@ def test_ps_of_nobody_is_an_empty_list(monkeypatch, capsys):
 
 def test_a_hang_is_explained_from_outside(hangdog, two_locks, tmp_path):
     pid = two_locks("hang")
-    until(lambda: hangdog("dump", str(pid)).code == 1, "dump sees the deadlock")
+    wait_until(lambda: hangdog("dump", str(pid)).code == 1, "a dump with the deadlock", 2 * LIMIT_S)
 
     said = hangdog("dump", str(pid), "--out", "hang.json")
     shown = hangdog("show", "hang.json")
@@ -107,7 +100,7 @@ def test_a_hang_is_explained_from_outside(hangdog, two_locks, tmp_path):
 
 def test_looking_disturbs_nobody(hangdog, two_locks):
     pid = two_locks("calm")
-    before = until(lambda: asleep(pid), "it waits for its standard input")
+    before = wait_until(lambda: asleep(pid), "the wait for its standard input")
 
     said = hangdog("dump", str(pid), "--json")
 

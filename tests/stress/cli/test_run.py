@@ -3,30 +3,23 @@
 import json
 import os
 import signal
-import time
 
 import psutil
 import pytest
+
+from tests.waiting import LIMIT_S, wait_until
 
 KEYS = {
     "schema", "seed", "scenario", "workers", "mode", "duration_s", "epochs", "steps", "steps_per_s",
     "counters", "checks", "findings",
 }  # fmt: skip
 SMALL = ("--workers", "2", "--seconds", "1", "--disks", "1")
-GONE_S = 10
-
-
-def until(look, what, limit=20):
-    end = time.monotonic() + limit
-    while not (found := look()):
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-    return found
+LONG = ("--workers", "2", "--seconds", "600")  # ended by the test, however long that takes
 
 
 def nobody_left(started):
     """Everything of its session is gone, soon."""
-    until(lambda: not started.family(), f"gone: {started.family()}", GONE_S)
+    wait_until(lambda: not started.family(), f"the end of {started.family()}")
     return True
 
 
@@ -48,7 +41,7 @@ def running(hangdog, started):
         mine = next((arena for arena in arenas if started.pid in arena["pids"]), None)
         return mine if mine and any(players(mine)) else None
 
-    return until(look, "the run works")
+    return wait_until(look, "a run that works", 2 * LIMIT_S)
 
 
 @pytest.mark.parametrize("mode", ["process", "thread"])
@@ -91,7 +84,7 @@ def test_a_trace_is_replayed(hangdog):
 def test_a_finding_is_explained_kept_and_can_be_shown_again(start, tmp_path):
     started = start("run", "--scenario", "fork-storm", "--defect", "H2", "--seed", "1", "--seconds", "60")
 
-    said = started.wait(90)
+    said = started.wait(3 * LIMIT_S)
 
     assert said.code == 1, said
     dumps = sorted((tmp_path / "hangdog-dumps").glob("*-deadlock.json"))
@@ -106,7 +99,7 @@ def test_a_finding_is_explained_kept_and_can_be_shown_again(start, tmp_path):
 
 
 def test_ps_and_dump_see_a_run_without_disturbing_it(start, hangdog):
-    started = start("run", "--workers", "2", "--seconds", "60", "--json")
+    started = start("run", *LONG, "--json")
     arena = running(hangdog, started)
 
     dumped = hangdog("dump", str(arena["pid"]), "--json")
@@ -123,7 +116,7 @@ def test_ps_and_dump_see_a_run_without_disturbing_it(start, hangdog):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_leaves_nobody(start, hangdog, number):
-    started = start("run", "--workers", "2", "--seconds", "60")
+    started = start("run", *LONG)
     running(hangdog, started)
 
     os.kill(started.pid, number)
@@ -138,7 +131,7 @@ def test_an_interrupted_run_says_so_and_leaves_nobody(start, hangdog, number):
 
 
 def test_a_killed_supervisor_is_said_so_and_leaves_nobody(start, hangdog):
-    started = start("run", "--workers", "2", "--seconds", "60")
+    started = start("run", *LONG)
     running(hangdog, started)
 
     [supervisor] = psutil.Process(started.pid).children()
@@ -151,7 +144,7 @@ def test_a_killed_supervisor_is_said_so_and_leaves_nobody(start, hangdog):
 
 
 def test_a_killed_command_leaves_nobody(start, hangdog):
-    started = start("run", "--workers", "2", "--seconds", "60")
+    started = start("run", *LONG)
     running(hangdog, started)
 
     os.kill(started.pid, signal.SIGKILL)
@@ -162,7 +155,7 @@ def test_a_killed_command_leaves_nobody(start, hangdog):
 
 
 def test_a_killed_worker_is_a_finding(start, hangdog):
-    started = start("run", "--workers", "3", "--seconds", "60", "--json")
+    started = start("run", *LONG, "--workers", "3", "--json")
     arena = running(hangdog, started)
 
     os.kill(players(arena)[0], signal.SIGKILL)

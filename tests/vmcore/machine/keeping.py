@@ -45,12 +45,14 @@ class Keeping(Mappings):
 
         Whether a private page of a file that may not be stored to is copied depends on what its
         neighbours went through; and a wiring that failed may have copied some, which outlive a
-        truncation of the file where those that were not copied (a snapshot's, too) go with it.
+        truncation of the file where those that were not copied (a snapshot's, too) go with it.  The same
+        holds for a page that the file's users share: what it held is copied for its snapshots.
         """
         unwritten = [
             slot
             for slot in slots
-            if slot.place.cow and isinstance(slot.place.source, model.FilePage | model.Snap)
+            if (slot.place.cow and isinstance(slot.place.source, model.FilePage | model.Snap))
+            or slot.place.seen_by_snapshots
         ]
         fails = any(slot.place.read() is None for slot in slots)
         g = self.vm.g

@@ -52,11 +52,15 @@ class File:
 
     def store(self, index: int, data: bytes) -> None:
         """A store to a page that is there; what it held stays with the snapshots."""
+        self.keep(index)
+        self.pages[index] = data
+
+    def keep(self, index: int) -> None:
+        """What a page that is there holds stays with the snapshots: a store may come."""
         for snap in self.snaps:
             if snap.index == index:
                 snap.kept = self.pages[index]
         self.snaps = [snap for snap in self.snaps if snap.kept is None]
-        self.pages[index] = data
 
     def resize(self, pages: int, zeros: bytes) -> None:
         """Pages beyond the end are gone, for snapshots too that had not got a copy; new ones are zeros."""
@@ -123,11 +127,21 @@ class Place:
         else:
             source.file.store(source.index, data)
 
-    def own(self) -> None:
-        """Make the copy that a store would make: wiring does."""
-        data = self.read()
+    def own(self, again: bool) -> None:
+        """Make the copies that a store would make: wiring does, but not where it is wired already."""
+        data, source = self.read(), self.source
         if self.cow and self.known and data is not None:
             self.source, self.cow = Box(data), False
+        elif isinstance(source, FilePage) and data is not None and not again:
+            source.file.keep(source.index)
+
+    @property
+    def seen_by_snapshots(self) -> bool:
+        """Would a store leave what was here to somebody who sees the file's page as it was?"""
+        source = self.source
+        if self.cow or not isinstance(source, FilePage):
+            return False
+        return any(snap.index == source.index for snap in source.file.snaps)
 
     def snapshot(self) -> Place:
         """The file's page as it is now."""
@@ -324,7 +338,7 @@ class Space:
             return KERN_PROTECTION_FAILURE
         for slot in slots:
             if slot.protection & VM_PROT_WRITE or slot.place.shared:
-                slot.place.own()
+                slot.place.own(again=slot.wired > 0)
             slot.wired += 1
             slot.place.wired += 1
         return KERN_SUCCESS
