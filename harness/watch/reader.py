@@ -1,7 +1,7 @@
 """The arena's tables for reading: rows, names, places, and who has a lock by its own words."""
 
 import ctypes
-from pathlib import Path
+import os
 from typing import Any
 
 from harness import _native
@@ -16,7 +16,7 @@ _C = _native.CONSTANTS
 
 def shorten(file: str) -> str:
     """Relative to where we are, when it lies below; a path of this machine says nothing elsewhere."""
-    here = str(Path.cwd()) + "/"
+    here = os.getcwd() + "/"  # not by pathlib: a look asks for many places, and must be short
     return file.removeprefix(here)
 
 

@@ -226,6 +226,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     verdict: str
     key: str  # the same trouble has the same key
     seats: list[int]
+    holder: int = 0  # of a stall: the seat that all of them wait for; where it is belongs to the sentence
     why: str  # one sentence
     lines: list[str] = []  # the cycle in reading order
     certain: bool = False

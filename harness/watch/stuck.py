@@ -33,8 +33,22 @@ def stalls(
             groups.setdefault((key, holder), []).append(number)
     return [
         _stall(key, seats.get(holder), [seats[n] for n in waiters], now, history, limits)
-        for (key, holder), waiters in groups.items()
+        for (key, holder), late_ones in groups.items()
+        for waiters in [late_ones + _just_come(key, holder, late_ones, seats, ahead)]
     ]
+
+
+def _just_come(
+    key: str, holder: int, late: list[int], seats: dict[int, SeatFacts], ahead: dict[int, list[int]]
+) -> list[int]:
+    """Who waits for the same lock and the same holder, and not too long so far."""
+    found = []
+    for number, holders in ahead.items():
+        wait = seats[number].wait
+        same = wait is not None and wait.kind in LOCKS and f"lock:{wait.offset}" == key
+        if same and holder in holders and number not in late:
+            found.append(number)
+    return found
 
 
 def _behind(seats: set[int], ahead: dict[int, list[int]]) -> set[int]:
@@ -109,6 +123,7 @@ def _stall(
         verdict="stall",
         key=f"stall:{key}:{holder.id if holder else longest.id}",
         seats=[*([holder.number] if holder else []), *(seat.number for seat in waiters)],
+        holder=holder.number if holder else 0,
         why=_held_too_long(holder, waiters, longest)
         if holder
         else _asleep_too_long(longest, waiters, now, history),
