@@ -121,6 +121,11 @@ def mark(header: Any, fd: int) -> None:
     header.kernel_boot = kernel_boot()
 
 
+def earlier_boot(header: Any) -> bool:
+    """Was this segment left over by an earlier boot?  Nobody is left then of those who sit in it."""
+    return bool(header.kernel_boot != kernel_boot())
+
+
 def refusal(header: Any, fd: int, where: str) -> bytes:
     """Why no lock of this segment can be used, a newline, what to try; empty: they can.
 
@@ -129,7 +134,7 @@ def refusal(header: Any, fd: int, where: str) -> bytes:
     file = os.fstat(fd)
     if (header.file_device, header.file_inode) != (file.st_dev, file.st_ino):
         why = "is a copy of another one"
-    elif header.kernel_boot != kernel_boot():
+    elif earlier_boot(header):
         why = "was left over by an earlier boot"
     else:
         return b""
@@ -213,7 +218,7 @@ def _is_memfd(entry: Path) -> bool:
 
 def _is_file(entry: Path) -> bool:
     if not entry.is_file():  # never open a pipe or a terminal: that could block
-        return False
+        return bool(header.kernel_boot != kernel_boot())
     with entry.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 

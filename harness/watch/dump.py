@@ -140,7 +140,8 @@ class Probe:
 
 
 def _pids(dumps: list[Dump]) -> list[int]:
-    return sorted({seat.pid for dump in dumps for seat in dump.threads})
+    """Whose facts can be had: the number of a process that is gone may be another's by now."""
+    return sorted({seat.pid for dump in dumps for seat in dump.threads if seat.state != "-"})
 
 
 def _process(pid: int) -> ProcessFact | None:

@@ -171,6 +171,7 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     outsiders: list[str] | None = None  # threads without a seat that have the arena; None: not counted
     closed: list[str] = []  # processes older than the arena that may not be looked at; with ``outsiders``
     notes: list[str] = []  # what could not be read
+    earlier_boot: bool = False  # the arena is a file that was left over: everybody in it is dead
     providers: list[tuple[int, int]] = []  # (address, seat that serves it)
 
 

@@ -233,9 +233,9 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
 def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> SeatFacts:
     """One seat, marked torn when its wait sequence moved meanwhile."""
     before, activity = int(seat.wait_seq), int(seat.activity)
-    dead = bool(reader.native.seat_dead(seat.number))
+    dead = reader.dead(seat.number)
     pid, tid = int(seat.pid), int(seat.tid)
-    state = kernel.state(pid, tid)
+    state = "-" if reader.earlier_boot else kernel.state(pid, tid)  # its numbers may be another's by now
     held = _held(reader, seat, now, dead)
     wait = _wait(reader, seat, activity, now) if activity else None
     quiet = not dead and state in ("S", "D") and (wait is None or wait.kind == "io")
@@ -272,6 +272,8 @@ def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> Sea
 
 def ended_by(reader: Reader, pid: int, tid: int) -> str:
     """How a thread that the kernel has marked ended."""
+    if reader.earlier_boot:
+        return "the machine was started anew since"
     how = reader.endings.of(pid)
     if how:
         return how
@@ -315,7 +317,7 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
     now = reader.native.exact_now()
     seats, notes = [], []
     rows = reader.live()
-    for row in rows:
+    for row in rows if not reader.earlier_boot else ():
         reader.endings.watch(int(row.pid))
     for row in rows:
         try:
@@ -344,6 +346,7 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
         owners={offset: fact.holder & _C["SEAT_MASK"] for offset, fact in locks.items()},
         locks=locks,
         providers=providers,
+        earlier_boot=reader.earlier_boot,
         notes=notes,
     )
 
