@@ -120,6 +120,8 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
     steps: int
     progress: int
     failures: int
+    restarts: int = 0  # of the failures those that are for good: no poll, and not got after all
+    spun: int = 0  # and those that a lock may still take back
     wait_seq: int
     torn: bool  # it moved while we read it
     held: list[HeldFact] = []

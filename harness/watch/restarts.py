@@ -1,13 +1,13 @@
 """One operation whose failures and restarts go on growing without its end.
 
-A try that meets one lock with a living holder is a poll: a wait, of which ``stall`` tells.  It is no
-failure, neither while it lasts nor when it has come to its end.  What one look has excused stays excused.
+A try that meets one lock again and again is a poll: a wait, of which ``stall`` tells.  It is no failure,
+and neither is what ended with a lock (``SeatFacts.restarts``, from harness/locks/native/polled.c).
 """
 
 from dataclasses import dataclass
 
 from harness.watch.history import History, Limits
-from harness.watch.records import PolledFact, SeatFacts, Snapshot, Suspicion
+from harness.watch.records import SeatFacts, Snapshot, Suspicion
 
 # Of one operation, before it may be called a livelock.  Who restarts because it met another thread gets
 # through when that one is done, so a hundred times in one operation is never mere bad luck; and
@@ -17,32 +17,23 @@ MOST_RESTARTS = 100
 
 @dataclass
 class Restarts:
-    """What one operation has failed so far, without its polls."""
+    """What one operation has failed so far."""
 
-    last: int  # ``SeatFacts.failures`` at the last look
+    first: int  # ``SeatFacts.restarts`` at the first look
     grew: float  # watched clock: when the count grew last
+    since: float  # watched clock: since when it has taken no lock, as far as its failures tell
+    spun: int = 0  # ``SeatFacts.spun`` at the last look
     count: int = 0
-    lock: int = 0  # that it polled at the last look; 0: none
-    polls: int = 0  # of it, at the last look
-    kept: bool = False  # had a living thread that lock, at the last look?
-    start: tuple[int, int, int] = (0, 0, 0)  # count, failures and polls when it began to be so
 
-    def look(self, failures: int, polled: PolledFact | None, kept: bool, clock: float) -> None:
-        """One more look at it; ``kept``: a living thread has the lock that it polls."""
-        old = self.count
-        same = polled is not None and polled.offset == self.lock and polled.polls >= self.polls
-        if polled is not None and kept:
-            if not (same and self.kept):
-                self.start = (self.count, self.last, self.polls if same else 0)
-            count, base, first = self.start
-            # Over the whole poll, so that a try between our two reads is not counted at each look.
-            self.count = count + max(0, failures - base - (polled.polls - first))
-        elif not self.kept:  # else its last polls came to an end between the two looks
-            self.count += failures - self.last
-        self.last, self.kept = failures, kept
-        self.lock, self.polls = (polled.offset, polled.polls) if polled is not None else (0, 0)
-        if self.count > old:
+    def look(self, seat: SeatFacts, clock: float, limit_s: float) -> None:
+        """One more look at it.  What a lock may still take back counts when it has lasted for the limit."""
+        if seat.spun < self.spun:
+            self.since = clock
+        self.spun = seat.spun
+        count = seat.restarts - self.first + (seat.spun if clock - self.since >= limit_s else 0)
+        if count > self.count:
             self.grew = clock
+        self.count = count
 
 
 def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
@@ -56,10 +47,9 @@ def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion
             continue
         seen = history.hold(key, now.taken_ns, seat.steps)
         if seen.facts is None:
-            lock, polls = (seat.polled.offset, seat.polled.polls) if seat.polled else (0, 0)
-            seen.facts = Restarts(seat.failures, history.clock, lock=lock, polls=polls)
+            seen.facts = Restarts(seat.restarts, history.clock, history.clock)
         state = seen.facts
-        state.look(seat.failures, seat.polled, _kept(seat, now), history.clock)
+        state.look(seat, history.clock, limits.livelock_s)
         if history.clock - state.grew > limits.livelock_s / 4:
             history.forget(key)  # it got through what it met
             continue
@@ -90,10 +80,3 @@ def _fails_too(seat: SeatFacts, history: History) -> bool:
     """Is it in one operation that fails as often?"""
     seen = history.seen.get(f"restarts:{seat.id}")
     return seen is not None and seen.facts is not None and seen.facts.count > MOST_RESTARTS
-
-
-def _kept(seat: SeatFacts, now: Snapshot) -> bool:
-    """Does another living thread have the lock that it polls?"""
-    fact = now.locks.get(seat.polled.offset) if seat.polled is not None else None
-    alive = {other.id for other in now.seats if not other.dead}
-    return fact is not None and bool(alive & {fact.holder, *fact.readers} - {seat.id})

@@ -230,6 +230,13 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
     return found
 
 
+def _failures(seat: Any) -> dict[str, int]:
+    """Its failures, and which of them are for good.  ``failures`` is read first: then never one too many."""
+    every = int(seat.failures)
+    spun = int(seat.spun)
+    return {"failures": every, "restarts": max(0, every - int(seat.spared) - spun), "spun": spun}
+
+
 def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> SeatFacts:
     """One seat, marked torn when its wait sequence moved meanwhile."""
     before, activity = int(seat.wait_seq), int(seat.activity)
@@ -251,7 +258,7 @@ def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> Sea
         "operation_for_s": _age(now, seat.operation_since) if seat.operation else 0.0,
         "steps": int(seat.steps),
         "progress": int(seat.progress),
-        "failures": int(seat.failures),
+        **_failures(seat),
         "held": held,
         "claims": _claims(reader, seat, now, events),
         "polled": _polled(reader, seat, now),
