@@ -23,17 +23,18 @@ class Restarts:
     grew: float  # watched clock: when the count grew last
     since: float  # watched clock: since when it has taken no lock, as far as its failures tell
     spun: int = 0  # ``SeatFacts.spun`` at the last look
+    every: int = 0  # with all that is spun
     count: int = 0
 
     def look(self, seat: SeatFacts, clock: float, limit_s: float) -> None:
         """One more look at it.  What a lock may still take back counts when it has lasted for the limit."""
         if seat.spun < self.spun:
             self.since = clock
-        self.spun = seat.spun
-        count = seat.restarts - self.first + (seat.spun if clock - self.since >= limit_s else 0)
-        if count > self.count:
+        every = seat.restarts - self.first + seat.spun
+        if every > self.every:
             self.grew = clock
-        self.count = count
+        self.spun, self.every = seat.spun, every
+        self.count = every - (0 if clock - self.since >= limit_s else seat.spun)
 
 
 def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
