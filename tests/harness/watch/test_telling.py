@@ -1,13 +1,15 @@
 """The verdict and its dump come at once; the stacks later, and the word after them."""
 
+import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from harness import _native
-from harness.watch import dump, pace, stacks
+from harness.watch import dump, pace, stacks, watchdog
 from harness.watch.telling import NO_STACKS_YET
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import LIMIT_S, wait_until
@@ -218,3 +220,55 @@ def test_a_watcher_asks_to_be_let_in_soon_and_gives_that_back():
     if MAY_CHOOSE_ITS_SLICE and usual:
         assert small == pace.SLICE_NS
     assert (os.getpriority(os.PRIO_PROCESS, 0), slice_of(os.getpid())) == (before, usual)
+
+
+def test_a_circle_that_is_gone_at_the_second_look_is_none(arena, actors, watcher, monkeypatch):
+    """One of the two is called away between the looks, as by an alarm, and gives up."""
+    locks = [arena.mutex("fork", number, nest=True) for number in range(2)]
+
+    class Alarm(Exception):
+        pass
+
+    def give_up(*_):
+        raise Alarm
+
+    def body(actor, first, second):
+        locks[first].acquire()
+        actor.say("holding")
+        actor.hear("go")
+        locks[second].acquire()
+
+    def patient(actor):
+        me(arena, "patient")
+        body(actor, 0, 1)
+        actor.hear("never")
+
+    def called_away(actor):
+        me(arena, "called away")
+        signal.signal(signal.SIGUSR1, give_up)
+        with contextlib.suppress(Alarm):
+            body(actor, 1, 0)
+        locks[1].release()
+        actor.say("gave up")
+        actor.hear("never")
+
+    crew = [actors.actor(patient), actors.actor(called_away)]
+    for actor in crew:
+        actor.expect("holding")
+    for actor, role in zip(crew, ("patient", "called away"), strict=True):
+        actor.tell("go")
+        wait_until(waiting(arena, role), role)
+    looks, take = [], watchdog.take
+
+    def then_the_alarm(reader):
+        looks.append(take(reader))
+        if len(looks) == 1:
+            os.kill(crew[1].pid, signal.SIGUSR1)
+            crew[1].expect("gave up")
+        return looks[-1]
+
+    monkeypatch.setattr(watchdog, "take", then_the_alarm)
+    watcher.scan()
+
+    assert len(looks) == 2, "there was no circle to look at again"
+    assert "deadlock" not in {found.verdict for found in watcher.findings}
