@@ -122,7 +122,7 @@ MUTANTS = (
         "if wait is None or seat.state in kernel.STOPPED:",
     ),
     error(
-        "an_idle_service_and_nobody_beside_it",
+        "idle_threads_and_an_alarm_that_wakes_one",
         "an idle sleeper waits for good",
         "lost.py",
         'return (wait.kind in LOCKS or wait.kind == "join") and seat.number in blocked',
