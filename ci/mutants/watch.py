@@ -151,7 +151,7 @@ MUTANTS = (
         "at_end=False",
     ),
     error(
-        "killed_holder_and_*",
+        "killed_holder_and_a_waiter_that_is_stopped",
         "a death and its report are two findings",
         "orphans.py",
         'key, seats = f"orphaned_lock:{int(row.id)}"',
