@@ -222,9 +222,17 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
         what = sorted(str(edge.what) for edge in cycle.edges)
         ids = sorted(one.id for one in members)
         turns = _turns(members, now)
-        seen = history.hold(f"rounds:{ids}:{what}", now.taken_ns, turns, limits.stall_s / 4)
-        seen.facts = (seen.facts or set()) | {tuple(one.wait_seq for one in members)}
-        if seen.told < limits.stall_s or len(seen.facts) < MANY_ROUNDS:
+        polls = any(one.wait is None for one in members)
+        if polls and not (all(one.operation for one in members) or all(turn[-1] for turn in turns)):
+            continue  # of a read/write lock nothing tells whether it was taken anew
+        # Who polls goes round by itself, and the others wait for it: it fails as long as it goes on.
+        limit = limits.livelock_s if polls else limits.stall_s
+        seen = history.hold(f"rounds:{ids}:{what}", now.taken_ns, turns, limit / 4)
+        if seen.facts is None:
+            seen.facts = set()
+        if len(seen.facts) < MANY_ROUNDS:
+            seen.facts.add(tuple((one.wait_seq, one.polled.polls if one.polled else 0) for one in members))
+        if seen.told < limit or len(seen.facts) < MANY_ROUNDS:
             continue
         names = " and ".join(one.role for one in members)
         since = (now.taken_ns - seen.first_ns) / 1e9
@@ -242,9 +250,9 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
     return found
 
 
-def _turns(members: list[SeatFacts], now: Snapshot) -> tuple[object, ...]:
+def _turns(members: list[SeatFacts], now: Snapshot) -> tuple[tuple[int, ...], ...]:
     """What moves when one of them gets through: the ends of steps, or where no step is declared the locks."""
     if all(one.operation for one in members):
-        return tuple(one.steps for one in members)
+        return tuple((one.steps,) for one in members)
     locks = {held.offset for one in members for held in one.held}
     return tuple((at, now.locks[at].holder, now.locks[at].turn) for at in sorted(locks) if at in now.locks)

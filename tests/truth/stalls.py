@@ -350,3 +350,25 @@ def upgrader_behind_one_that_asks_again_and_again(w):
 
     w.go(upgrades, name="upgrader")
     w.go(insists, name="insists")
+
+
+@program("livelock", names=("both sides retry", "spinner"), livelock_s=2)
+def spins_with_the_lock_that_the_other_wants(w):
+    """It keeps x and tries y without end; who has y waits for x."""
+    x, y = w.a.mutex("x"), w.a.mutex("y")
+
+    def spinner():
+        with w.step("push"), x:
+            w.open("x")
+            w.at("y")
+            while not y.try_acquire():
+                pass
+
+    def waiter():
+        with w.step("fault"), y:
+            w.open("y")
+            w.at("x")
+            x.acquire()
+
+    w.go(spinner, name="spinner")
+    w.go(waiter, name="waiter")
