@@ -287,7 +287,7 @@ MUTANTS = (
         "hard = [fact.holder]",
     ),
     error(
-        "reads_within_a_read upgrades_that_back_off",
+        "upgrader_behind_a_slow_reader",
         "one's own share is in one's own way",
         "waits.py",
         "found = [edge for edge in found if edge.holder != seat.number]",

@@ -325,3 +325,25 @@ def spinners_on_two_locks_that_get_through(w):
         w.go(keeper, name=f"keeper#{number}")
     w.go(work, name="spinner", op="spin")
     w.join()
+
+
+@program(None)
+def upgrader_behind_a_slow_reader(w):
+    """It waits for the others' readings; its own is in its way no more than it was in theirs."""
+    lock = w.a.rwlock("l")
+
+    def reads():
+        lock.read()
+        w.open("reads")
+        time.sleep(1.5)
+        lock.release()
+
+    def upgrades():
+        lock.read()
+        w.at("reads")
+        lock.upgrade()
+        lock.release()
+
+    w.go(reads, name="reader", op="read")
+    w.go(upgrades, name="upgrader", op="upgrade")
+    w.join()
