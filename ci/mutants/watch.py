@@ -390,7 +390,7 @@ MUTANTS = (
         "killed_sleeper killed_waiter waker_killed_before_it_stored",
         "a dead thread is alive",
         "snapshot.py",
-        "dead = bool(reader.native.seat_dead(seat.number))",
+        "dead = reader.dead(seat.number)",
         "dead = False",
     ),
 )
