@@ -99,8 +99,8 @@ def maker_of(plan: RunPlan, dead_before: frozenset[int]) -> Callable[..., Any]:
 
 def dead_seats(arena: "Arena") -> frozenset[int]:
     """Ids of the seats whose threads are dead already.  Nobody works in the arena yet."""
-    native, reader = arena.native, Reader(arena)
-    return frozenset(int(row.id) for row in reader.live() if native.seat_dead(row.number))
+    reader = Reader(arena)
+    return frozenset(int(row.id) for row in reader.live() if reader.dead(row.number))
 
 
 def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:

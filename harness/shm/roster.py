@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness import _native
-from harness.shm import native
+from harness.shm import native, segment
 
 if TYPE_CHECKING:
     from harness.shm.arena import Arena
@@ -55,6 +55,7 @@ class Roster:
 
     def __init__(self, arena: "Arena") -> None:
         self.arena = arena
+        self._earlier_boot = segment.earlier_boot(arena.header)
         base, size = arena.header.seats, ctypes.sizeof(native.Seat)
         self.seats: list[Any] = [
             native.Seat.from_buffer(arena.mapping, base + i * size) for i in range(arena.header.seat_count)
@@ -80,7 +81,7 @@ class Roster:
             tid=int(seat.tid),
             seated=int(seat.seated),
             left=seat.live != TAKEN,
-            dead=self.arena.native.seat_dead(seat.number),
+            dead=seat.live == TAKEN and (self._earlier_boot or self.arena.native.seat_dead(seat.number)),
             activity=ACTIVITIES.get(activity, f"activity {activity}"),
             operation=self.arena.native.name(seat.operation),
             operation_argument=int(seat.operation_argument),

@@ -162,6 +162,11 @@ def mark(header: Any, fd: int) -> None:
     header.kernel_boot = kernel_boot()
 
 
+def earlier_boot(header: Any) -> bool:
+    """Was this segment left over by an earlier boot?  Nobody is left then of those who sit in it."""
+    return bool(header.kernel_boot != kernel_boot())
+
+
 def refusal(header: Any, fd: int, where: str) -> bytes:
     """Why no lock of this segment can be used, a newline, what to try; empty: they can.
 
@@ -170,7 +175,7 @@ def refusal(header: Any, fd: int, where: str) -> bytes:
     file = os.fstat(fd)
     if (header.file_device, header.file_inode) != (file.st_dev, file.st_ino):
         why = "is a copy of another one"
-    elif header.kernel_boot != kernel_boot():
+    elif earlier_boot(header):
         why = "was left over by an earlier boot"
     else:
         return b""

@@ -73,9 +73,9 @@ CATALOG = (
     Entry(
         "livelock",
         "",
-        "the restarts and failures of one step go on growing for {livelock_s:g} s, or timed "
-        "waits form the same circle for "
-        "{stall_s:g} s: a finding",
+        "the restarts and failures of one step go on growing for {livelock_s:g} s (tries at one lock, and "
+        "those that end with a lock, are waits), or one of a circle tries its lock again and again for as "
+        "long, or timed waits form the same circle for {stall_s:g} s: a finding",
         "{livelock_s:g} s",
         "back off by different times, or take the locks in one order",
     ),

@@ -73,4 +73,5 @@ def _doing(seat: SeatFacts) -> str:
     if wait is not None:
         return f"waits for {wait.lock}{inside}, {wait.site}"
     busy = {"R": "computes", "D": "sits in the kernel", "S": "sleeps outside of our locks"}
-    return f"{busy.get(seat.state, 'runs')}{inside} for {seat.operation_for_s:.3f} s"
+    since = f" for {seat.operation_for_s:.3f} s" if seat.operation else ""
+    return f"{busy.get(seat.state, 'runs')}{inside}{since}"

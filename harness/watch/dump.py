@@ -22,7 +22,7 @@ from harness.locks import order
 from harness.shm.arena import Arena
 from harness.watch import renderers, stacks
 from harness.watch.causes import cause_of
-from harness.watch.explain import lines_of, summary_of
+from harness.watch.explain import lines_of, placed, summary_of
 from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, events_of
 
@@ -35,6 +35,17 @@ def build(
     reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, with_stacks: bool = True
 ) -> Dump:
     """Everything a stranger needs, from a snapshot and what is suspected in it."""
+    dump = sketch(reader, snapshot, suspicion, meta)
+    if not with_stacks:
+        facts = [_process(pid) for pid in _pids([dump])]
+        return msgspec.structs.replace(dump, processes=[fact for fact in facts if fact])
+    probe = Probe(reader, [(dump, suspicion)])
+    probe.wait()
+    return probe.add(dump, suspicion)
+
+
+def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta) -> Dump:
+    """The same without what takes time: facts about processes, and stacks; see ``Probe``."""
     now = reader.native.exact_now()
     by_number = {int(seat.number): seat for seat in reader.live()}
     threads = [
@@ -67,9 +78,7 @@ def build(
         taken_ns=now,
     )
     found, failed = renderers.sections(reader.arena, dump)
-    processes = [fact for pid in sorted({seat.pid for seat in threads}) if (fact := _process(pid))]
-    dump = msgspec.structs.replace(dump, sections=found, processes=processes, notes=failed)
-    return add_stacks(reader, dump, suspicion) if with_stacks else dump
+    return msgspec.structs.replace(dump, sections=found, notes=failed)
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:
@@ -90,28 +99,49 @@ def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) 
     )
 
 
-def add_stacks(reader: Reader, dump: Dump, suspicion: Suspicion) -> Dump:
-    """The same dump with the Python stacks of its threads, asked for all at once.
+class Probe:
+    """Facts about the processes of some dumps, and the stacks of their threads, asked for all at once.
 
-    It signals threads, so it comes last.  The suspects' wait sequences are compared across the signals.
+    Signals come last.  The suspects' wait sequences are compared across the signals.
+    ``poll`` waits for nothing and is True when all is there that will come; then ``add`` and ``close``.
     """
-    by_number = {int(seat.number): seat for seat in reader.live()}
-    before = {n: by_number[n].wait_seq for n in suspicion.seats if n in by_number}
-    asked = [
-        (seat, facts.state)
-        for facts in dump.threads
-        if not facts.dead and (seat := by_number.get(facts.number)) is not None
-    ]
-    found = stacks.of_seats(asked)
-    threads = [
-        msgspec.structs.replace(facts, stack=found.get(facts.number, facts.stack)) for facts in dump.threads
-    ]
-    moved = [n for n, seq in before.items() if by_number[n].wait_seq != seq]
-    notes = list(dump.notes)
-    # A report's thread goes on by itself; only a waiter that moved was cured by looking.
-    if moved and suspicion.report < 0:
-        notes.insert(0, f"cured_by_probe: seat {moved[0]} went on after its stack was taken")
-    return msgspec.structs.replace(dump, threads=threads, notes=notes)
+
+    def __init__(self, reader: Reader, made: list[tuple[Dump, Suspicion]]) -> None:
+        self._facts = {pid: _process(pid) for pid in _pids([dump for dump, _ in made])}
+        self._rows = {int(seat.number): seat for seat in reader.live()}
+        suspects = {number for _, suspicion in made for number in suspicion.seats}
+        self._before = {n: int(self._rows[n].wait_seq) for n in suspects if n in self._rows}
+        states = {facts.number: facts.state for dump, _ in made for facts in dump.threads if not facts.dead}
+        self._asking = stacks.ask([(self._rows[n], state) for n, state in states.items() if n in self._rows])
+        self.poll, self.close, self.wait = self._asking.poll, self._asking.close, self._asking.wait
+
+    def add(self, dump: Dump, suspicion: Suspicion) -> Dump:
+        """One of the dumps, with what was found."""
+        found = self._asking.found
+        threads = [
+            msgspec.structs.replace(facts, stack=found.get(facts.number, facts.stack))
+            for facts in dump.threads
+        ]
+        moved = [
+            n for n in suspicion.seats if n in self._before and self._rows[n].wait_seq != self._before[n]
+        ]
+        notes = list(dump.notes)
+        # A report's thread goes on by itself; only a waiter that moved was cured by looking.
+        if moved and suspicion.report < 0:
+            notes.insert(0, f"cured_by_probe: seat {moved[0]} went on after its stack was taken")
+        processes = [fact for pid in _pids([dump]) if (fact := self._facts[pid])]
+        return msgspec.structs.replace(
+            dump,
+            summary=placed(dump.summary, suspicion, found),
+            threads=threads,
+            processes=processes,
+            notes=notes,
+        )
+
+
+def _pids(dumps: list[Dump]) -> list[int]:
+    """Whose facts can be had: the number of a process that is gone may be another's by now."""
+    return sorted({seat.pid for dump in dumps for seat in dump.threads if seat.state != "-"})
 
 
 def _process(pid: int) -> ProcessFact | None:

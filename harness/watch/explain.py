@@ -1,8 +1,13 @@
 """In plain words: the sentence that says what is wrong, and the cycle in reading order."""
 
+import re
+from pathlib import Path
+
+from harness.watch.reader import shorten
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 
 ADDRESSES = 0x1000
+LIBRARY = re.compile(r"/lib(64)?/python3|/site-packages/|/dist-packages/|^<frozen ")
 
 
 def held_text(seat: SeatFacts) -> str:
@@ -73,6 +78,19 @@ def summary_of(snapshot: Snapshot, suspicion: Suspicion, cause: str = "") -> str
     """The facts in one sentence, and the class of the cause in another when it is known."""
     facts = _facts(snapshot, suspicion)
     return f"{facts}. {cause}." if cause else facts
+
+
+def place_of(stack: list[str]) -> str:
+    """The innermost line of a thread's own code, else its innermost line; empty without a stack."""
+    ours = shorten(f"{Path(__file__).parents[1]}/")
+    own = (frame for frame in stack if not frame.startswith(ours) and not LIBRARY.search(frame))
+    return next(own, stack[0] if stack else "")
+
+
+def placed(summary: str, suspicion: Suspicion, stacks: dict[int, list[str]]) -> str:
+    """The sentence with the line where the holder of a stall is now, as far as its stack could be had."""
+    place = place_of(stacks.get(suspicion.holder, []))
+    return summary.replace(suspicion.why, f"{suspicion.why}, at {place}", 1) if place else summary
 
 
 def _facts(snapshot: Snapshot, suspicion: Suspicion) -> str:

@@ -17,6 +17,7 @@ _GET_INFO = 0xC0000000 | 0xFF << 8 | 11  # PIDFD_GET_INFO without its size
 _EXIT = 1 << 3  # PIDFD_INFO_EXIT: also after the process was reaped (Linux 6.15)
 _INFO_BYTES, _EXIT_AT = 64, 60
 _MOST_ENDINGS = 512
+_MOST_TEXT = 1 << 14  # several times what any of these files holds
 _CALLS = {
     "x86_64": {
         0: "read", 1: "write", 7: "poll", 23: "select", 35: "nanosleep", 42: "connect", 43: "accept",
@@ -34,10 +35,17 @@ _CALLS = {
 
 
 def _text(path: str) -> str:
+    """Of a small file of /proc.  The plain calls: a look reads one file per thread, and must be short."""
     try:
-        return Path(path).read_text(errors="replace")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(fd, _MOST_TEXT).decode(errors="replace")
+    except OSError:  # it has ended meanwhile
+        return ""
+    finally:
+        os.close(fd)
 
 
 def state(pid: int, tid: int) -> str:

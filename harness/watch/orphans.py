@@ -103,7 +103,7 @@ def _who_died(reader: Reader, offset: int) -> tuple[Any, Any] | None:
     """The dead seat with the newest row for this lock: its row stays until the seat is taken again."""
     best: tuple[Any, Any] | None = None
     for row in reader.live():
-        if not reader.native.seat_dead(row.number):
+        if not reader.dead(row.number):
             continue
         for i in range(min(row.depth, _C["MAX_HELD"])):
             held = row.held[i]

@@ -1,11 +1,11 @@
 """The arena's tables for reading: rows, names, places, and who has a lock by its own words."""
 
 import ctypes
-from pathlib import Path
+import os
 from typing import Any
 
 from harness import _native
-from harness.shm import native
+from harness.shm import native, segment
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
 from harness.watch import kernel
@@ -16,7 +16,7 @@ _C = _native.CONSTANTS
 
 def shorten(file: str) -> str:
     """Relative to where we are, when it lies below; a path of this machine says nothing elsewhere."""
-    here = str(Path.cwd()) + "/"
+    here = os.getcwd() + "/"  # not by pathlib: a look asks for many places, and must be short
     return file.removeprefix(here)
 
 
@@ -37,10 +37,15 @@ class Reader:
         ]
         self.words = memoryview(arena.mapping).cast("I")
         self.endings = kernel.Endings()
+        self.earlier_boot = segment.earlier_boot(header)
 
     def live(self) -> list[Any]:
         """Seats that are taken."""
         return [seat for seat in self.seats if seat.live == 2]
+
+    def dead(self, number: int) -> bool:
+        """Is the thread of this taken seat gone?  The kernel marked it, or does not know it any more."""
+        return self.earlier_boot or bool(self.native.seat_dead(number))
 
     def site(self, number: int) -> str:
         """file:line function."""
@@ -93,7 +98,7 @@ class Reader:
             for place in range(32) if cells else ():
                 if cells >> 2 * place & 3 == _C["READING"]:
                     number = block * 32 + place + 1
-                    if number <= len(self.seats) and not self.native.seat_dead(number):
+                    if number <= len(self.seats) and not self.dead(number):
                         readers.append(int(self.seats[number - 1].id))
         return LockFact(holder=inside[0] if inside else 0, claimer=ahead[0] if ahead else 0, readers=readers)
 

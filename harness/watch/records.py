@@ -120,6 +120,8 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
     steps: int
     progress: int
     failures: int
+    restarts: int = 0  # of the failures those that are for good: no poll, and not got after all
+    spun: int = 0  # and those that a lock may still take back
     wait_seq: int
     torn: bool  # it moved while we read it
     held: list[HeldFact] = []
@@ -171,6 +173,7 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     outsiders: list[str] | None = None  # threads without a seat that have the arena; None: not counted
     closed: list[str] = []  # processes older than the arena that may not be looked at; with ``outsiders``
     notes: list[str] = []  # what could not be read
+    earlier_boot: bool = False  # the arena is a file that was left over: everybody in it is dead
     providers: list[tuple[int, int]] = []  # (address, seat that serves it)
 
 
@@ -226,6 +229,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     verdict: str
     key: str  # the same trouble has the same key
     seats: list[int]
+    holder: int = 0  # of a stall: the seat that all of them wait for; where it is belongs to the sentence
     why: str  # one sentence
     lines: list[str] = []  # the cycle in reading order
     certain: bool = False

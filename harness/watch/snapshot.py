@@ -230,12 +230,19 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
     return found
 
 
+def _failures(seat: Any) -> dict[str, int]:
+    """Its failures, and which of them are for good.  ``failures`` is read first: then never one too many."""
+    every = int(seat.failures)
+    spun = int(seat.spun)
+    return {"failures": every, "restarts": max(0, every - int(seat.spared) - spun), "spun": spun}
+
+
 def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> SeatFacts:
     """One seat, marked torn when its wait sequence moved meanwhile."""
     before, activity = int(seat.wait_seq), int(seat.activity)
-    dead = bool(reader.native.seat_dead(seat.number))
+    dead = reader.dead(seat.number)
     pid, tid = int(seat.pid), int(seat.tid)
-    state = kernel.state(pid, tid)
+    state = "-" if reader.earlier_boot else kernel.state(pid, tid)  # its numbers may be another's by now
     held = _held(reader, seat, now, dead)
     wait = _wait(reader, seat, activity, now) if activity else None
     quiet = not dead and state in ("S", "D") and (wait is None or wait.kind == "io")
@@ -251,7 +258,7 @@ def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> Sea
         "operation_for_s": _age(now, seat.operation_since) if seat.operation else 0.0,
         "steps": int(seat.steps),
         "progress": int(seat.progress),
-        "failures": int(seat.failures),
+        **_failures(seat),
         "held": held,
         "claims": _claims(reader, seat, now, events),
         "polled": _polled(reader, seat, now),
@@ -272,6 +279,8 @@ def seat_facts(reader: Reader, seat: Any, now: int, events: bool = False) -> Sea
 
 def ended_by(reader: Reader, pid: int, tid: int) -> str:
     """How a thread that the kernel has marked ended."""
+    if reader.earlier_boot:
+        return "the machine was started anew since"
     how = reader.endings.of(pid)
     if how:
         return how
@@ -315,7 +324,7 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
     now = reader.native.exact_now()
     seats, notes = [], []
     rows = reader.live()
-    for row in rows:
+    for row in rows if not reader.earlier_boot else ():
         reader.endings.watch(int(row.pid))
     for row in rows:
         try:
@@ -344,6 +353,7 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
         owners={offset: fact.holder & _C["SEAT_MASK"] for offset, fact in locks.items()},
         locks=locks,
         providers=providers,
+        earlier_boot=reader.earlier_boot,
         notes=notes,
     )
 

@@ -144,40 +144,61 @@ def _outermost(text: str) -> bool:
     return text.endswith("\n") and last.endswith(OUTERMOST)
 
 
-def collect(threads: list[tuple[int, int, int, int]], wait_s: float = WAIT_S) -> dict[int, list[str]]:
-    """Stacks of many threads, the most recent call first: (seat, pid, tid, fd) -> {seat: frames}.
+class Asking:
+    """Stacks of many threads that have been asked for: (seat, pid, tid, fd); ``poll`` until it is True.
 
     All processes are asked at once, the threads of one process in turn.  A thread that does not answer
-    within ``wait_s`` seconds has no entry; a thread whose process runs another program by now, to which
-    the signal would be deadly, is not asked.
+    within ``wait_s`` seconds has no entry in ``found``; a thread whose process runs another program by now,
+    to which the signal would be deadly, is not asked.
     """
-    found: dict[int, list[str]] = {}
-    groups: dict[int, _Asked] = {}
-    for seat, pid, tid, fd in reversed(threads):
-        groups.setdefault(pid, _Asked(pid, fd, [])).left.append((seat, tid))
-    open_now = [one for one in groups.values() if _open(one)]
-    try:
-        waiting = [one for one in open_now if one.ask_next()]
-        while waiting:
-            time.sleep(PERIOD_S)
-            now = time.monotonic()
-            for one in waiting:
-                if one.answer():
-                    found[one.seat] = one.frames
-                elif now - one.asked_at < wait_s and not one.is_gone(now):
-                    continue
-                else:
-                    # The rest may still come, into the file that the others of this process write: their
-                    # answers could not be told from it, so they are not asked.
-                    one.left.clear()
-                    if one.frames:
-                        found[one.seat] = one.frames
-                one.ask_next()
-            waiting = [one for one in waiting if one.seat]
-    finally:
-        for one in open_now:
+
+    def __init__(self, threads: list[tuple[int, int, int, int]], wait_s: float = WAIT_S) -> None:
+        self.found: dict[int, list[str]] = {}  # seat -> frames, the most recent call first
+        self.wait_s = wait_s
+        groups: dict[int, _Asked] = {}
+        for seat, pid, tid, fd in reversed(threads):
+            groups.setdefault(pid, _Asked(pid, fd, [])).left.append((seat, tid))
+        self._open = [one for one in groups.values() if _open(one)]
+        self._waiting = [one for one in self._open if one.ask_next()]
+
+    def poll(self) -> bool:
+        """Read what there is, without waiting; True when nothing more will come."""
+        now = time.monotonic()
+        for one in self._waiting:
+            if one.answer():
+                self.found[one.seat] = one.frames
+            elif now - one.asked_at < self.wait_s and not one.is_gone(now):
+                continue
+            else:
+                # The rest may still come, into the file that the others of this process write: their
+                # answers could not be told from it, so they are not asked.
+                one.left.clear()
+                if one.frames:
+                    self.found[one.seat] = one.frames
+            one.ask_next()
+        self._waiting = [one for one in self._waiting if one.seat]
+        return not self._waiting
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._waiting = []
+        for one in self._open:
             os.close(one.file)
-    return found
+        self._open = []
+
+    def wait(self) -> dict[int, list[str]]:
+        """Poll until there is nothing more to come; what was found."""
+        try:
+            while not self.poll():
+                time.sleep(PERIOD_S)
+        finally:
+            self.close()
+        return self.found
+
+
+def collect(threads: list[tuple[int, int, int, int]], wait_s: float = WAIT_S) -> dict[int, list[str]]:
+    """{seat: frames} of these threads; waits for them as ``Asking`` says."""
+    return Asking(threads, wait_s).wait()
 
 
 def _open(one: _Asked) -> bool:
@@ -213,10 +234,10 @@ def parse(text: str) -> list[str]:
     return [f"{shorten(match[1])}:{match[2]} {match[3]}" for match in frames if match]
 
 
-def of_seats(seats: list[tuple[Any, str]], wait_s: float = WAIT_S) -> dict[int, list[str]]:
-    """{seat number: frames} of (seat row, state letter); stopped and dead ones are not asked."""
+def ask(seats: list[tuple[Any, str]], wait_s: float = WAIT_S) -> Asking:
+    """Ask the threads of (seat row, state letter); stopped and dead ones are not asked."""
     found: dict[int, list[str]] = {}
-    ask = []
+    wanted = []
     for seat, state in sorted(seats, key=lambda one: one[1] == "D"):  # who is in the kernel for long, last
         if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
             continue
@@ -224,5 +245,7 @@ def of_seats(seats: list[tuple[Any, str]], wait_s: float = WAIT_S) -> dict[int, 
         if seat.activity == _REPORTING and (frames := raised(*where)):
             found[number] = frames
         else:
-            ask.append((number, *where))
-    return found | collect(ask, wait_s)
+            wanted.append((number, *where))
+    asking = Asking(wanted, wait_s)
+    asking.found |= found
+    return asking

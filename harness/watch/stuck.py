@@ -33,8 +33,22 @@ def stalls(
             groups.setdefault((key, holder), []).append(number)
     return [
         _stall(key, seats.get(holder), [seats[n] for n in waiters], now, history, limits)
-        for (key, holder), waiters in groups.items()
+        for (key, holder), late_ones in groups.items()
+        for waiters in [late_ones + _just_come(key, holder, late_ones, seats, ahead)]
     ]
+
+
+def _just_come(
+    key: str, holder: int, late: list[int], seats: dict[int, SeatFacts], ahead: dict[int, list[int]]
+) -> list[int]:
+    """Who waits for the same lock and the same holder, and not too long so far."""
+    found = []
+    for number, holders in ahead.items():
+        wait = seats[number].wait
+        same = wait is not None and wait.kind in LOCKS and f"lock:{wait.offset}" == key
+        if same and holder in holders and number not in late:
+            found.append(number)
+    return found
 
 
 def _behind(seats: set[int], ahead: dict[int, list[int]]) -> set[int]:
@@ -109,6 +123,7 @@ def _stall(
         verdict="stall",
         key=f"stall:{key}:{holder.id if holder else longest.id}",
         seats=[*([holder.number] if holder else []), *(seat.number for seat in waiters)],
+        holder=holder.number if holder else 0,
         why=_held_too_long(holder, waiters, longest)
         if holder
         else _asleep_too_long(longest, waiters, now, history),
@@ -207,9 +222,17 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
         what = sorted(str(edge.what) for edge in cycle.edges)
         ids = sorted(one.id for one in members)
         turns = _turns(members, now)
-        seen = history.hold(f"rounds:{ids}:{what}", now.taken_ns, turns, limits.stall_s / 4)
-        seen.facts = (seen.facts or set()) | {tuple(one.wait_seq for one in members)}
-        if seen.told < limits.stall_s or len(seen.facts) < MANY_ROUNDS:
+        polls = any(one.wait is None for one in members)
+        if polls and not (all(one.operation for one in members) or all(turn[-1] for turn in turns)):
+            continue  # of a read/write lock nothing tells whether it was taken anew
+        # Who polls goes round by itself, and the others wait for it: it fails as long as it goes on.
+        limit = limits.livelock_s if polls else limits.stall_s
+        seen = history.hold(f"rounds:{ids}:{what}", now.taken_ns, turns, limit / 4)
+        if seen.facts is None:
+            seen.facts = set()
+        if len(seen.facts) < MANY_ROUNDS:
+            seen.facts.add(tuple((one.wait_seq, one.polled.polls if one.polled else 0) for one in members))
+        if seen.told < limit or len(seen.facts) < MANY_ROUNDS:
             continue
         names = " and ".join(one.role for one in members)
         since = (now.taken_ns - seen.first_ns) / 1e9
@@ -227,9 +250,9 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
     return found
 
 
-def _turns(members: list[SeatFacts], now: Snapshot) -> tuple[object, ...]:
+def _turns(members: list[SeatFacts], now: Snapshot) -> tuple[tuple[int, ...], ...]:
     """What moves when one of them gets through: the ends of steps, or where no step is declared the locks."""
     if all(one.operation for one in members):
-        return tuple(one.steps for one in members)
+        return tuple((one.steps,) for one in members)
     locks = {held.offset for one in members for held in one.held}
     return tuple((at, now.locks[at].holder, now.locks[at].turn) for at in sorted(locks) if at in now.locks)

@@ -51,7 +51,7 @@ def judge(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
     found += retrying
     explained |= {number for one in retrying for number in one.seats}
     found += stalls(now, graph, history, limits, explained)
-    found += livelocks(now, graph, history, limits)
+    found += livelocks(now, history, limits)
     history.prune(max(limits.stall_s, limits.livelock_s))
     return found
 

@@ -10,6 +10,7 @@ that anybody waits for.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ import msgspec
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
-from harness.watch import census, orphans
+from harness.watch import census, orphans, pace
 from harness.watch import dump as dumps
-from harness.watch.records import Dump, Finding, ReportFact, RunMeta, Snapshot, Suspicion
-from harness.watch.render_text import render
+from harness.watch.records import Finding, ReportFact, RunMeta, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, report_at, take
+from harness.watch.telling import Telling
 from harness.watch.verdicts import REPORTS, History, Limits, judge
 
 _C = _native.CONSTANTS
@@ -30,16 +31,19 @@ _BLOCKED = {
     _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
 }
 _ORDER = (_C["REPORT_ORDER"], _C["REPORT_ORDER_NOTE"])
+CIRCLES = ("deadlock", "self_deadlock")
 OWN = "harness/run/account.py"
 PERIOD_S = 0.002  # a pass reads two words of a seat: cheap
 WHOLE_S = 0.004  # between two whole looks, which are some hundred times dearer
 CENSUS_S = 0.5  # the threads without a seat are counted this often at most: it reads much of /proc
 GAP_GIVEN_UP_S = 1.0
 LOOK_S = 0.25  # a whole look at least this often
-# The file is there before the stacks are: threads on a crowded machine take their time to write theirs down.
-NO_STACKS_YET = "the stacks of the threads were still being asked for when this was written"
 AGAIN_S = 0.001  # something was suspected for the first time: the second look comes at once
 GAP_S = 0.5  # between two passes; what is longer was not watched: we were stopped, or the machine was
+
+
+def _nothing() -> None:
+    """No thread waits to be told on."""
 
 
 def _report_key(report: ReportFact) -> str:
@@ -55,7 +59,7 @@ def _report_key(report: ReportFact) -> str:
 
 
 class Watchdog:
-    """``scan()`` is one pass; ``run(stop)`` passes until ``stop()`` is true."""
+    """``scan()`` is one pass; ``run(stop)`` looks until ``stop()`` is true."""
 
     def __init__(
         self,
@@ -69,14 +73,11 @@ class Watchdog:
         with_stacks: bool = True,
         dead_before: frozenset[int] = frozenset(),
     ) -> None:
-        self.arena, self.dump_dir, self.meta = arena, dump_dir, meta or RunMeta()
-        self.on_finding, self.period_s, self.with_stacks = on_finding, period_s, with_stacks
-        self.limits = limits or Limits()
+        self.arena, self.period_s, self.limits = arena, period_s, limits or Limits()
         self.reader = Reader(arena)
+        self.telling = Telling(self.reader, dump_dir, meta or RunMeta(), on_finding, with_stacks)
         dumps.versions()
         self.history = History(dead_before=dead_before)
-        self.findings: list[Finding] = []
-        self.notices: list[Finding] = []
         self._known: set[str] = set()  # keys of findings
         self._noticed: set[str] = set()
         self._next_report = 0
@@ -85,46 +86,74 @@ class Watchdog:
         ] = {}  # numbers of reports that are being written, and when we first saw so
         self._last_pass = self._last_look = time.monotonic()
         self._pulse: dict[int, int] = {}
-        self._again = False
+        self._again = self._put_off = False
         self._suspected: set[str] = set()  # at the last look, and not yet certain
         self._counted = float("-inf")
 
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found so far."""
+        return self.telling.findings
+
+    @property
+    def notices(self) -> list[Finding]:
+        """What was noticed and is not proved."""
+        return self.telling.notices
+
     def run(self, stop: Callable[[], bool]) -> None:
-        """Scan until told to stop.  For a process of its own: it gives its seat in the arena back."""
+        """Look until told to stop.  For a process of its own: it gives its seat in the arena back."""
         self.arena.native.leave()
-        while not stop():
-            self.scan()
-            time.sleep(AGAIN_S if self._again else self.period_s)
+        with pace.hurried():
+            while not stop():
+                self.look()
+                time.sleep(AGAIN_S if self._again or self.telling.waits else self.period_s)
+            self.telling.finish()
 
     def scan(self) -> list[Finding]:
-        """One pass; the findings that are new."""
+        """One pass with all that it leads to; the findings that are new, with their stacks."""
+        before = len(self.findings)
+        self._pass()
+        self.telling.finish()
+        return self.findings[before:]
+
+    def look(self) -> None:
+        """One pass that waits for nothing: what it finds is written down, and told when its stacks are in."""
+        self._pass()
+        # A signal may cure what is only suspected so far, and the answers cost time: the second look first.
+        self._put_off = self._again and not self._put_off
+        if not self._put_off:
+            self.telling.move_on()
+
+    def _pass(self) -> None:
         now = time.monotonic()
         self.history.clock += min(now - self._last_pass, GAP_S)
         self._last_pass = now
         self.arena.header.watcher_beat = self.reader.native.now()
-        new: list[Finding] = []
         reports = self._reports()
         blocked = self._blocked()
         since = now - self._last_look
         if not (reports or self._again or (blocked and since >= WHOLE_S) or since >= LOOK_S):
-            return new
-        self._again = False
+            return
         self._last_look = now
         snapshot = take(self.reader)
-        for report in reports:
-            new += self._settle(snapshot, self._from_report(snapshot, report))
-            self._ack(report)
-        suspected = self._judge(snapshot)
-        for suspicion in suspected:
-            new += self._settle(snapshot, suspicion)
-        self._again = self._is_new(suspected)
-        return new
+        decided = self.reader.native.exact_now()
+        found = [(snapshot, self._from_report(snapshot, report), self._ack_of(report)) for report in reports]
+        found += [(snapshot, one, _nothing) for one in self._certain_or_new(self._judge(snapshot))]
+        if any(one.verdict in CIRCLES and not one.certain for _, one, _ in found):
+            # What waits in two looks in one and the same wait has waited all the time between them, however
+            # short that was.  So nothing is gained by a pause, and much lost on a crowded machine.
+            snapshot = take(self.reader)
+            found += [(snapshot, one, _nothing) for one in self._certain_or_new(self._judge(snapshot))]
+            decided = self.reader.native.exact_now()
+        for at, suspicion, then in found:
+            self._settle(at, suspicion, decided, then)
 
-    def _is_new(self, suspected: list[Suspicion]) -> bool:
-        """Is one suspected for the first time, so that nothing but a second look is missing?"""
+    def _certain_or_new(self, suspected: list[Suspicion]) -> list[Suspicion]:
+        """Those of a look that lead to something: a word, or a second look, which is all that is missing."""
         before = self._suspected
         self._suspected = {one.key for one in suspected if not one.certain}
-        return not self._suspected <= before
+        self._again = not self._suspected <= before
+        return [one for one in suspected if one.certain or one.notice or one.key not in before]
 
     def _judge(self, snapshot: Snapshot) -> list[Suspicion]:
         """What the rules say; once more with the threads without a seat, when a rule asks for them.
@@ -164,12 +193,15 @@ class Watchdog:
 
     def settle_notices(self) -> list[Finding]:
         """At the end of a run, before anything is ended: what was a notice and still holds is a finding."""
-        new = self.scan()
+        before = len(self.findings)
+        self._pass()
         snapshot = take(self.reader)
-        for suspicion in self._judge(snapshot):
+        suspected, decided = self._judge(snapshot), self.reader.native.exact_now()
+        for suspicion in suspected:
             if suspicion.certain or suspicion.at_end or suspicion.key in self._noticed:
-                new += self._settle(snapshot, msgspec.structs.replace(suspicion, certain=True))
-        return new
+                self._settle(snapshot, msgspec.structs.replace(suspicion, certain=True), decided)
+        self.telling.finish()
+        return self.findings[before:]
 
     def _blocked(self) -> bool:
         """Has anybody been in one and the same wait since the last pass?"""
@@ -217,76 +249,29 @@ class Watchdog:
             since_ns=snapshot.taken_ns - int(report.age_s * 1e9),
         )
 
-    def _ack(self, report: ReportFact) -> None:
-        """The thread that reported may go on: it has been dumped."""
-        self._report_record(report.number).acked = report.number + 1
+    def _ack_of(self, report: ReportFact) -> Callable[[], None]:
+        """Call it, and the thread that reported goes on: it has been dumped."""
+        record = self._report_record(report.number)
+        return partial(setattr, record, "acked", report.number + 1)
 
     def _report_record(self, number: int) -> Any:
         size = _native.LAYOUT["hd_report"][0]
         at = self.arena.header.reports + number % _C["REPORTS"] * size
         return native.Report.from_buffer(self.arena.mapping, at)
 
-    def _settle(self, snapshot: Snapshot, suspicion: Suspicion) -> list[Finding]:
-        """Write it down, once as a notice and once as a finding; only findings are handed back."""
+    def _settle(
+        self,
+        snapshot: Snapshot,
+        suspicion: Suspicion,
+        decided: int,
+        then: Callable[[], None] = _nothing,
+    ) -> None:
+        """Write it down, once as a notice and once as a finding.  ``then``: when its stacks are in."""
         notice = not suspicion.certain
-        if suspicion.key in self._known:
-            return []
-        if notice and (not suspicion.notice or suspicion.key in self._noticed):
-            return []
+        if suspicion.key in self._known or (
+            notice and (not suspicion.notice or suspicion.key in self._noticed)
+        ):
+            then()
+            return
         (self._noticed if notice else self._known).add(suspicion.key)
-        now = self.reader.native.exact_now()
-        after = max(0.0, (now - suspicion.since_ns) / 1e9) if suspicion.since_ns else 0.0
-        stacks = self.with_stacks
-        if stacks and self.dump_dir is not None:
-            first = self._built(snapshot, suspicion, with_stacks=False)
-            dump = msgspec.structs.replace(first, notes=[*first.notes, NO_STACKS_YET])
-        else:
-            first = dump = self._built(snapshot, suspicion, with_stacks=stacks)
-        number = len(self.findings) + len(self.notices) + 1
-        path, trouble = self._write(number, notice, dump, lasting=not stacks)
-        if trouble:
-            dump = msgspec.structs.replace(first, notes=[*first.notes, trouble])
-        on_disk = self.reader.native.exact_now()
-        if path and first is not dump:
-            self._write(number, notice, self._with_stacks(first, suspicion), lasting=True)
-        finding = Finding(
-            id=number,
-            verdict=suspicion.verdict,
-            summary=dump.summary,
-            dump=path,
-            detected_after_s=round(after, 4),
-            dumped_after_s=round(after + (on_disk - now) / 1e9, 4),
-            reproduce=self.meta.reproduce,
-            seats=suspicion.seats,
-            text="" if path else render(dump),
-            notice=notice,
-            key=suspicion.key,
-        )
-        (self.notices if notice else self.findings).append(finding)
-        # Only now: whoever is told may end the threads, and with them their stacks.
-        if self.on_finding:
-            self.on_finding(finding)
-        return [] if notice else [finding]
-
-    def _built(self, snapshot: Snapshot, suspicion: Suspicion, with_stacks: bool) -> Dump:
-        try:
-            return dumps.build(self.reader, snapshot, suspicion, self.meta, with_stacks)
-        except Exception as error:  # noqa: BLE001 - a finding without its trimmings is better than none
-            return dumps.bare(snapshot, suspicion, self.meta, f"{type(error).__name__}: {error}")
-
-    def _with_stacks(self, dump: Dump, suspicion: Suspicion) -> Dump:
-        try:
-            return dumps.add_stacks(self.reader, dump, suspicion)
-        except Exception as error:  # noqa: BLE001 - the same
-            why = f"the stacks could not be taken: {type(error).__name__}: {error}"
-            return msgspec.structs.replace(dump, notes=[*dump.notes, why])
-
-    def _write(self, number: int, notice: bool, dump: Dump, lasting: bool) -> tuple[str, str]:
-        """(path, trouble): one of them is empty; both where dumps are not kept."""
-        if self.dump_dir is None:
-            return "", ""
-        name = f"{self.arena.name}-{number}-{dump.verdict}{'-notice' if notice else ''}.json"
-        try:
-            return str(dumps.write(self.dump_dir / name, dump, lasting)), ""
-        except dumps.DumpError as error:
-            return "", str(error)
+        self.telling.put_down(snapshot, suspicion, decided, then)

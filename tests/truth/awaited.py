@@ -1,6 +1,8 @@
 """Healthy: sleepers that something nobody can see will wake, or that may sleep for ever."""
 
+import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -308,4 +310,37 @@ def poller_that_gave_up(w):
 
     w.go(holder, name="holder")
     w.go(poller, name="poller")
+    w.join()
+
+
+@program(None)
+def idle_threads_and_an_alarm_that_wakes_one(w):
+    """Who idles may be woken by what nothing here shows: a signal, a process that comes later."""
+    m, channel, orders = w.a.mutex("m"), w.a.channel("c"), w.a.channel("orders")
+    mine, clock = w.a.mutex("mine"), w.a.channel("clock")
+
+    def service():
+        m.acquire()
+        while not w.cell.busy:
+            orders.sleep(m, "order", (w.cell, "busy", 1), idle=True)
+            m.acquire()
+        w.cell.count = 1
+        channel.wakeup()
+        m.release()
+
+    def rings(*_):
+        raise InterruptedError
+
+    w.go(service, name="service")
+    w.consumer(m, channel)
+    w.waits("consumer")
+    signal.signal(signal.SIGALRM, rings)
+    signal.setitimer(signal.ITIMER_REAL, 2.0)
+    with contextlib.suppress(InterruptedError):
+        mine.acquire()
+        clock.sleep(mine, "tick", (w.other, "count", 1), idle=True)
+    with m:
+        w.cell.busy = 1
+        orders.wakeup()
+    w.a.native.leave()
     w.join()

@@ -346,3 +346,24 @@ def upgrades_what_it_reads_twice(w):
 
     w.go(body, name="upgrader")
     w.at("refused")
+
+
+@program("deadlock", names=("map", "x"), also=("order_violation",))
+def upgrader_and_a_reader_that_wants_its_lock(w):
+    shared, x = w.a.rwlock("map"), w.a.mutex("x")
+
+    def upgrades():
+        shared.read()
+        x.acquire()
+        w.open("upgrader")
+        w.at("reader")
+        shared.upgrade()
+
+    def reads():
+        shared.read()
+        w.open("reader")
+        w.at("upgrader")
+        x.acquire()
+
+    w.go(upgrades, name="upgrader")
+    w.go(reads, name="reader")

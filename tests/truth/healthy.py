@@ -264,3 +264,86 @@ def upgrades_that_back_off(w):
     w.go(work, name="one", op="u")
     w.go(work, name="two", op="u")
     w.join()
+
+
+@program(None, livelock_s=2.0, stall_s=30)
+def spinners_that_get_through_now_and_then(w):
+    """Three spin on one lock in one step each, and get it at times: then what they failed was a wait."""
+    m = w.a.mutex("m")
+
+    def work():
+        end = time.monotonic() + 20.0
+        while time.monotonic() < end:
+            while not m.try_acquire():
+                pass
+            spin(0.002)
+            m.release()
+
+    for number in range(3):
+        w.go(work, name=f"spinner#{number}", op="spin")
+    w.join()
+
+
+@program(None, livelock_s=2.0, stall_s=30)
+def short_waits_that_get_through_now_and_then(w):
+    """The same with waits of a millisecond."""
+    m = w.a.mutex("m")
+
+    def work():
+        end = time.monotonic() + 20.0
+        while time.monotonic() < end:
+            while not m.acquire(timeout=0.001):
+                pass
+            time.sleep(0.02)
+            m.release()
+
+    for number in range(3):
+        w.go(work, name=f"waiter#{number}", op="take")
+    w.join()
+
+
+@program(None, livelock_s=2.0, stall_s=30)
+def spinners_on_two_locks_that_get_through(w):
+    """Trying two in turn, so that no one lock is polled for long; it gets one of them at times."""
+    locks = [w.a.mutex("m", number) for number in range(2)]
+
+    def keeper():
+        end = time.monotonic() + 20.0
+        while time.monotonic() < end:
+            for lock in locks:
+                with lock:
+                    time.sleep(0.03)
+
+    def work():
+        end = time.monotonic() + 19.0
+        while time.monotonic() < end:
+            for lock in locks:
+                if lock.try_acquire():
+                    lock.release()
+
+    for number in range(2):
+        w.go(keeper, name=f"keeper#{number}")
+    w.go(work, name="spinner", op="spin")
+    w.join()
+
+
+@program(None)
+def upgrader_behind_a_slow_reader(w):
+    """It waits for the others' readings; its own is in its way no more than it was in theirs."""
+    lock = w.a.rwlock("l")
+
+    def reads():
+        lock.read()
+        w.open("reads")
+        time.sleep(1.5)
+        lock.release()
+
+    def upgrades():
+        lock.read()
+        w.at("reads")
+        lock.upgrade()
+        lock.release()
+
+    w.go(reads, name="reader", op="read")
+    w.go(upgrades, name="upgrader", op="upgrade")
+    w.join()

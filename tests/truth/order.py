@@ -148,3 +148,43 @@ def the_same_order_of_many(w):
     for i in range(3):
         w.go(work, name=f"p{i}")
     w.join()
+
+
+@program("order_violation", names=("x", "map"), quick=True)
+def upgrade_with_a_lock_that_readers_take(w):
+    """Whoever upgrades waits for the readers, and one of them may wait for what it took since it read."""
+    shared, x = w.a.rwlock("map"), w.a.mutex("x")
+
+    def upgrades():
+        shared.read()
+        x.acquire()
+        shared.upgrade()
+        x.release()
+        shared.release()
+
+    def reads():
+        shared.read()
+        with x:
+            pass
+        shared.release()
+
+    one_after_the_other(w, upgrades, reads)
+
+
+@program(None)
+def upgrade_below_a_lock_and_nothing_since(w):
+    """The map is read and upgraded below x, and x is never taken below the map."""
+    shared, x = w.a.rwlock("map"), w.a.mutex("x")
+
+    def upgrades():
+        with x:
+            shared.read()
+            shared.upgrade()
+            shared.release()
+
+    def reads():
+        with x:
+            shared.read()
+            shared.release()
+
+    one_after_the_other(w, upgrades, reads, upgrades)

@@ -5,6 +5,7 @@ is simply not there any more, and nothing is said.
 """
 
 import os
+import signal
 import threading
 import time
 
@@ -50,6 +51,25 @@ def killed_holder_and_one_who_waits(w):
     w.go(keep_in_doubt, m.acquire, name="next")
     w.waits("next")
     w.kill(pid)
+
+
+@program("orphaned_lock", names=("m[0]", "holder"))
+def killed_holder_and_a_waiter_that_is_stopped(w):
+    """The seats tell of the death first; the waiter's own report, when it goes on, tells nothing new."""
+    m = w.a.mutex("m")
+
+    def waiter():
+        repair(m.acquire, m)
+        m.release()
+
+    pid = holder(w, m)
+    late = w.go(waiter, name="waiter")
+    w.waits("waiter")
+    os.kill(late, signal.SIGSTOP)
+    w.kill(pid)
+    time.sleep(0.4)
+    os.kill(late, signal.SIGCONT)
+    w.join()
 
 
 @program("orphaned_lock", names=("m[0]", "holder", "SIGKILL"))

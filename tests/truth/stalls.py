@@ -313,3 +313,62 @@ def restarts_beside_a_poll(w):
                 time.sleep(0.002)
 
     w.go(looper, name="looper")
+
+
+@program("livelock", names=("looper",), stall_s=300, livelock_s=2)
+def spins_on_two_locks_for_good(w):
+    """No one lock is polled for long, and it gets none of them."""
+    locks = [w.a.mutex("m", number) for number in range(2)]
+    for lock in locks:
+        hold_for_good(w, lock)
+
+    def looper():
+        with w.step("take either"):
+            while not any(lock.try_acquire() for lock in locks):
+                pass
+
+    w.go(looper, name="looper")
+
+
+@program("stall", names=("upgrader", "held by insists"), stall_s=2)
+def upgrader_behind_one_that_asks_again_and_again(w):
+    """Of two upgraders the second is refused; it keeps its reading, for which the first waits."""
+    shared = w.a.rwlock("map")
+
+    def upgrades():
+        shared.read()
+        w.at("reads")
+        w.open("upgrades")
+        shared.upgrade()
+
+    def insists():
+        shared.read()
+        w.open("reads")
+        w.at("upgrades")
+        while not shared.upgrade():
+            time.sleep(0.01)
+
+    w.go(upgrades, name="upgrader")
+    w.go(insists, name="insists")
+
+
+@program("livelock", names=("both sides retry", "spinner"), livelock_s=2)
+def spins_with_the_lock_that_the_other_wants(w):
+    """It keeps x and tries y without end; who has y waits for x."""
+    x, y = w.a.mutex("x"), w.a.mutex("y")
+
+    def spinner():
+        with w.step("push"), x:
+            w.open("x")
+            w.at("y")
+            while not y.try_acquire():
+                pass
+
+    def waiter():
+        with w.step("fault"), y:
+            w.open("y")
+            w.at("x")
+            x.acquire()
+
+    w.go(spinner, name="spinner")
+    w.go(waiter, name="waiter")

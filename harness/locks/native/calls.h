@@ -50,10 +50,12 @@ void hd_wait_end(struct hd_seat *s);
 enum hd_status hd_claim(struct hd_seat *s, uint64_t address, uint32_t site);
 enum hd_status hd_unclaim(struct hd_seat *s, uint64_t address); // HD_NOT_OWNER: was not claimed
 void hd_polled(struct hd_seat *s, uint64_t lock, uint32_t site); // a try, or a wait with a limit, that did not get it
+void hd_try_failed(struct hd_seat *s, uint64_t lock, uint32_t site);
+void hd_got_after_polls(struct hd_seat *s, uint64_t lock);
 static inline void hd_polled_got(struct hd_seat *s, uint64_t lock)
 {
-	if (atomic_load_explicit(&s->polled_lock, memory_order_relaxed) == lock)
-		atomic_store_explicit(&s->polled_lock, 0, memory_order_relaxed);
+	if (atomic_load_explicit(&s->polled_lock, memory_order_relaxed)) // seldom: it tried one and did not get it
+		hd_got_after_polls(s, lock);
 }
 void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t outer);
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site);

@@ -116,8 +116,7 @@ enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock
 busy:
 	atomic_store_explicit(&l->contended, l->contended + 1, memory_order_relaxed);
 	if (ask == HD_TRY) {
-		hd_polled(s, self, site);
-		atomic_store_explicit(&s->failures, s->failures + 1, memory_order_relaxed);
+		hd_try_failed(s, self, site);
 	}
 	return HD_BUSY;
 }

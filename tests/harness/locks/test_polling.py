@@ -132,3 +132,73 @@ def test_a_wait_without_a_limit_is_no_poll(arena, actors, seat):
     keeper.tell("release")
     keeper.end()
     waiting.end()
+
+
+def for_good(seat):
+    """Failures that no lock has taken back, and those that one still may."""
+    return seat.failures - seat.spared - seat.spun, seat.spun
+
+
+def test_tries_that_end_with_the_lock_were_a_wait(arena, actors, seat):
+    lock = arena.mutex("account")
+    keeper = kept(lock, actors)
+    for _ in range(5):
+        assert not lock.try_acquire()
+    assert (seat.failures, for_good(seat)) == (5, (0, 1))
+
+    keeper.tell("release")
+    keeper.end()
+    assert lock.try_acquire()
+
+    assert (seat.failures, for_good(seat)) == (5, (0, 0))
+    lock.release()
+
+
+def test_with_nothing_held_any_lock_ends_what_was_tried_at_others(arena, actors, seat):
+    taken = [arena.mutex("account", number) for number in range(2)]
+    keepers = [kept(lock, actors) for lock in taken]
+    for _ in range(3):
+        assert not any(lock.try_acquire() for lock in taken)
+    assert (seat.failures, for_good(seat)) == (6, (0, 6))
+
+    with arena.mutex("another"):
+        pass
+
+    assert for_good(seat) == (0, 0)
+    for keeper in keepers:
+        keeper.tell("release")
+        keeper.end()
+
+
+def test_a_thread_that_keeps_a_lock_fails_for_good_at_all_but_the_one_that_it_gets(arena, actors, seat):
+    taken = [arena.mutex("account", number) for number in range(2)]
+    keepers = [kept(lock, actors) for lock in taken]
+    with arena.mutex("mine"):
+        for _ in range(3):
+            assert not any(lock.try_acquire() for lock in taken)
+        with arena.mutex("another"):
+            pass
+        assert for_good(seat) == (6, 0)
+
+        keepers[1].tell("release")
+        keepers[1].end()
+        assert taken[1].try_acquire()
+
+        assert for_good(seat) == (5, 0), "only the wait that came to its end"
+        taken[1].release()
+    keepers[0].tell("release")
+    keepers[0].end()
+
+
+def test_a_wait_with_a_limit_adds_no_failure_to_take_back(arena, actors, seat):
+    lock = arena.mutex("account")
+    keeper = kept(lock, actors)
+    with arena.mutex("mine"):
+        assert not lock.acquire(0.001)
+        assert not lock.try_acquire()
+        keeper.tell("release")
+        keeper.end()
+        assert lock.try_acquire()
+
+    assert (seat.failures, for_good(seat)) == (1, (0, 0))
+    lock.release()

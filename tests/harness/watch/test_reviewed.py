@@ -7,8 +7,9 @@ import pytest
 from harness import _native
 from harness.errors import OwnerDied
 from harness.watch import providers
+from harness.watch.snapshot import Reader
 from harness.watch.verdicts import Limits
-from harness.watch.watchdog import Watchdog
+from harness.watch.watchdog import GAP_S, Watchdog
 from tests.harness.actors import wait_until
 from tests.harness.watch.conftest import Cell
 from tests.harness.watch.looking import find, look_for, me, waiting
@@ -227,3 +228,37 @@ def test_a_lock_left_behind_by_an_operation_breaks_its_contract(arena, actors, w
     actor.end()
 
     assert "left[0]" in find(watchdog, "contract_violation").summary
+
+
+def test_what_the_watcher_did_not_see_is_no_time_of_a_wait(arena, actors, tmp_path):
+    """It was stopped, or the machine was: half a second of a longer pause counts."""
+    it = Watchdog(arena, tmp_path, limits=Limits(stall_s=GAP_S + 0.1), with_stacks=False)
+    lock = arena.mutex("taken")
+
+    def holder(actor):
+        me(arena, "holder")
+        lock.acquire()
+        actor.say("holding")
+        actor.hear("never")
+
+    def waiter(_actor):
+        me(arena, "waiter")
+        lock.acquire()
+
+    actors.actor(holder).expect("holding")
+    actors.actor(waiter)
+    wait_until(waiting(arena, "waiter"), "the waiter")
+    seen = it.history.seen
+    wait_until(lambda: it.scan() == [] and any(key.startswith("wait:") for key in seen), "a look at it")
+    end = time.monotonic() + GAP_S + 0.4  # less than what makes a look begin anew
+    wait_until(lambda: time.monotonic() > end, "the end of the pause")
+
+    assert it.scan() == []
+
+
+def test_a_class_name_that_is_no_text_is_shown_all_the_same(arena):
+    """It was cut in the middle of a character, or damaged."""
+    reader, number = Reader(arena), len(Reader(arena).classes) - 1
+    reader.classes[number].name = b"caf\xc3"
+
+    assert reader.class_name(number) == "caf\N{REPLACEMENT CHARACTER}"

@@ -112,16 +112,16 @@ def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(are
 
 def test_a_waiter_that_goes_on_while_its_stack_is_taken_is_noted_as_cured(arena, actors, monkeypatch):
     _, number, bell = asleep(arena, actors)
-    ask = stacks.of_seats
+    ask = stacks.ask
 
     def cure(seats):
-        found = ask(seats)
+        asking = ask(seats)
         bell.wakeup()
         row = Reader(arena).seats[number - 1]
         wait_until(lambda: not row.activity, "its waking up")
-        return found
+        return asking
 
-    monkeypatch.setattr(stacks, "of_seats", cure)
+    monkeypatch.setattr(stacks, "ask", cure)
 
     told = built(arena, with_stacks=True, seats=[number])
 

@@ -1,16 +1,26 @@
 """One lock waited for too long: told whatever others do, and only reported when its holder works on."""
 
+import queue
 import re
 import select
 import time
 
 import pytest
 
+from harness import _native
 from harness.shm.roster import Roster
+from harness.watch import stacks
 from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
-from tests.harness.actors import wait_until
-from tests.harness.watch.looking import find, find_notice, look_for, me
+from tests.harness.actors import LIMIT_S, wait_until
+from tests.harness.watch.looking import dumped, find, find_notice, look_for, me
+
+WAIT_MUTEX = _native.CONSTANTS["WAIT_MUTEX"]
+
+
+def waiters(arena):
+    """How many wait for a lock."""
+    return sum(seat.live == 2 and seat.activity == WAIT_MUTEX for seat in Roster(arena).seats)
 
 
 def test_a_lock_that_is_polled_for_long_is_a_stall_and_no_livelock(arena, actors, quick):
@@ -61,15 +71,46 @@ def test_a_lock_that_is_held_too_long_is_a_stall_whatever_others_do(arena, actor
     actors.actor(holder).expect("holding")
     if beat:
         actors.actor(heart)
-    for _ in range(2):
+    for number in range(2):
         actors.actor(waiter)
-    wait_until(lambda: sum(row.activity == "wait mutex" for row in Roster(arena).rows()) == 2, "both waiters")
+        wait_until(lambda least=number: waiters(arena) > least, "a waiter")
 
     found = find(quick, "stall")
 
     for word in ("taken[0]", "held by holder", "test_stalls.py:", "2 wait for it", "state S"):
         assert word in found.summary
+    assert len(found.seats) == 3
     assert look_for(quick) == ["stall"], "one finding per lock and holder"
+
+
+def test_a_stall_says_where_its_holder_is_now(arena, actors, tmp_path):
+    """In its own code: that it waits inside of a library says nothing."""
+    lock, asked = arena.mutex("taken"), Watchdog(arena, tmp_path, limits=Limits(stall_s=0.3))
+
+    def rest_in_here(actor):
+        queue.Queue().get(timeout=LIMIT_S)
+        actor.hear("never")
+
+    def holder(actor):
+        me(arena, "holder")
+        stacks.enable(arena)
+        lock.acquire()
+        actor.say("holding")
+        rest_in_here(actor)
+
+    def waiter(_actor):
+        me(arena, "waiter")
+        lock.acquire()
+
+    actors.actor(holder).expect("holding")
+    actors.actor(waiter)
+
+    found = find(asked, "stall")
+
+    here = r"tests/harness/watch/test_stalls.py:\d+"
+    sentence = rf"held by holder .* since [\d.]+ s, {here} [^ ]+; .*, at {here} rest_in_here\. Cause: "
+    assert re.search(sentence, found.summary), found.summary
+    assert dumped(found).summary == found.summary
 
 
 def test_a_holder_that_completes_steps_is_only_reported(arena, actors, tmp_path):
