@@ -225,8 +225,10 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
         polls = any(one.wait is None for one in members)
         if polls and not (all(one.operation for one in members) or all(turn[-1] for turn in turns)):
             continue  # of a read/write lock nothing tells whether it was taken anew
-        # Who polls goes round by itself, and the others wait for it: it fails as long as it goes on.
-        limit = limits.livelock_s if polls else limits.stall_s
+        # A thread that polls goes round by itself.  While all others wait for it without limit it fails as
+        # long as it goes on; a wait with a limit may end and let it through.
+        timed = any(one.wait is not None and one.wait.timed for one in members)
+        limit = limits.livelock_s if polls and not timed else limits.stall_s
         seen = history.hold(f"rounds:{ids}:{what}", now.taken_ns, turns, limit / 4)
         if seen.facts is None:
             seen.facts = set()

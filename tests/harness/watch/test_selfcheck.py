@@ -65,7 +65,7 @@ def test_the_real_watcher_finds_the_deadlock_and_names_both_sides():
 
 
 def test_the_finding_is_a_dump_when_there_is_a_folder_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(stacks, "of_seats", partial(stacks.of_seats, wait_s=LIMIT_S))  # however crowded it is
+    monkeypatch.setattr(stacks, "ask", partial(stacks.ask, wait_s=LIMIT_S))  # however crowded it is
     found = check(dump_dir=tmp_path, **PATIENT)
 
     told = dump.read(Path(found.dump))

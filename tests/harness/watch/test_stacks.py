@@ -39,7 +39,7 @@ def asleep(arena, actors):
 @pytest.fixture
 def patient(monkeypatch):
     """An answer is waited for: on a crowded machine half a second may be over before the thread runs."""
-    monkeypatch.setattr(stacks, "of_seats", partial(stacks.of_seats, wait_s=LIMIT_S))
+    monkeypatch.setattr(stacks, "ask", partial(stacks.ask, wait_s=LIMIT_S))
 
 
 def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, actors, patient):
