@@ -44,6 +44,7 @@ from harness.run.hearing import FrontGone
 from harness.run.helper import Helper
 from harness.run.ledger import CONFIRM_S
 from harness.run.plan import RunPlan
+from harness.run.watcher import forget_reports
 from harness.shm import native
 from harness.watch import bystanders
 
@@ -356,14 +357,6 @@ def cause_of(member: Member) -> str:
         return f"{error}: {text}"
     code = member.body.process.exitcode if member.body else None
     return lifeline.died_by(code) if code is not None else "it left without a word"
-
-
-def forget_reports(arena: Any) -> None:
-    """Reports of an earlier run in this arena are no news.  Nobody works in it now."""
-    size = _native.LAYOUT["hd_report"][0]
-    start = int(arena.header.reports)
-    arena.mapping[start : start + size * _C["REPORTS"]] = bytes(size * _C["REPORTS"])
-    arena.header.report_count = 0
 
 
 def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -> None:

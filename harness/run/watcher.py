@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import _native
 from harness.outcome import Finding
 from harness.run import handshake, lifeline
 from harness.run.handshake import PeerGone, Wire
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.shm.arena import Arena
 
 MOST_RESTARTS = 1
+_C = _native.CONSTANTS
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,14 @@ def dead_seats(arena: "Arena") -> frozenset[int]:
     """Ids of the seats whose threads are dead already.  Nobody works in the arena yet."""
     reader = Reader(arena)
     return frozenset(int(row.id) for row in reader.live() if reader.dead(row.number))
+
+
+def forget_reports(arena: Any) -> None:
+    """Reports of an earlier run in this arena are no news.  Nobody works in it now."""
+    size = _native.LAYOUT["hd_report"][0]
+    start = int(arena.header.reports)
+    arena.mapping[start : start + size * _C["REPORTS"]] = bytes(size * _C["REPORTS"])
+    arena.header.report_count = 0
 
 
 def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:
