@@ -147,14 +147,17 @@ class NotOwner(LockError):
 
 
 class OwnerDied(LockError):
-    """The last holder died inside.  The caller now holds the lock; the data is suspect.
+    """The last holder died inside.  The caller now holds the lock; the data under it is suspect.
 
-    ``lock`` is the lock's name, ``holder`` the dead one as Mutex.holder() gives it (pid, tid, role,
+    ``lock`` is the lock: repair the data, then ``died.lock.recover()``; or release it, which breaks it for
+    everyone.  After a ``with`` it is given up already: ``with lock.repaired_by(rebuild):`` repairs instead.
+    ``lock_name``: its class[instance].  ``holder``: the dead one as Mutex.holder() gives it (pid, tid, role,
     site, held_for; not ``alive``), or None when its seat has been given to another thread since.
     """
 
     verdict = "orphaned_lock"
-    lock: str = ""
+    lock: Any = None
+    lock_name: str = ""
     holder: Any = None
 
 
@@ -180,3 +183,33 @@ class Panic(HarnessError):
 
 class WorkerFailed(HarnessError):
     """A worker could not be started, or never reported ready."""
+
+
+class FoundProblems(HarnessError):
+    """A run found something: what RunResult.raise_for_findings() raises.
+
+    ``result`` is the whole RunResult, ``findings`` are its findings; the text has all their summaries.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, result: Any, hint: str = "") -> None:
+        super().__init__(message)
+        self.result, self.findings = result, result.findings
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.result, self.hint))
+
+
+def require(holds: bool, name: str, value: object, what: str) -> None:
+    """BadInput for an argument that means nothing: name=value: it must be ``what``."""
+    if not holds:
+        raise BadInput(f"{name}={value!r}: it must be {what}")
+
+
+def require_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """BadInput for what is no int from ``least`` to ``most`` (None: no limit)."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    fits = whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
+    require(fits, name, value, f"a whole number from {least}" + ("" if most is None else f" to {most}"))

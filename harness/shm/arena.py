@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from harness import _native
 from harness.errors import ArenaError, BadInput, NotAnArena, OwnerDied, StaleArena, TableFull
 from harness.shm import native, segment
 from harness.shm.layout import fingerprint, native_fingerprint
+from harness.shm.sharing import Sharing
 from harness.shm.table import Table
 
 MAX_NAME = 60
@@ -32,10 +33,13 @@ _REGISTRY = "lock registry"  # one mutex, then (hash, offset) pairs
 _OPEN: dict[int, "Arena"] = {}  # boot id -> the arena of this process: a fork keeps its parent's mapping
 
 
-class Arena:
-    """A mapped segment.  Make one with ``create`` or ``attach``, never by itself."""
+class Arena(Sharing):
+    """A segment of shared memory with locks, channels and records, for threads and processes.
 
-    makers: ClassVar[dict[str, Callable[..., Any]]] = {}  # harness.locks fills in mutex, rwlock, channel
+    Made with ``create`` or ``attach``, or by a Session; a forked child has its parent's, and a pickled
+    one is attached to.  ``name`` is that of ``create``; ``read_only``: a copy, or of an earlier boot.
+    """
+
     find_arenas = staticmethod(segment.find_arenas)
 
     def __init__(self, mapping: mmap.mmap, fd: int, where: str) -> None:
@@ -318,26 +322,6 @@ class Arena:
                     rows[row] = wanted  # last
                     return offset
         raise TableFull("lock registry", _LOCK_NAMES, "")
-
-    def _lock(self, kind: str, name: str, instance: int, options: dict[str, Any]) -> Any:
-        found = self._locks.get((kind, name, instance))
-        if found is None:
-            if kind not in self.makers:
-                raise ArenaError(f"there is no {kind} before harness.locks is imported")
-            found = self._locks[(kind, name, instance)] = self.makers[kind](self, name, instance, **options)
-        return found
-
-    def mutex(self, class_name: str, instance: int = 0, **options: Any) -> Any:
-        """The mutex of this class and number (rank=, may_sleep=, nest= when the class is new)."""
-        return self._lock("mutex", class_name, instance, options)
-
-    def rwlock(self, class_name: str, instance: int = 0, **options: Any) -> Any:
-        """The read/write lock of this class and number."""
-        return self._lock("rwlock", class_name, instance, options)
-
-    def channel(self, class_name: str, instance: int = 0, **options: Any) -> Any:
-        """The sleep/wakeup channel of this class and number."""
-        return self._lock("channel", class_name, instance, options)
 
 
 class Exclusive:
