@@ -17,7 +17,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness import _native
-from harness.errors import ArenaError, BadInput, NotAnArena, OwnerDied, StaleArena, TableFull
+from harness.errors import (
+    ArenaError,
+    BadInput,
+    NotAnArena,
+    OwnerDied,
+    StaleArena,
+    TableFull,
+    require,
+    require_whole,
+)
 from harness.shm import native, segment
 from harness.shm.layout import fingerprint, native_fingerprint
 from harness.shm.sharing import Sharing
@@ -65,10 +74,12 @@ class Arena(Sharing):
 
         Errors: BadInput (name, size, seats, file), CannotRunHere (no memfd, no memory, disk full).
         """
+        require(isinstance(name, str), "name", name, "a str")
+        require_whole("size", size, 0)
+        require_whole("seats", seats, 1, MAX_SEATS)
+        require(path is None or isinstance(path, str | Path), "path", path, "a path, or None")
         if not 0 < len(name.encode()) <= MAX_NAME or "/" in name or "\0" in name:
             raise BadInput(f"arena name {name!r} must have 1 to {MAX_NAME} bytes and no '/'")
-        if size < 0 or not 0 < seats <= MAX_SEATS:
-            raise BadInput(f"no arena of {size} bytes and {seats} seats (1 to {MAX_SEATS})")
         own = _LOCK_BYTES + _LOCK_NAMES * 16 + 4096  # the registry, and alignment
         total = -(-(_native.fixed_size(seats) + size + own) // mmap.PAGESIZE) * mmap.PAGESIZE
         fd = segment.new_file(Path(path), total) if path else segment.new_memfd(name, total)

@@ -13,6 +13,7 @@ from harness.shm.layout import guarded
 
 WORDS: dict[Any, Any] = {int: ctypes.c_int64, float: ctypes.c_double, bool: ctypes.c_bool}
 _CTYPES = (ctypes._SimpleCData, ctypes.Array, ctypes.Structure)
+_POINTERS = ("z", "Z", "P", "O")  # codes of c_char_p, c_wchar_p, c_void_p, py_object
 OWN = ("slot", "address", "_arena", "_described", "_name")
 _READY = "_ready"
 _BUILT: dict[Any, tuple[type["Record"], dict[str, Any]]] = {}
@@ -109,7 +110,7 @@ def _build(fields: Any) -> tuple[type[Record], dict[str, Any]]:
             raise BadInput(
                 f"field {field!r} of a record: it must be an identifier, and none of {' '.join(OWN)}"
             )
-        if kind not in WORDS and not (isinstance(kind, type) and issubclass(kind, _CTYPES)):
+        if kind not in WORDS and not _is_shareable(kind):
             raise BadInput(f"field {field!r} of a record: {kind!r} is no int, float, bool or ctypes type")
         if field in initial and kind in WORDS and not isinstance(initial[field], int | kind):
             raise BadInput(f"field {field!r} of a record: it cannot begin as {initial[field]!r}")
@@ -123,3 +124,10 @@ def _build(fields: Any) -> tuple[type[Record], dict[str, Any]]:
         return type(name, (*own, Record), {**space, "__doc__": doc}), initial
     except (ArenaError, TypeError) as error:
         raise BadInput(f"fields={fields!r}: no record can be made of it: {error}") from None
+
+
+def _is_shareable(kind: Any) -> bool:
+    """A type of ctypes that means the same in every process: no pointer."""
+    return (
+        isinstance(kind, type) and issubclass(kind, _CTYPES) and getattr(kind, "_type_", "") not in _POINTERS
+    )
