@@ -138,7 +138,7 @@ class Channel(_native.Channel):
         """Release ``lock``, sleep, take it back: until the condition holds, or without one until a wakeup.
 
         ``until``: (record, field, operator, value), which dumps show and which makes a lost wakeup
-        provable; or a function, which only this process can look at.  ``wmesg``: a word for dumps.
+        provable; or a function, which only this process can look at.  ``wmesg``: why, in a word, for dumps.
         The lock is held before and after, also after an exception; a second Ctrl-C while it is taken
         back does not end that wait but becomes a note of the first.  Only a lock that is broken
         meanwhile is not held afterwards (LockBroken).  False when ``timeout`` seconds have passed and
@@ -155,7 +155,7 @@ class Channel(_native.Channel):
                 return False
             # Taken back in one call: an exception of a signal handler finds no place in between.
             woken = self.block(
-                self.intend(), wmesg or self.name, address, size, op, value, left, lock=lock, keep=True
+                self.intend(), wmesg or "wait", address, size, op, value, left, lock=lock, keep=True
             )
             if until is None:
                 return woken

@@ -6,7 +6,7 @@ again when the one who made it was killed before that (``_ready`` is written las
 
 import ctypes
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
 from harness.errors import ArenaError, BadInput
 from harness.shm.layout import guarded
@@ -68,9 +68,9 @@ def open_record(arena: Any, fields: Any, name: str) -> Any:
 
 def _fresh_name(arena: Any, kind: str) -> str:
     number = int(arena.header.directory_count)
-    while arena.entry(f"{kind[:32]} {number}"):
+    while arena.entry(f"{kind[:32]}#{number}"):
         number += 1
-    return f"{kind[:32]} {number}"
+    return f"{kind[:32]}#{number}"
 
 
 def attach_record(arena: Any, fields: Any, name: str) -> Any:
@@ -97,12 +97,13 @@ def _build(fields: Any) -> tuple[type[Record], dict[str, Any]]:
     own = (fields,) if isinstance(fields, type) else ()
     rows: dict[Any, Any]
     if isinstance(fields, type):
-        name, rows = fields.__name__, get_type_hints(fields)
+        name, rows = fields.__name__, get_type_hints(fields, include_extras=True)
         initial = {field: getattr(fields, field) for field in rows if hasattr(fields, field)}
     else:
         name = "Record"
         rows = {field: kind if isinstance(kind, type) else type(kind) for field, kind in fields.items()}
         initial = {field: value for field, value in fields.items() if not isinstance(value, type)}
+    rows = {field: _without_annotation(kind) for field, kind in rows.items()}
     if not rows:
         raise BadInput(f"fields={fields!r}: it has no field")
     for field, kind in rows.items():
@@ -124,6 +125,11 @@ def _build(fields: Any) -> tuple[type[Record], dict[str, Any]]:
         return type(name, (*own, Record), {**space, "__doc__": doc}), initial
     except (ArenaError, TypeError) as error:
         raise BadInput(f"fields={fields!r}: no record can be made of it: {error}") from None
+
+
+def _without_annotation(kind: Any) -> Any:
+    """The type of ctypes in ``Annotated[int, ctypes.c_uint32]``; anything else as it is."""
+    return kind.__metadata__[0] if get_origin(kind) is Annotated else kind
 
 
 def _is_shareable(kind: Any) -> bool:

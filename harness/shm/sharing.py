@@ -81,9 +81,10 @@ class Sharing:
     def record(self, fields: Any, name: str = "") -> Any:
         """A record in shared memory: its attributes are the same in every thread and process.
 
-        ``fields``: a class with annotations, or a dict from name to type: int (64 bits), float, bool, or a
-        type of ctypes.  A default of the class, or a number in place of a type, is what it begins with;
-        else it is 0.  ``name``: 1 to 47 bytes: the same name gives the same record everywhere; without one
+        ``fields``: a class with annotations, or a dict from name to type: int (64 bits), float, bool, a type
+        of ctypes, or Annotated[int, ctypes.c_uint32].  A default of the class, or a number in place of a
+        type, is what it begins with; else it is 0.
+        ``name``: 1 to 47 bytes: the same name gives the same record everywhere; without one
         a new record is made, and may be handed to other processes.  Nothing in it is protected: take a lock.
         Errors: BadInput, TableFull, StaleArena (the record of this name has other fields).
         """

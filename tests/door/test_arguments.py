@@ -11,7 +11,7 @@ def role(_context):
     """Does nothing."""
 
 
-SESSIONS = {
+SESSIONS: dict[str, list[object]] = {
     "workers": ["2", 0, -1, True, 1.5, None],
     "mode": ["fork", None],
     "seed": ["one", 1.5],

@@ -3,6 +3,7 @@
 import ctypes
 import pickle
 from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
 
@@ -113,14 +114,13 @@ def test_a_class_keeps_its_methods_and_is_what_the_record_is(arena):
 def test_dataclasses_and_types_of_ctypes_will_do(arena):
     @dataclass
     class Cell:
-        word: ctypes.c_uint32 = 7
-        row: ctypes.c_uint8 * 4 = None
+        word: Annotated[int, ctypes.c_uint8] = 7
 
-    del Cell.row
-    cell = arena.record(Cell)
-    cell.row[3] = 9
+    cell, row = arena.record(Cell), arena.record({"bytes": ctypes.c_uint8 * 4})
+    cell.word += 250
+    row.bytes[3] = 9
 
-    assert (cell.word, list(cell.row)) == (7, [0, 0, 0, 9])
+    assert (cell.word, list(row.bytes)) == (1, [0, 0, 0, 9])
 
 
 def test_a_misspelt_field_is_an_error_and_no_private_word(arena):
