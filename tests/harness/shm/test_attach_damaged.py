@@ -127,7 +127,9 @@ def test_the_undamaged_file_is_used(crashed):
     def work():
         arena = Arena.attach(path=crashed)
         assert not arena.read_only
-        assert arena.mutex("m").holder().role == "holder"
+        holder = arena.mutex("m").holder()
+        assert holder is not None
+        assert holder.role == "holder"
         use(arena)
         assert arena.native.seat()
 
