@@ -9,7 +9,10 @@ from typing import Any
 
 
 class HarnessError(Exception):
-    """Base of everything that the harness raises on purpose."""
+    """Base of everything that the harness raises on purpose.
+
+    ``exit_code``: of the command line; ``hint``: a command to try, empty: there is none.
+    """
 
     exit_code: int = 3
     hint: str = ""
@@ -40,7 +43,10 @@ class ArenaError(HarnessError):
 
 
 class NotAnArena(ArenaError):
-    """The bytes there are no arena: wrong magic, too short, or damaged."""
+    """The bytes there are no arena: wrong magic, too short, or damaged.
+
+    ``where``: the path or process; ``why``.
+    """
 
     exit_code = 2
 
@@ -51,7 +57,10 @@ class NotAnArena(ArenaError):
 
 
 class StaleArena(ArenaError):
-    """The segment holds records of another build's shape."""
+    """The segment holds records of another build's shape.
+
+    ``name``: of the arena, or arena:table; ``found``, ``expected``: the fingerprints of the two layouts.
+    """
 
     exit_code = 2
 
@@ -62,7 +71,10 @@ class StaleArena(ArenaError):
 
 
 class NoAccess(ArenaError):
-    """The arena exists, but this user may not map it."""
+    """The arena exists, but this user may not map it.
+
+    ``where``: the path or process; ``why``.
+    """
 
     exit_code = 2
 
@@ -73,7 +85,10 @@ class NoAccess(ArenaError):
 
 
 class TableFull(ArenaError):
-    """A fixed table has no free record left; ``option`` enlarges it."""
+    """A fixed table has no free record left; ``option`` enlarges it.
+
+    ``table``: its name; ``size``: how many records it has.
+    """
 
     exit_code = 2
 
@@ -88,7 +103,10 @@ class RecordError(ArenaError):
 
 
 class StaleReference(RecordError):
-    """A link names a record that has been freed since (its generation moved on)."""
+    """A link names a record that has been freed since (its generation moved on).
+
+    ``table``, ``slot``: which record; ``held``: the link's generation; ``current``: the record's.
+    """
 
     verdict = "unguarded_access"
     reports_itself = True
@@ -101,7 +119,10 @@ class StaleReference(RecordError):
 
 
 class DoubleFree(RecordError):
-    """A record that is already free was freed again."""
+    """A record that is already free was freed again.
+
+    ``table``, ``slot``: which record.
+    """
 
     verdict = "unguarded_access"
     reports_itself = True
@@ -112,7 +133,11 @@ class DoubleFree(RecordError):
 
 
 class UnguardedAccess(RecordError):
-    """A field was read or written without the lock that guards it."""
+    """A field was read or written without the lock that guards it.
+
+    ``table``, ``slot``, ``field``: which word; ``write``: written, not read; ``needs``: letters of its guard;
+    ``held``: the locks that this thread held; ``where``: file:line.
+    """
 
     verdict = "unguarded_access"
     reports_itself = True

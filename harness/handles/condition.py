@@ -16,8 +16,6 @@ class Condition:
 
     def __init__(self, lock: AnyLock, channel: Channel) -> None:
         self.lock, self.channel = lock, channel
-        self.acquire = lock.acquire
-        self.release = lock.release
 
     def __reduce__(self) -> tuple[Any, ...]:
         """It travels to other processes with its parts."""
@@ -33,6 +31,14 @@ class Condition:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.lock.__exit__(kind, value, trace)
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Take the lock: as Mutex.acquire(); ``timeout`` in seconds."""
+        return self.lock.acquire(blocking, timeout)
+
+    def release(self) -> None:
+        """Give the lock back.  Error: NotOwner when this thread does not hold it."""
+        self.lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Release the lock, sleep until a wakeup, take it back.  False after ``timeout`` seconds."""

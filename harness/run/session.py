@@ -48,7 +48,8 @@ class Session:
     ``scenario``: what is run, for dumps.  ``reproduce``: the command that findings tell to type; by
     default this program's own command line.
 
-    Attributes: ``arena``, ``workers``, ``mode``, ``seed``, ``time_limit_s``.  Errors: BadInput.
+    Attributes: ``arena``, ``workers``, ``mode``, ``seed``, ``time_limit_s``; ``options``: the rest, by name.
+    Errors: BadInput.
     """
 
     def __init__(

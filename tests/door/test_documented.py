@@ -4,10 +4,12 @@ Public are the names of the front door, the types of the extension, and what doe
 underscore in any of their classes; of those, too, how they are made and used in a with block.
 """
 
+import ast
 import inspect
 import re
+import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -46,7 +48,7 @@ def missing_in(cls: type) -> Iterator[str]:
         elif isinstance(value, property | types.GetSetDescriptorType) and not value.__doc__:
             yield f"{name} has no docstring"
     told = " ".join(base.__doc__ or "" for base in cls.__mro__)
-    for name in fields_of(cls):
+    for name in sorted(fields_of(cls)):
         if not re.search(rf"``{name}\b", told):
             yield f"the field {name} is not in the docstring"
 
@@ -65,9 +67,22 @@ def fields_of(cls: type) -> set[str]:
     }
     if issubclass(cls, msgspec.Struct):
         declared |= set(cls.__struct_fields__)
-    if issubclass(cls, BaseException):
-        declared = set()
+    for base in cls.__mro__:
+        if base.__module__.split(".")[0] in OURS and inspect.isfunction(made := vars(base).get("__init__")):
+            declared |= assigned(made)
     return {name for name in declared if not name.startswith("_")}
+
+
+def assigned(made: Callable[..., object]) -> set[str]:
+    """The attributes that ``__init__`` sets; the source says it, because no instance is there."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(made)))
+    except OSError:  # made by dataclasses or msgspec, from the annotations
+        return set()
+    stored = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    ]
+    return {node.attr for node in stored if isinstance(node.value, ast.Name) and node.value.id == "self"}
 
 
 def annotated(base: type) -> set[str]:
@@ -99,6 +114,9 @@ def test_a_gap_would_be_seen():
         __module__ = "harness.somewhere"
         field: int
 
+        def __init__(self):
+            self.other = self._hidden = 1
+
         def method(self):
             return self
 
@@ -111,6 +129,7 @@ def test_a_gap_would_be_seen():
         "method has no docstring",
         "prop has no docstring",
         "the field field is not in the docstring",
+        "the field other is not in the docstring",
     ]
 
 
