@@ -48,7 +48,7 @@ class Arena(Sharing):
     Made with ``create`` or ``attach``, or by a Session; a forked child has its parent's, and a pickled
     one is attached to.  ``name`` is that of ``create``; ``read_only``: a copy, or of an earlier boot.
 
-    For who builds on it: ``native``: the extension's arena; ``header``: its first record; ``mapping``: its bytes,
+    To build on it: ``native``: the extension's arena; ``header``: its first record; ``mapping``: its bytes,
     an mmap; ``fd``: the descriptor, -1: closed; ``where``: the path that others attach to; ``tables``:
     those that this process has opened; ``class_ids``: numbers of lock classes.
     """
