@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.hangdog-installed
 NATIVE := $(filter-out harness/locks/native/test_%,$(wildcard harness/locks/native/*.c harness/locks/native/*.h harness/locks/native/*.inc))
-TYPED := $(wildcard harness vmcore stress bench examples)
+TYPED := $(wildcard hangdog harness vmcore stress bench examples)
 PYTEST := timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(PY) -m pytest
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/bench_*.py))
 
@@ -138,7 +138,7 @@ $(STAMP): pyproject.toml setup.py $(NATIVE) $(STALE) | $(PY)
 	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; \
 	  $(PY) -m pip install -qq -e '.[dev]' </dev/null; \
 	fi
-	@$(PY) -m compileall -q harness vmcore stress
+	@$(PY) -m compileall -q hangdog harness vmcore stress
 	@printf '%s\n' '$(CURDIR)' >$@
 
 define CHECK_PYTHON

@@ -9,12 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.locks import Mutex
-from harness.run import RoleSpec, Session, WorkerContext
+from hangdog import Mutex, RoleSpec, Session, WorkerContext
 from harness.watch import dump
 from harness.watch.render_text import render
-
-COMMAND = "python examples/two_lock_deadlock.py"
 
 
 def take_both(context: WorkerContext, first: Mutex, second: Mutex) -> None:
@@ -29,7 +26,7 @@ def take_both(context: WorkerContext, first: Mutex, second: Mutex) -> None:
 def main() -> int:
     """Run it under a watchdog and print what was found."""
     with tempfile.TemporaryDirectory() as folder:
-        with Session(dump_dir=folder, scenario="two locks", reproduce=COMMAND) as session:
+        with Session(dump_dir=folder, scenario="two locks") as session:
             left, right = session.arena.mutex("left"), session.arena.mutex("right")
             roles = [RoleSpec("one", take_both, (left, right)), RoleSpec("other", take_both, (right, left))]
             result = session.run_roles(roles)

@@ -17,7 +17,10 @@ _REFUSED = {
 
 
 class HarnessError(Exception):
-    """Base of everything that the harness raises on purpose."""
+    """Base of everything that the harness raises on purpose.
+
+    ``exit_code``: of the command line; ``hint``: a command to try, empty: there is none.
+    """
 
     exit_code: int = 3
     hint: str = ""
@@ -55,7 +58,10 @@ class ArenaError(HarnessError):
 
 
 class NotAnArena(ArenaError):
-    """The bytes there are no arena: wrong magic, too short, or damaged."""
+    """The bytes there are no arena: wrong magic, too short, or damaged.
+
+    ``where``: the path or process; ``why``.
+    """
 
     exit_code = 2
 
@@ -66,7 +72,10 @@ class NotAnArena(ArenaError):
 
 
 class StaleArena(ArenaError):
-    """The segment holds records of another build's shape."""
+    """The segment holds records of another build's shape.
+
+    ``name``: of the arena, or arena:table; ``found``, ``expected``: the fingerprints of the two layouts.
+    """
 
     exit_code = 2
 
@@ -77,7 +86,10 @@ class StaleArena(ArenaError):
 
 
 class NoAccess(ArenaError):
-    """The arena exists, but this user may not map it."""
+    """The arena exists, but this user may not map it.
+
+    ``where``: the path or process; ``why``.
+    """
 
     exit_code = 2
 
@@ -88,7 +100,10 @@ class NoAccess(ArenaError):
 
 
 class TableFull(ArenaError):
-    """A fixed table has no free record left; ``option`` enlarges it."""
+    """A fixed table has no free record left; ``option`` enlarges it.
+
+    ``table``: its name; ``size``: how many records it has.
+    """
 
     exit_code = 2
 
@@ -103,7 +118,10 @@ class RecordError(ArenaError):
 
 
 class StaleReference(RecordError):
-    """A link names a record that has been freed since (its generation moved on)."""
+    """A link names a record that has been freed since (its generation moved on).
+
+    ``table``, ``slot``: which record; ``held``: the link's generation; ``current``: the record's.
+    """
 
     verdict = "unguarded_access"
     reports_itself = True
@@ -116,7 +134,10 @@ class StaleReference(RecordError):
 
 
 class DoubleFree(RecordError):
-    """A record that is already free was freed again."""
+    """A record that is already free was freed again.
+
+    ``table``, ``slot``: which record.
+    """
 
     verdict = "unguarded_access"
     reports_itself = True
@@ -127,7 +148,11 @@ class DoubleFree(RecordError):
 
 
 class UnguardedAccess(RecordError):
-    """A field was read or written without the lock that guards it."""
+    """A field was read or written without the lock that guards it.
+
+    ``table``, ``slot``, ``field``: which word; ``write``: written, not read; ``needs``: letters of its guard;
+    ``held``: the locks that this thread held; ``where``: file:line.
+    """
 
     verdict = "unguarded_access"
     reports_itself = True
@@ -162,14 +187,17 @@ class NotOwner(LockError):
 
 
 class OwnerDied(LockError):
-    """The last holder died inside.  The caller now holds the lock; the data is suspect.
+    """The last holder died inside.  The caller now holds the lock; the data under it is suspect.
 
-    ``lock`` is the lock's name, ``holder`` the dead one as Mutex.holder() gives it (pid, tid, role,
+    ``lock`` is the lock: repair the data, then ``died.lock.recover()``; or release it, which breaks it for
+    everyone.  After a ``with`` it is given up already: ``with lock.repaired_by(rebuild):`` repairs instead.
+    ``lock_name``: its class[instance].  ``holder``: the dead one as Mutex.holder() gives it (pid, tid, role,
     site, held_for; not ``alive``), or None when its seat has been given to another thread since.
     """
 
     verdict = "orphaned_lock"
-    lock: str = ""
+    lock: Any = None
+    lock_name: str = ""
     holder: Any = None
 
 
@@ -195,3 +223,33 @@ class Panic(HarnessError):
 
 class WorkerFailed(HarnessError):
     """A worker could not be started, or never reported ready."""
+
+
+class FoundProblems(HarnessError):
+    """A run found something: what RunResult.raise_for_findings() raises.
+
+    ``result`` is the whole RunResult, ``findings`` are its findings; the text has all their summaries.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, result: Any, hint: str = "") -> None:
+        super().__init__(message)
+        self.result, self.findings = result, result.findings
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.result, self.hint))
+
+
+def require(holds: bool, name: str, value: object, what: str) -> None:
+    """BadInput for an argument that means nothing: name=value: it must be ``what``."""
+    if not holds:
+        raise BadInput(f"{name}={value!r}: it must be {what}")
+
+
+def require_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """BadInput for what is no int from ``least`` to ``most`` (None: no limit)."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    fits = whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
+    require(fits, name, value, f"a whole number from {least}" + ("" if most is None else f" to {most}"))

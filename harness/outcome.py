@@ -9,7 +9,10 @@ from typing import Any
 
 import msgspec
 
+from harness.errors import FoundProblems
+
 NOTHING_FOUND, FOUND, HARNESS_FAILED, INTERRUPTED = 0, 1, 3, 130  # exit codes of the command line
+SHORT = 230  # characters; pytest shows 240 of a value before it cuts
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,36 +20,50 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker(Record, frozen=True, kw_only=True, tag_field="outcome"):
-    """What is known of any worker when it is over."""
+    """What is known of any worker when it is over: the fields of every outcome.
 
-    worker: str  # role#index
+    ``worker``: its name, role#index; ``role``; ``index``: from 0, within the role.
+    ``service``: its life was not the run's purpose (see RoleSpec).
+    ``pid``: of its process, 0: it was never started; ``tid``: of its thread; ``seat``: its number in
+    the arena, 0: it never had one.
+    ``steps``: operations completed.  ``where``: the last known place, "file:line function", or the
+    operation that it was in.
+    """
+
+    worker: str
     role: str
     index: int = 0
-    service: bool = False  # its life was not the run's purpose
-    pid: int = 0  # 0: never started
+    service: bool = False
+    pid: int = 0
     tid: int = 0
-    seat: int = 0  # 0: never sat down
-    steps: int = 0  # operations completed
-    where: str = ""  # last known place: "file:line function", or the operation it was in
+    seat: int = 0
+    steps: int = 0
+    where: str = ""
 
 
 class Passed(Worker, frozen=True, kw_only=True, tag="passed"):
-    """It returned."""
+    """It returned.  Fields: those of every outcome (Worker)."""
 
 
 class Failed(Worker, frozen=True, kw_only=True, tag="failed"):
-    """An exception ended it."""
+    """An exception ended it.
 
-    error: str  # class name
+    ``error``: the name of its class; ``text``: its message; ``traceback``: as text.
+    ``verdict``: that of the exception's class; empty: it has none.  The rest: see Worker.
+    """
+
+    error: str
     text: str
     traceback: str
-    verdict: str = ""  # of the exception's class; empty: it has none
+    verdict: str = ""
 
 
 class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):
-    """It died by itself: a signal that nobody of ours sent, or it left without a word.
+    """It died by itself: a signal that hangdog did not send, or it left without a word.
 
+    ``signal``: its number, 0: none; ``exit_code``: of the process, where there was no signal.
     ``program``: it replaced itself by ``exec`` of that file; its process may have gone on.
+    The rest: see Worker.
     """
 
     signal: int = 0
@@ -55,63 +72,122 @@ class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):
 
 
 class Hung(Worker, frozen=True, kw_only=True, tag="hung"):
-    """It was told to end and did not, or was part of a hang that was found."""
+    """It was told to end and did not, or was part of a hang that was found.
 
-    verdict: str = ""  # of the finding that names it
+    ``verdict``: of the finding that names it.  The rest: see Worker.
+    """
+
+    verdict: str = ""
 
 
 class Killed(Worker, frozen=True, kw_only=True, tag="killed"):
-    """The supervisor ended it on purpose."""
+    """The supervisor ended it on purpose.
 
-    why: str  # "fault injection", "end of the run", ...
+    ``why``: "fault injection", "end of the run", ...  The rest: see Worker.
+    """
+
+    why: str
 
 
 Outcome = Passed | Failed | Crashed | Hung | Killed
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """One thing that went wrong."""
+    """One thing that went wrong.
+
+    ``id``: its number within the run, from 1.  ``verdict``: what it is called (docs/verdicts.md).
+    ``summary``: one sentence.  ``dump``: path of the file with everything, empty: there is none;
+    ``text``: the dump for reading, where there is no file.
+    ``detected_after_s``: seconds from its happening to its being written down, as far as that is known;
+    ``at_s``: seconds since the workers were let go.  ``reproduce``: a command.
+    ``seats``, ``workers``: who takes part, by number and by name.
+    ``key``: the same trouble has the same key: a notice and the finding that it became.
+    """
 
     id: int
     verdict: str
-    summary: str  # one sentence
-    dump: str = ""  # path of the file; empty: there is none
-    text: str = ""  # the dump as text, where there is no file
-    detected_after_s: float = 0.0  # from its happening to its being written down, as far as that is known
-    at_s: float = 0.0  # since the workers were let go
-    reproduce: str = ""  # a command
+    summary: str
+    dump: str = ""
+    text: str = ""
+    detected_after_s: float = 0.0
+    at_s: float = 0.0
+    reproduce: str = ""
     seats: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
-    key: str = ""  # the same trouble has the same key: a notice and the finding that it became
+    key: str = ""
 
 
 class Payload(Record, frozen=True, kw_only=True):
-    """Something that a worker sent."""
+    """Something that a worker sent with WorkerContext.send().
+
+    ``worker``: its name, role#index; ``value``: what it sent.
+    """
 
     worker: str
     value: Any
 
 
 class RunResult(Record, frozen=True, kw_only=True):
-    """A run, whole or partial."""
+    """What came of a run, whole or partial.
 
-    outcomes: tuple[Outcome, ...]  # of all workers, in the order of the roles
+    ``outcomes``: Passed, Failed, Crashed, Hung or Killed, one of each worker, in the order of the roles.
+    ``findings``: what went wrong.  ``notices``: told with evidence but not proved, they count for nothing.
+    ``limits``: seconds of watched time after which what is watched counts, by name (see Limits).
+    ``incidents``: what happened beside the plan, in order, one sentence each.
+    ``payloads``: what the workers sent, in the order of arrival; ``values()`` gives it without the names.
+    ``audits``: what each audit returned.  ``epochs``: completed, with their audit.
+    ``steps``: operations completed, of all workers.
+    ``duration_s``: seconds from go to the last worker's end, without those in which the run was stopped.
+    ``ended_by``: done, finding, time limit, interrupt.  ``seed``, ``mode``: those of the Session.
+
+    ``assert result.ok, result`` says in pytest what was found; ``raise_for_findings()`` says all of it.
+    """
+
+    outcomes: tuple[Outcome, ...]
     findings: tuple[Finding, ...] = ()
-    notices: tuple[Finding, ...] = ()  # told with their evidence, not proved: they count for nothing
-    limits: dict[str, float] = {}  # seconds of watched time after which what is watched counts
-    incidents: tuple[str, ...] = ()  # what happened beside the plan, in order
+    notices: tuple[Finding, ...] = ()
+    limits: dict[str, float] = {}
+    incidents: tuple[str, ...] = ()
     payloads: tuple[Payload, ...] = ()
-    audits: tuple[Any, ...] = ()  # what each audit returned
-    epochs: int = 0  # completed, with their audit
+    audits: tuple[Any, ...] = ()
+    epochs: int = 0
     steps: int = 0
-    duration_s: float = 0.0  # from go to the last worker's end, without time in which we were stopped
-    ended_by: str = "done"  # done, finding, time limit, interrupt
+    duration_s: float = 0.0
+    ended_by: str = "done"
     seed: int = 0
     mode: str = "process"
 
+    def __repr__(self) -> str:
+        """One line of at most SHORT characters: pytest cuts the middle out of what is longer."""
+        return f"<RunResult {self._said(SHORT - len('<RunResult >'))}>"
+
+    def __str__(self) -> str:
+        """One line of at most SHORT characters: how many findings, the first one, and its dump."""
+        return self._said(SHORT)
+
+    def _said(self, room: int) -> str:
+        if not self.findings:
+            steps = f"{self.steps} step{'s' * (self.steps != 1)}"
+            return f"ended by {self.ended_by}: found nothing in {steps} and {self.duration_s:.1f} s"
+        first, count = self.findings[0], len(self.findings)
+        head = f"{count} finding{'s' * (count != 1)}: {first.verdict}: "
+        tail = f" ({_shortened(first.dump, room // 3, at_end=False)})" if first.dump else ""
+        return head + _shortened(first.summary, room - len(head) - len(tail)) + tail
+
+    def raise_for_findings(self) -> "RunResult":
+        """FoundProblems, with every finding in its text, when there are findings; else this result."""
+        if not self.findings:
+            return self
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{finding.verdict}: {finding.summary}")
+            lines += [f"  dump: {finding.dump}"] if finding.dump else []
+        remedy = next((finding.reproduce for finding in self.findings if finding.reproduce), "")
+        raise FoundProblems("\n".join(lines + ([f"try: {remedy}"] if remedy else [])), self, remedy)
+
     @property
     def interrupted(self) -> bool:
-        """Somebody wanted it to end early (Ctrl-C, SIGTERM)."""
+        """It was ended early from outside: Ctrl-C, SIGTERM."""
         return self.ended_by == "interrupt"
 
     @property
@@ -121,7 +197,7 @@ class RunResult(Record, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """What the command line exits with."""
+        """What the command line exits with: 0 nothing found, 1 findings, 130 interrupted."""
         return FOUND if self.findings else INTERRUPTED if self.interrupted else NOTHING_FOUND
 
     def of(self, worker: str) -> Outcome:
@@ -136,13 +212,26 @@ class RunResult(Record, frozen=True, kw_only=True):
         return [p.value for p in self.payloads if role in ("", p.worker.split("#")[0])]
 
 
+def _shortened(text: str, room: int, at_end: bool = True) -> str:
+    """The text in one line, cut to ``room`` characters at its end, or at its beginning."""
+    line = " ".join(text.split())
+    if len(line) <= room:
+        return line
+    return line[: room - 3] + "..." if at_end else "..." + line[3 - room :]
+
+
 class Progress(Record, frozen=True, kw_only=True):
-    """A look at a run that goes on."""
+    """A look at a run that goes on.
+
+    ``elapsed_s``: seconds since the workers were let go; ``steps``: operations completed so far;
+    ``epoch``: completed ones; ``state``: running, parking, audit, ending.
+    ``workers``: how many are alive, services included; ``findings``, ``notices``: how many so far.
+    """
 
     elapsed_s: float
     steps: int
     epoch: int
-    state: str  # running, parking, audit, ending
-    workers: int  # alive, services included
+    state: str
+    workers: int
     findings: int
     notices: int = 0

@@ -8,7 +8,7 @@ through this object are seen: one inside ``channel.sleep`` is not.
 from collections.abc import Callable
 from typing import Any
 
-from harness.locks.mutex import Mutex
+from harness.handles.mutex import Mutex
 
 
 class ObservedMutex(Mutex):

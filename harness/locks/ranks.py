@@ -20,6 +20,7 @@ MAX_NAME = 39  # hd_class.name, without its NUL
 class LockClass:
     """All locks of one kind.
 
+    ``name``: 1 to 39 bytes; a lock is shown as name[number].
     ``may_sleep``: may be held while sleeping or doing I/O.  ``nest``: several at a time although
     the class has a rank; without a rank that is always allowed.  Either way the order of two of
     them counts once it was seen.  ``chain``: several at a time, along a link only; (record name,

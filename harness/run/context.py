@@ -49,29 +49,54 @@ class Step:
 
 
 class WorkerContext:
-    """One worker's side of a run."""
+    """One worker's side of a run: what a role gets as its first argument.
+
+    ``arena``: the Arena of the run.  ``name``: of this worker, role#index; ``role``; ``index``: from 0.
+    ``rng``: a random.Random of its own, and ``seed``: what it began with, the same in every run of that seed.
+    ``seat``: its number in the arena, from 1.  ``epoch``: how many are completed.
+    ``prepared``: what the role's ``prepare`` returned.
+    ``begin(operation, argument=0)`` and ``end()``: the two ends of a step, for what is no block.
+    ``watched``: a watchdog looks on.  ``audit``: the run's audit, or None.
+    """
+
+    arena: "Arena"
+    role: str
+    index: int
+    name: str
+    seed: int
+    rng: random.Random
+    seat: int
+    epoch: int
+    prepared: Any
+    begin: Callable[..., None]
+    end: Callable[[], None]
+    audit: "Callable[[WorkerContext], Any] | None"
+    watched: bool
 
     def __init__(self, arena: "Arena", gate: "Gate", post: "Post", wire: Wire, seed: int) -> None:
         self.arena, self.role, self.index, self.name = arena, post.spec.name, post.index, post.name
         self.seed = derive_seed(seed, post.name)
         self.rng = random.Random(self.seed)
         self.seat = 0
-        self.epoch = 0  # completed ones
-        self.prepared: Any = None  # what the role's ``prepare`` returned
-        self.begin: Callable[..., None] = arena.native.begin  # (operation, argument=0)
-        self.end: Callable[[], None] = arena.native.end
+        self.epoch = 0
+        self.prepared = None
+        self.begin = arena.native.begin
+        self.end = arena.native.end
         self._gate, self._row, self._wire = gate.gate, gate.rows[post.number], wire
         self._step = Step(arena.native)
         self._finished = False
         self._service = post.spec.service
-        self.audit: Callable[[WorkerContext], Any] | None = None
+        self.audit = None
         self.watched = False
 
     def __repr__(self) -> str:
         return f"<WorkerContext {self.name} seat {self.seat} epoch {self.epoch}>"
 
     def step(self, operation: str, argument: int = 0) -> Step:
-        """``with context.step("allocate"):`` one operation, shown while it runs, counted at its end."""
+        """``with context.step("allocate"):`` one operation, shown in dumps while it runs, counted at its end.
+
+        ``argument``: a number for dumps.  ContractViolation when it leaves a mutex held.
+        """
         self.begin(operation, argument)
         return self._step
 

@@ -9,7 +9,10 @@ from harness.outcome import Finding, Outcome
 
 
 class RunFailed(HarnessError):
-    """The run came to no result; outcomes and findings that were known are kept."""
+    """The run came to no result.
+
+    ``outcomes``, ``findings``, ``incidents``: what was known by then, as in RunResult.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -19,7 +22,10 @@ class RunFailed(HarnessError):
 
 
 class SupervisorDied(RunFailed):
-    """The process that runs the workers is gone; they went with it."""
+    """The process that runs the workers is gone; they went with it.
+
+    ``how``: in words; ``signal``: its number, 0: none; ``left``: how many processes did not end in time.
+    """
 
     def __init__(self, how: str, signal: int = 0, left: int = 0) -> None:
         rest = f"; {left} of its processes did not end in time" if left else "; all its workers are gone"
@@ -51,7 +57,10 @@ class SupervisorFailed(RunFailed):
 
 
 class StartFailed(WorkerFailed):
-    """A worker died, or failed, before it reported ready."""
+    """A worker died, or failed, before it reported ready.
+
+    ``worker``: its name, role#index; ``cause``: in words.
+    """
 
     def __init__(self, worker: str, cause: str) -> None:
         super().__init__(f"worker {worker} never reported ready: {cause}")

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.errors import BadInput
+from harness.errors import BadInput, require, require_whole
 
 MOST_PER_S = 1000.0  # more signals a second would be a load on the kernel and no fault of a worker
 
@@ -34,7 +34,13 @@ class Faults:
 
     def __post_init__(self) -> None:
         """BadInput for rates and times that mean nothing."""
-        if not (self.kills >= 0 and self.stops >= 0 and self.spare >= 0):
+        for name, rate in (("kills", self.kills), ("stops", self.stops)):
+            require(isinstance(rate, int | float), name, rate, "a number per second")
+        require_whole("spare", self.spare, 0)
+        require(isinstance(self.stop_s, tuple), "stop_s", self.stop_s, "two times")
+        if self.most is not None:
+            require_whole("most", self.most, 0)
+        if not (self.kills >= 0 and self.stops >= 0):
             raise BadInput(f"faults cannot be negative: kills={self.kills}, stops={self.stops}")
         if self.kills + self.stops > MOST_PER_S:
             raise BadInput(

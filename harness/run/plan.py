@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import BadInput
+from harness.errors import BadInput, require, require_whole
 from harness.shm.names import encoded, shown
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ STOP_ON = frozenset(
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """``count`` workers that call ``function(context, *args)``, once per epoch.
+    """``count`` workers that call ``function(context, *args)``, once per epoch; context: a WorkerContext.
 
+    ``name``: 1 to 24 bytes; its workers are name#0, name#1, ...  ``args``: a tuple.
     ``service``: works for the others and has no end of its own (a daemon): nobody waits for it,
     it is not called again, and at the end ``stop()`` is called in a process made for it, once per role.
     ``prepare(context)`` runs in each worker before it reports ready: nobody starts before all are done.
@@ -52,8 +53,12 @@ class RoleSpec:
         encoded("role name", self.name, 24)
         if "#" in self.name:  # what follows is the number of the worker
             raise BadInput(f"role name {shown(self.name)} has a '#'")
-        if self.count < 1:
-            raise BadInput(f"role {self.name!r} has {self.count} workers: at least 1")
+        role = f"role {self.name!r}"
+        require_whole(f"{role}: count", self.count, 1)
+        require(callable(self.function), f"{role}: function", self.function, "a function")
+        require(isinstance(self.args, tuple), f"{role}: args", self.args, "a tuple")
+        for name, value in (("stop", self.stop), ("prepare", self.prepare)):
+            require(value is None or callable(value), f"{role}: {name}", value, "a function, or None")
 
 
 @dataclass(frozen=True)
@@ -88,15 +93,21 @@ def derive_seed(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def validate_times(times: Mapping[str, float]) -> None:
-    """BadInput for seconds after which nothing, or everything, would have happened."""
+def validate_times(times: Mapping[str, float], least: float | None = None) -> None:
+    """BadInput for seconds after which nothing, or everything, would have happened.
+
+    ``least``: the smallest that is allowed; None: anything above 0.
+    """
     for name, seconds in times.items():
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise BadInput(f"{name}={seconds!r}: it must be a number of seconds above 0")
+        what = "a number of seconds " + ("above 0" if least is None else f"from {least:g}")
+        require(isinstance(seconds, int | float), name, seconds, what)
+        require(math.isfinite(seconds) and (seconds > 0 or seconds == least), name, seconds, what)
 
 
 def validate_roles(roles: tuple[RoleSpec, ...]) -> None:
-    """BadInput: no worker that could end by itself, or two roles of one name."""
+    """BadInput: no worker that could end by itself, two roles of one name, or what is no role."""
+    for role in roles:
+        require(isinstance(role, RoleSpec), "role", role, "a RoleSpec")
     names = [role.name for role in roles]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness.errors import BadInput
+from harness.errors import BadInput, require, require_whole
 from harness.outcome import Progress, RunResult
 from harness.probe import NAMES
+from harness.run.arguments import folder_of, own_command, require_callable, require_strings, verdicts_of
 from harness.run.faults import Faults
 from harness.run.front import Front
 from harness.run.gate import Gate
@@ -27,17 +28,29 @@ SPARE_SEATS = 16  # front, audits, threads of roles, what sits down without bein
 
 
 class Session:
-    """An arena and the rules of its runs; all keyword arguments but ``workers`` hold for every run.
+    """An arena and the rules of its runs; the arguments hold for every run.
 
-    ``dump_dir``: where dumps of findings go; None: a finding carries its dump as text.
-    ``time_limit_s``: a run is told to end after so long; ``grace_s``: how long it may take over it.
-    ``linger_s``: how long a run goes on after a finding that is no verdict to stop on.
+    ``workers``: how many run() starts.  ``mode``: "process", or "thread" for threads of one process.
+    ``seed``: of every random choice; the same seed gives the same plan, not the same interleaving;
+    None: another one each time (``session.seed``).
+    ``dump_dir``: folder for the dumps of findings; None: a finding carries its dump as text.
+    ``time_limit_s``: a run is told to end after so many seconds; None: never.  ``grace_s``: seconds that it
+    may take over it.  ``linger_s``: seconds that a run goes on after a finding that is no verdict to stop
+    on; None: to its end.  ``stop_on``: the verdicts that end a run at once.
     ``stall_s``, ``livelock_s``, ``frozen_s``: after so many seconds of watched time a wait, an operation
-    that starts again and again, a stopped holder counts (see harness.watch.verdicts.Limits).
-    ``ready_limit_s``, ``audit_limit_s``: how long the set-up of a worker and one audit may take.  These three
-    do not count time in which one of the run is stopped, or waits for a processor.
+    that starts again and again, a stopped holder counts (see Limits).
+    ``ready_limit_s``, ``audit_limit_s``: seconds for the set-up of a worker, and for one audit.  These, and
+    ``grace_s``, do not count time in which one of the run is stopped, or waits for a processor.
     ``watch``: False, or a maker with the signature of harness.watch's Watchdog.
-    ``arena``: an existing one (it stays open); else one of ``arena_size`` bytes is made.
+    ``noise``: random delays where races are likely: "none", "light", ... or a harness.probe Profile.
+    ``faults``: workers killed or stopped at random moments (Faults).
+    ``arena``: an existing one (it stays open); else one is made, with ``name``, ``arena_size`` bytes, and
+    ``seats``: room for so many threads, 0: enough for the workers.
+    ``scenario``: what is run, for dumps.  ``reproduce``: the command that findings tell to type; by
+    default this program's own command line.
+
+    Attributes: ``arena``, ``workers``, ``mode``, ``seed``, ``time_limit_s``; ``options``: the rest, by name.
+    Errors: BadInput.
     """
 
     def __init__(
@@ -56,7 +69,7 @@ class Session:
         seats: int = 0,
         name: str = "",
         scenario: str = "",
-        reproduce: str = "",
+        reproduce: str | None = None,
         stop_on: Iterable[str] = STOP_ON,
         linger_s: float | None = 3.0,
         grace_s: float = 2.0,
@@ -66,12 +79,15 @@ class Session:
         livelock_s: float = Limits.livelock_s,
         frozen_s: float = Limits.frozen_s,
     ) -> None:
-        if workers < 1:
-            raise BadInput(f"workers={workers}: at least 1")
-        if mode not in ("process", "thread"):
-            raise BadInput(f"mode={mode!r} is neither 'process' nor 'thread'")
-        if unknown := set(stop_on) - STOP_ON - {"order_violation"}:
-            raise BadInput(f"stop_on names {min(unknown)!r}, which is no verdict")
+        require_whole("workers", workers, 1)
+        require_whole("seats", seats, 0)
+        require_whole("arena_size", arena_size, 0)
+        require_strings(name=name, scenario=scenario, reproduce=reproduce or "")
+        require(mode in ("process", "thread"), "mode", mode, "'process' or 'thread'")
+        require(seed is None or isinstance(seed, int), "seed", seed, "a whole number, or None")
+        require(faults is None or isinstance(faults, Faults), "faults", faults, "a Faults, or None")
+        require(arena is None or isinstance(arena, Arena), "arena", arena, "an Arena, or None")
+        require(isinstance(watch, bool) or callable(watch), "watch", watch, "True, False or a maker")
         if isinstance(noise, str) and noise not in NAMES:
             raise BadInput(f"no noise profile {noise!r}: there are {', '.join(NAMES)}")
         limits = {"stall_s": stall_s, "livelock_s": livelock_s, "frozen_s": frozen_s}
@@ -79,6 +95,8 @@ class Session:
         if time_limit_s is not None:
             times["time_limit_s"] = time_limit_s
         validate_times(times)
+        if linger_s is not None:
+            validate_times({"linger_s": linger_s}, least=0)
         self.workers, self.mode, self.time_limit_s = workers, mode, time_limit_s
         self.seed = secrets.randbits(48) if seed is None else seed
         self._own = arena is None
@@ -87,10 +105,11 @@ class Session:
         self._runs = 0
         self.options: dict[str, Any] = {
             "mode": mode, "seed": self.seed, "noise": noise, "faults": faults, "watch": watch,
-            "scenario": scenario, "reproduce": reproduce, "stop_on": frozenset(stop_on),
+            "scenario": scenario, "reproduce": own_command() if reproduce is None else reproduce,
+            "stop_on": verdicts_of(stop_on, STOP_ON | {"order_violation"}),
             "linger_s": linger_s, "grace_s": grace_s, "ready_limit_s": ready_limit_s,
             "audit_limit_s": audit_limit_s, "limits": limits,
-            "dump_dir": str(Path(dump_dir).absolute()) if dump_dir else "",
+            "dump_dir": folder_of(dump_dir),
         }  # fmt: skip
 
     @property
@@ -127,7 +146,11 @@ class Session:
         name: str = "worker",
         time_limit_s: float | None = None,
     ) -> RunResult:
-        """``workers`` times ``role(context, *args)``; see ``run_roles``."""
+        """Run ``workers`` workers that call ``role(context, *args)``; the first argument is a WorkerContext.
+
+        ``services``: RoleSpecs beside them; ``name``: of the role, for findings and outcomes;
+        ``time_limit_s``: of this run.  All else, and the errors: see ``run_roles``.
+        """
         specs = [RoleSpec(name, role, args, self.workers), *services]
         return self.run_roles(
             specs,
@@ -150,16 +173,22 @@ class Session:
     ) -> RunResult:
         """Run these roles: ``epochs`` times (None: until something ends the run), each with an audit.
 
-        ``audit(context)`` is called when everybody is parked, in a process made for it or in the
-        first ``worker``; what it returns is kept, what it raises is a finding.  ``on_progress`` is called
-        about five times a second.  Errors: BadInput, WorkerFailed (somebody never got ready),
-        SupervisorDied, WatchdogDied, SupervisorFailed; all else is in the result.
+        ``audit(context)`` is called when all workers are parked, in a process made for it (``audit_in``
+        "child") or in the first worker ("worker"); what it returns is kept, what it raises is a finding.
+        ``on_progress(progress)`` is called about five times a second, with a Progress.
+        ``time_limit_s``: seconds, in place of the session's.
+        Errors: BadInput, WorkerFailed (a worker never got ready), SupervisorDied, WatchdogDied,
+        SupervisorFailed; all else is in the result.
         """
         specs = tuple(roles)
+        require_callable(audit=audit, on_progress=on_progress)
+        require(audit_in in ("child", "worker"), "audit_in", audit_in, "'child' or 'worker'")
+        if time_limit_s is not None:
+            validate_times({"time_limit_s": time_limit_s})
         validate_roles(specs)
         count = sum(spec.count for spec in specs)
-        if epochs is not None and epochs < 1:
-            raise BadInput(f"epochs={epochs}: at least 1, or None for no end")
+        if epochs is not None:
+            require_whole("epochs", epochs, 1)
         if count + 2 + (self.mode == "thread") > self.arena.header.seat_count:
             raise BadInput(f"{count} workers do not fit into {self.arena.header.seat_count} seats")
         plan = RunPlan(self.arena, specs, epochs=epochs, audit=audit, audit_in=audit_in, **self._options())

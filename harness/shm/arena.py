@@ -14,13 +14,23 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from harness import _native
-from harness.errors import ArenaError, BadInput, NotAnArena, OwnerDied, StaleArena, TableFull
+from harness.errors import (
+    ArenaError,
+    BadInput,
+    NotAnArena,
+    OwnerDied,
+    StaleArena,
+    TableFull,
+    require,
+    require_whole,
+)
 from harness.shm import native, segment
 from harness.shm.layout import fingerprint, native_fingerprint
 from harness.shm.names import encoded, shown
+from harness.shm.sharing import Sharing
 from harness.shm.table import Table
 
 MAX_NAME = 60
@@ -33,10 +43,17 @@ _REGISTRY = "lock registry"  # one mutex, then (hash, offset) pairs
 _OPEN: dict[int, "Arena"] = {}  # boot id -> the arena of this process: a fork keeps its parent's mapping
 
 
-class Arena:
-    """A mapped segment.  Make one with ``create`` or ``attach``, never by itself."""
+class Arena(Sharing):
+    """A segment of shared memory with locks, channels and records, for threads and processes.
 
-    makers: ClassVar[dict[str, Callable[..., Any]]] = {}  # harness.locks fills in mutex, rwlock, channel
+    Made with ``create`` or ``attach``, or by a Session; a forked child has its parent's, and a pickled
+    one is attached to.  ``name`` is that of ``create``; ``read_only``: a copy, or of an earlier boot.
+
+    To build on it: ``native``: the extension's arena; ``header``: its first record; ``mapping``: its bytes,
+    an mmap; ``fd``: the descriptor, -1: closed; ``where``: the path that others attach to; ``tables``:
+    those that this process has opened; ``class_ids``: numbers of lock classes.
+    """
+
     find_arenas = staticmethod(segment.find_arenas)
 
     def __init__(self, mapping: mmap.mmap, fd: int, where: str) -> None:
@@ -65,8 +82,9 @@ class Arena:
         encoded("arena name", name, MAX_NAME)
         if "/" in name:  # it is part of a path below /proc
             raise BadInput(f"arena name {shown(name)} has a '/'")
-        if size < 0 or not 0 < seats <= MAX_SEATS:
-            raise BadInput(f"no arena of {size} bytes and {seats} seats (1 to {MAX_SEATS})")
+        require_whole("size", size, 0)
+        require_whole("seats", seats, 1, MAX_SEATS)
+        require(path is None or isinstance(path, str | Path), "path", path, "a path, or None")
         own = _LOCK_BYTES + _LOCK_NAMES * 16 + 4096  # the registry, and alignment
         total = -(-(_native.fixed_size(seats) + size + own) // mmap.PAGESIZE) * mmap.PAGESIZE
         fd = segment.new_file(Path(path), total) if path else segment.new_memfd(name, total)
@@ -319,26 +337,6 @@ class Arena:
                     rows[row] = wanted  # last
                     return offset
         raise TableFull("lock registry", _LOCK_NAMES, "")
-
-    def _lock(self, kind: str, name: str, instance: int, options: dict[str, Any]) -> Any:
-        found = self._locks.get((kind, name, instance))
-        if found is None:
-            if kind not in self.makers:
-                raise ArenaError(f"there is no {kind} before harness.locks is imported")
-            found = self._locks[(kind, name, instance)] = self.makers[kind](self, name, instance, **options)
-        return found
-
-    def mutex(self, class_name: str, instance: int = 0, **options: Any) -> Any:
-        """The mutex of this class and number (rank=, may_sleep=, nest= when the class is new)."""
-        return self._lock("mutex", class_name, instance, options)
-
-    def rwlock(self, class_name: str, instance: int = 0, **options: Any) -> Any:
-        """The read/write lock of this class and number."""
-        return self._lock("rwlock", class_name, instance, options)
-
-    def channel(self, class_name: str, instance: int = 0, **options: Any) -> Any:
-        """The sleep/wakeup channel of this class and number."""
-        return self._lock("channel", class_name, instance, options)
 
 
 class Exclusive:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from harness import _native
 from harness.errors import ArenaError
+from harness.handles import channel, mutex, rwlock
 
 Row = tuple[str, str, Any, str]
 
@@ -20,8 +21,7 @@ Row = tuple[str, str, Any, str]
 class _Embedded(ctypes.Structure):
     """A lock record of the C core inside another record.
 
-    ``view(arena, offset)`` makes the live lock object; harness.locks fills it in,
-    because this package must not know locks.
+    ``view(arena, offset)`` makes the live lock object.
     """
 
     view: ClassVar[Callable[[Any, int], Any] | None] = None
@@ -36,6 +36,7 @@ def _words(struct: str) -> list[tuple[str, Any]]:
 class MutexRecord(_Embedded):
     """Place for a ``struct hd_mutex``."""
 
+    view = mutex.at
     struct = "hd_mutex"
     _fields_ = _words("hd_mutex")
 
@@ -43,6 +44,7 @@ class MutexRecord(_Embedded):
 class RwLockRecord(_Embedded):
     """Place for a ``struct hd_rwlock``."""
 
+    view = rwlock.at
     struct = "hd_rwlock"
     _fields_ = _words("hd_rwlock")
 
@@ -50,6 +52,7 @@ class RwLockRecord(_Embedded):
 class ChannelRecord(_Embedded):
     """Place for a ``struct hd_channel``."""
 
+    view = channel.at
     struct = "hd_channel"
     _fields_ = _words("hd_channel")
 

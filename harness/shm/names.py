@@ -4,13 +4,14 @@ Guarantees: a name comes back as it was given.  Refuses what the fixed rows cann
 too many bytes, a NUL (the rows end there), half of a surrogate pair (no UTF-8).
 """
 
-from harness.errors import BadInput
+from harness.errors import BadInput, require
 
 _SHOWN = 60
 
 
 def encoded(what: str, name: str, most: int) -> bytes:
     """``name`` in UTF-8.  BadInput when it is empty, has more than ``most`` bytes, or cannot be kept."""
+    require(isinstance(name, str), what, name, "a str")
     try:
         data = name.encode()
     except UnicodeEncodeError:

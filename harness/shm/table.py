@@ -7,6 +7,7 @@ row ``NAME_``, the live lock object ``NAME``.
 """
 
 import ctypes
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness import _native
@@ -39,7 +40,8 @@ class Table(Generic[R]):
     def _require_names_free(self) -> None:
         """A field of such a name would be overwritten in the arena by our attribute."""
         for name in ("slot", "address", *(row[0][:-1] for row in self._locks if row[0].endswith("_"))):
-            if hasattr(self.record_type, name):
+            found = getattr(self.record_type, name, None)
+            if found is not None and not isinstance(found, MemberDescriptorType):  # a slot is a place for it
                 raise ArenaError(
                     f"record {self.record_type.__name__} has a field {name!r}: views need that name"
                 )

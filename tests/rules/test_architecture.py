@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 400
-PACKAGES = ("harness", "vmcore", "stress")
+PACKAGES = ("hangdog", "harness", "vmcore", "stress")
 OUTSIDERS = ("bench", "examples")
 CODE = {".py", ".pyi", ".c", ".h", ".sh"}
 
@@ -28,31 +28,29 @@ Rule = Callable[[Path], Iterator[str]]
 # package -> what it may import besides itself.  Read it top-down: a row never
 # names a row below itself.  harness._native is the C extension.
 NATIVE = "harness._native"
-SHM = (NATIVE, "harness.errors")
+HANDLES = (NATIVE, "harness.errors")
+SHM = (*HANDLES, "harness.handles")
 PROBE = (*SHM, "harness.shm")
 LOCKS = (*PROBE, "harness.probe")
 WATCH = (*LOCKS, "harness.locks")
 RUN = (*WATCH, "harness.watch", "harness.clock", "harness.outcome")
-SCHED = (*(row for row in RUN if row != NATIVE), "harness.run")
-CAMPAIGN = ("harness.errors", "harness.clock", "harness.outcome")
-EVERY_PART = (*SCHED, "harness.sched", "harness.interpose", "harness.campaign")
+EVERY_PART = (*(row for row in RUN if row != NATIVE), "harness.run")
 MAY_IMPORT = {
     "harness.errors": (),
     "harness.clock": (),
-    "harness.outcome": (),
+    "harness.outcome": ("harness.errors",),
     NATIVE: (),
+    "harness.handles": HANDLES,
     "harness.shm": SHM,
     "harness.probe": PROBE,
     "harness.locks": LOCKS,
     "harness.watch": WATCH,
     "harness.run": RUN,
-    "harness.sched": SCHED,
-    "harness.interpose": SCHED,
-    "harness.campaign": CAMPAIGN,
-    "harness.pytest_plugin": (*EVERY_PART, "harness"),
-    "harness": (*EVERY_PART, "harness.pytest_plugin"),
+    "harness": EVERY_PART,
     "vmcore": ("harness.errors", "harness.shm", "harness.probe", "harness.locks"),
-    "stress": (*EVERY_PART, "harness", "harness.pytest_plugin", "vmcore"),
+    "stress": (*EVERY_PART, "harness", "vmcore"),
+    "hangdog.__main__": ("stress",),
+    "hangdog": EVERY_PART,
 }
 
 # An entry of the catalogue: H1 to H32, L1 to L50, and faces of some.
@@ -294,12 +292,15 @@ def test_no_two_rows_may_import_each_other():
         frozenset((a, b)) for a, below in MAY_IMPORT.items() for b in below if a != b and a in MAY_IMPORT[b]
     }
 
-    assert both_ways == {frozenset(("harness", "harness.pytest_plugin"))}
+    assert both_ways == set()
 
 
 # --- planted trees: each rule must see what it forbids, and only that ---------------
 
 FINE = {
+    "hangdog/__init__.py": '"""Names."""\n\n__all__ = ["Session"]\n__getattr__ = lambda name: name\n',
+    "hangdog/__init__.pyi": "from harness.run import Session as Session\n",
+    "hangdog/__main__.py": '"""Runs it."""\n\nfrom stress.cli.main import main\n',
     "harness/__init__.py": '"""Root."""\n\nfrom harness.run import Session\n\n__all__ = ["Session"]\n',
     "harness/errors.py": '"""Errors."""\n\n\nclass HarnessError(Exception): ...\n',
     "harness/_native.pyi": "def now() -> int: ...\n",
@@ -329,14 +330,16 @@ PLANTED: list[tuple[Rule, str, str]] = [
     (imports_point_down, "harness/watch/dump.py", "import harness.run.session\n"),
     (imports_point_down, "harness/watch/dump.py", "import harness\n"),
     (imports_point_down, "harness/run/session.py", "import vmcore\n"),
-    (imports_point_down, "harness/campaign/store.py", "from harness.shm.arena import Arena\n"),
-    (imports_point_down, "harness/interpose/install.py", "from harness.sched import gate\n"),
     (imports_point_down, "harness/new_thing.py", ""),
     (imports_point_down, "harness/__init__.py", "import stress\n"),
+    (imports_point_down, "hangdog/extra.py", "from stress.cli.main import main\n"),
+    (imports_point_down, "harness/shm/pool.py", "from hangdog import Session\n"),
+    (imports_point_down, "harness/handles/mutex.py", "from harness.shm.arena import Arena\n"),
     (imports_are_absolute, "vmcore/page.py", "from . import fault\n"),
     (imports_are_absolute, "bench/bench_locks.py", "from .timing import best\n"),
     (package_roots_only_reexport, "harness/__init__.py", "def helper(): ...\n"),
     (package_roots_only_reexport, "stress/__init__.py", "CACHE = {}\n"),
+    (package_roots_only_reexport, "hangdog/__init__.py", "def run(): ...\n"),
     (outsiders_use_public_names, "bench/bench_locks.py", "from harness import _native\n"),
     (outsiders_use_public_names, "examples/own.py", "import vmcore._tables\n"),
     (outsiders_use_public_names, "examples/own.py", "from harness.locks.mutex import Mutex\n"),

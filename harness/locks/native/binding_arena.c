@@ -1,6 +1,7 @@
 // The Arena type: the segment seen from Python, and this thread's seat in it.
 
 #include "binding.h"
+#include "docs_arena.h"
 
 #include <string.h>
 
@@ -321,7 +322,7 @@ static int arena_set_mode(ArenaObject *self, PyObject *value, void *unused)
 	return 0;
 }
 
-#define M(name, flags) {#name, (PyCFunction)(void (*)(void))arena_##name, flags, NULL}
+#define M(name, flags) {#name, (PyCFunction)(void (*)(void))arena_##name, flags, DOC_##name}
 static PyMethodDef methods[] = {
 	M(allocate, METH_VARARGS), M(declare_class, METH_VARARGS | METH_KEYWORDS), M(set_chain, METH_VARARGS),
 	M(sit, METH_O), M(seat, METH_NOARGS), M(leave, METH_NOARGS), M(begin, METH_FASTCALL), M(end, METH_NOARGS),
@@ -334,12 +335,12 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef getset[] = {
-	{"mode", (getter)arena_get_mode, (setter)arena_set_mode, "hd_mode bits", NULL},
+	{"mode", (getter)arena_get_mode, (setter)arena_set_mode, "What is switched on for all threads: CONSTANTS RECORD, NOISE, FREEZE, NO_SITES, STRICT, or-ed.", NULL},
 	{NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_new, arena_new}, {Py_tp_dealloc, arena_dealloc}, {Py_tp_methods, methods}, {Py_tp_getset, getset}, {0, NULL},
+	{Py_tp_doc, (void *)DOC_arena}, {Py_tp_new, arena_new}, {Py_tp_dealloc, arena_dealloc}, {Py_tp_methods, methods}, {Py_tp_getset, getset}, {0, NULL},
 };
 
 PyType_Spec arena_spec = {

@@ -1,6 +1,7 @@
 // The Channel type.
 
 #include "binding.h"
+#include "docs_locks.h"
 
 extern PyGetSetDef lock_getset[];
 
@@ -177,15 +178,16 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 	return lock_new(type, args, kwds, sizeof(struct hd_channel));
 }
 
-#define M(name, function, flags) {name, (PyCFunction)(void (*)(void))function, flags, NULL}
+#define M(name, function, flags, doc) {name, (PyCFunction)(void (*)(void))function, flags, doc}
 static PyMethodDef channel_methods[] = {
-	M("intend", channel_intend, METH_NOARGS), M("block", channel_block, METH_VARARGS | METH_KEYWORDS),
-	M("wakeup", channel_wakeup, METH_NOARGS), M("wakeup_one", channel_wakeup_one, METH_NOARGS),
-	M("format", channel_format, METH_VARARGS | METH_STATIC), {NULL, NULL, 0, NULL},
+	M("intend", channel_intend, METH_NOARGS, DOC_intend), M("block", channel_block, METH_VARARGS | METH_KEYWORDS, DOC_block),
+	M("wakeup", channel_wakeup, METH_NOARGS, DOC_wakeup), M("wakeup_one", channel_wakeup_one, METH_NOARGS, DOC_wakeup_one),
+	M("format", channel_format, METH_VARARGS | METH_STATIC, DOC_format), {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot channel_slots[] = {
-	{Py_tp_new, channel_new}, {Py_tp_dealloc, lock_dealloc}, {Py_tp_methods, channel_methods}, {Py_tp_getset, lock_getset}, {0, NULL},
+	{Py_tp_doc, (void *)DOC_channel}, {Py_tp_new, channel_new}, {Py_tp_dealloc, lock_dealloc}, {Py_tp_methods, channel_methods},
+	{Py_tp_getset, lock_getset}, {0, NULL},
 };
 
 PyType_Spec channel_spec = {

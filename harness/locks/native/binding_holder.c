@@ -13,8 +13,8 @@ static PyTypeObject *holder_type, *rw_holder_type;
 
 static PyStructSequence_Field holder_fields[] = {COMMON, BESIDE, {NULL, NULL}};
 static PyStructSequence_Field rw_holder_fields[] = {COMMON, {"kind", "read or write"}, BESIDE, {NULL, NULL}};
-static PyStructSequence_Desc holder_desc = {"harness._native.Holder", "Who holds a lock.", holder_fields, 6};
-static PyStructSequence_Desc rw_holder_desc = {"harness._native.RwHolder", "Who holds a read/write lock.", rw_holder_fields, 7};
+static PyStructSequence_Desc holder_desc = {"harness._native.Holder", "Holder(values, /)\n--\n\nWho holds, or held, a lock: as Mutex.holder() saw it.", holder_fields, 6};
+static PyStructSequence_Desc rw_holder_desc = {"harness._native.RwHolder", "RwHolder(values, /)\n--\n\nOne of those that hold a read/write lock: as RwLock.holders() saw it.", rw_holder_fields, 7};
 
 int add_holder_types(PyObject *module)
 {
@@ -74,11 +74,12 @@ static PyObject *sentence_of(struct hd_arena *a, const struct hd_holder *who)
 	return all;
 }
 
-static void raise_with(PyObject *text, PyObject *lock, PyObject *holder)
+static void raise_with(PyObject *text, LockObject *lock, PyObject *name, PyObject *holder)
 {
 	PyObject *class = hd_error_class("OwnerDied");
 	PyObject *error = class && text ? PyObject_CallOneArg(class, text) : NULL;
-	if (error && lock && holder && PyObject_SetAttrString(error, "lock", lock) == 0 && PyObject_SetAttrString(error, "holder", holder) == 0)
+	if (error && name && holder && PyObject_SetAttrString(error, "lock", (PyObject *)lock) == 0 &&
+	    PyObject_SetAttrString(error, "lock_name", name) == 0 && PyObject_SetAttrString(error, "holder", holder) == 0)
 		PyErr_SetObject(class, error);
 	Py_XDECREF(error);
 }
@@ -100,7 +101,7 @@ void owner_died(LockObject *self, struct hd_seat *s, uint32_t site, const char *
 		hd_report(a, s, HD_REPORT_OWNER_DIED, 0, self->offset, who.site, site, told);
 		text = PyUnicode_FromFormat("%s %U: its last holder died inside: %U; %s", doing, lock, dead, after);
 	}
-	raise_with(text, lock, holder);
+	raise_with(text, self, lock, holder);
 	Py_XDECREF(lock);
 	Py_XDECREF(dead);
 	Py_XDECREF(holder);

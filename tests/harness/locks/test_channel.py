@@ -10,8 +10,8 @@ import pytest
 
 from harness import _native
 from harness.errors import BadInput
+from harness.handles.channel import OPERATORS, holds, predicate
 from harness.locks import order
-from harness.locks.channel import OPERATORS, holds, predicate
 from harness.shm import native
 from harness.shm.layout import guarded
 from harness.shm.roster import Roster

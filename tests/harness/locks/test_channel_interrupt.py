@@ -93,7 +93,7 @@ def test_any_number_of_interrupts_end_the_wait_with_the_lock_held_and_the_first_
     waiter.expect("held False")
     waiter.end()
     assert order.reports(arena) == []
-    assert lock.acquire(0)
+    assert lock.acquire(timeout=0)
     lock.release()
     os.close(seen)
     os.close(into)
@@ -125,7 +125,7 @@ def test_an_interrupt_is_raised_also_when_the_lock_comes_back_from_one_who_died(
     waiter.end()
 
     with pytest.raises(LockBroken):  # released, and nobody has repaired it
-        lock.acquire(LIMIT_S)
+        lock.acquire(timeout=LIMIT_S)
     os.close(seen)
     os.close(into)
 
@@ -150,5 +150,5 @@ def test_without_an_interrupt_the_death_is_told_with_the_lock_held(lock, cell, a
 
     waiter.expect("held True")
     waiter.end()
-    assert lock.acquire(LIMIT_S)
+    assert lock.acquire(timeout=LIMIT_S)
     lock.release()

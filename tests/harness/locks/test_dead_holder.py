@@ -11,7 +11,7 @@ from harness.locks import order
 from tests.harness.actors import LIMIT_S
 
 WAYS = {
-    "acquire": ("mutex", lambda lock: lock.acquire(LIMIT_S)),
+    "acquire": ("mutex", lambda lock: lock.acquire(timeout=LIMIT_S)),
     "try": ("mutex", lambda lock: lock.try_acquire()),
     "with": ("mutex", lambda lock: lock.__enter__()),
     "write": ("rwlock", lambda lock: lock.write(LIMIT_S)),
@@ -20,6 +20,9 @@ WAYS = {
     "with write": ("rwlock", lambda lock: lock.__enter__()),
     "with writing": ("rwlock", lambda lock: lock.writing().__enter__()),
     "with reading": ("rwlock", lambda lock: lock.reading().__enter__()),
+    "read side": ("rwlock", lambda lock: lock.read.acquire(timeout=LIMIT_S)),
+    "with read side": ("rwlock", lambda lock: lock.read.__enter__()),
+    "with write side": ("rwlock", lambda lock: lock.write.__enter__()),
 }
 
 
@@ -53,7 +56,8 @@ def test_the_error_names_the_lock_and_the_dead_its_role_its_line_and_how_long_ag
         take(lock)
 
     error = caught.value
-    assert (error.lock, error.holder.pid, error.holder.role) == ("account[7]", pid, "teller#3")
+    assert error.lock is lock
+    assert (error.lock_name, error.holder.pid, error.holder.role) == ("account[7]", pid, "teller#3")
     assert error.holder.site[1:] == (line, "victim_of.<locals>.body")
     assert error.holder.alive is False
     assert error.holder.held_for >= 0
@@ -67,7 +71,7 @@ def test_the_error_names_the_lock_and_the_dead_its_role_its_line_and_how_long_ag
     assert bool(lock.held()) is not gave_up
     if gave_up:
         with pytest.raises(LockBroken):
-            lock.acquire(LIMIT_S)
+            lock.acquire(timeout=LIMIT_S)
 
 
 def test_the_dead_one_is_known_to_a_waiter_that_saw_it_alive(arena, actors):
@@ -101,9 +105,9 @@ def test_of_a_dead_one_whose_seat_is_in_use_again_nothing_is_made_up(actors):
         newcomer.end()
 
         with pytest.raises(OwnerDied, match=r"account\[0\].*seat is in use again") as caught:
-            lock.acquire(LIMIT_S)
+            lock.acquire(timeout=LIMIT_S)
 
-        assert (caught.value.lock, caught.value.holder) == ("account[0]", None)
+        assert (caught.value.lock_name, caught.value.holder) == ("account[0]", None)
         lock.recover()
         lock.release()
 
@@ -112,10 +116,11 @@ def test_the_error_can_be_sent_to_another_process(arena, actors):
     lock = arena.mutex("account")
     pid = dead_holder(lock, arena, actors)
     with pytest.raises(OwnerDied) as caught:
-        lock.acquire(LIMIT_S)
+        lock.acquire(timeout=LIMIT_S)
 
     again = pickle.loads(pickle.dumps(caught.value))
 
-    assert (str(again), again.lock, again.holder.pid) == (str(caught.value), "account[0]", pid)
+    assert (str(again), again.lock_name, again.holder.pid) == (str(caught.value), "account[0]", pid)
+    assert (again.lock.name, again.lock.held()) == ("account[0]", True)
     assert again.holder == caught.value.holder
     assert pid != os.getpid()

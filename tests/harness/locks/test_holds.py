@@ -88,7 +88,7 @@ def test_a_dead_holder_is_shown_as_dead_until_its_place_is_taken(kind, arena, ac
     assert who.held_for >= 0
     assert who[:6] == (who.seat, who.pid, who.tid, who.role, who.site, who.since)
     with pytest.raises(OwnerDied):
-        lock.acquire(LIMIT_S)
+        lock.acquire(timeout=LIMIT_S)
     assert (lock.holder().role, lock.holder().alive) == ("test", True)
     lock.recover()
     lock.release()

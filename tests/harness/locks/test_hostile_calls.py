@@ -171,7 +171,7 @@ def test_too_many_locks_is_said_before_anything_is_taken_and_hides_no_death(aren
     for lock in held:
         lock.acquire()
 
-    for take in (wanted.try_acquire, lambda: wanted.acquire(LIMIT_S)):
+    for take in (wanted.try_acquire, lambda: wanted.acquire(timeout=LIMIT_S)):
         with pytest.raises(HeldTooMany):
             take()
 
@@ -179,7 +179,7 @@ def test_too_many_locks_is_said_before_anything_is_taken_and_hides_no_death(aren
     for lock in held:
         lock.release()
     with pytest.raises(OwnerDied):
-        wanted.acquire(LIMIT_S)
+        wanted.acquire(timeout=LIMIT_S)
     wanted.recover()
     wanted.release()
 

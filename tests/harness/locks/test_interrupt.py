@@ -8,7 +8,7 @@ from tests.harness.actors import wait_until
 WAITS = {
     "mutex": lambda arena: arena.mutex("tested").acquire(),
     "with mutex": lambda arena: arena.mutex("tested").__enter__(),
-    "mutex with a limit": lambda arena: arena.mutex("tested").acquire(60),
+    "mutex with a limit": lambda arena: arena.mutex("tested").acquire(timeout=60),
     "write": lambda arena: arena.rwlock("rw").write(),
     "read": lambda arena: arena.rwlock("rw").read(),
     "upgrade": lambda arena: arena.rwlock("shared").read() and arena.rwlock("shared").upgrade(),

@@ -42,7 +42,7 @@ def test_seats_are_not_used_up_by_deaths_that_were_repaired(kind, small, actors)
     for _ in range(10):
         killed_inside(lock.acquire, actors)
         with pytest.raises(OwnerDied):
-            lock.acquire(LIMIT_S)
+            lock.acquire(timeout=LIMIT_S)
         lock.recover()
         lock.release()
 
@@ -91,7 +91,7 @@ def test_whoever_gets_the_seat_of_a_killed_one_does_not_hold_its_locks(kind, sma
         seat = small.native.sit("newcomer")
         assert not lock.held()
         try:
-            lock.acquire(LIMIT_S)
+            lock.acquire(timeout=LIMIT_S)
         except OwnerDied:
             lock.recover()
             told.append(1)
@@ -113,7 +113,7 @@ def test_whoever_gets_the_seat_of_a_killed_one_does_not_hold_its_locks(kind, sma
         assert actor.listen() in ("2", "3")
         actor.end()
 
-    assert lock.acquire(LIMIT_S)
+    assert lock.acquire(timeout=LIMIT_S)
     lock.release()
 
 
@@ -165,7 +165,7 @@ def test_a_broken_lock_stays_broken_whoever_is_killed_at_it(kind, small, actors)
         os.close(into)
 
         with pytest.raises(LockBroken):
-            lock.acquire(LIMIT_S)
+            lock.acquire(timeout=LIMIT_S)
         assert not lock.held()
 
 

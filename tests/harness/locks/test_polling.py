@@ -10,7 +10,7 @@ from tests.harness.actors import wait_until
 
 TRIES = {
     "mutex": lambda lock: lock.try_acquire(),
-    "mutex with a limit": lambda lock: lock.acquire(0.001),
+    "mutex with a limit": lambda lock: lock.acquire(timeout=0.001),
     "write": lambda lock: lock.try_write(),
     "read": lambda lock: lock.try_read(),
     "read with a limit": lambda lock: lock.read(0.001),

@@ -123,7 +123,7 @@ def test_a_failed_try_and_a_wait_are_events_too(used, actors):
 
     def loser(me):
         assert not lock.try_acquire()
-        assert not lock.acquire(0.01)
+        assert not lock.acquire(timeout=0.01)
         me.say([event.kind for event in probe.events(used, used.native.seat())])
 
     with lock:

@@ -76,7 +76,7 @@ def takes_a_dead_ones(arena, actors):
     lock = arena.mutex("dead")
     dead_holder(lock, actors)
     with pytest.raises(OwnerDied):
-        lock.acquire(LIMIT_S)
+        lock.acquire(timeout=LIMIT_S)
     lock.recover()
     lock.release()
 

@@ -96,7 +96,7 @@ def test_more_than_the_machine_has_is_refused_before_any_of_it_is_taken(tmp_path
 
 @pytest.mark.parametrize(("size", "seats"), [(-1, 1), (0, 0), (0, 4097)])
 def test_impossible_sizes_are_refused(size, seats):
-    with pytest.raises(BadInput, match=f"no arena of {size} bytes and {seats} seats"):
+    with pytest.raises(BadInput, match="size=-1" if size < 0 else f"seats={seats}"):
         Arena.create("x", size=size, seats=seats)
 
 

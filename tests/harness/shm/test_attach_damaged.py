@@ -55,9 +55,9 @@ def use(arena):
         lambda: Watchdog(arena, None, with_stacks=False).scan(),
         lambda: (order.edges(arena), order.reports(arena), held.all_held(arena)),
         lambda: arena.native.sit("user"),
-        lambda: arena.mutex("m", rank=1).acquire(0.02),
+        lambda: arena.mutex("m", rank=1).acquire(timeout=0.02),
         lambda: arena.mutex("m", rank=1).holder(),
-        lambda: arena.mutex("new").acquire(0.02),
+        lambda: arena.mutex("new").acquire(timeout=0.02),
         lambda: arena.rwlock("rw").write(0.02),
         lambda: arena.rwlock("rw").holders(),
         lambda: arena.channel("c").wakeup(),
@@ -127,7 +127,9 @@ def test_the_undamaged_file_is_used(crashed):
     def work():
         arena = Arena.attach(path=crashed)
         assert not arena.read_only
-        assert arena.mutex("m").holder().role == "holder"
+        holder = arena.mutex("m").holder()
+        assert holder is not None
+        assert holder.role == "holder"
         use(arena)
         assert arena.native.seat()
 

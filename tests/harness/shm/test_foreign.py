@@ -80,7 +80,9 @@ def test_no_lock_of_an_earlier_boot_can_be_used(old):
 @pytest.mark.parametrize("which", ["copied", "old"])
 def test_it_can_be_read(which, request):
     with Arena.attach(path=request.getfixturevalue(which)) as arena:
-        assert arena.mutex("m").holder().role == "holder"
+        holder = arena.mutex("m").holder()
+        assert holder is not None
+        assert holder.role == "holder"
         assert [seat.role for seat in take(Reader(arena)).seats] == ["holder"]
         with pytest.raises(ArenaError, match="which is for reading, has no mutex 'other'"):
             arena.named_lock("mutex", "other", 0, 64, print)

@@ -204,10 +204,10 @@ def test_too_few_pages_to_begin_with_is_said_at_once_and_nobody_waits_for_memory
 
 
 def test_a_folder_that_takes_no_dump_loses_the_file_and_not_the_finding(start, tmp_path):
-    """A folder that becomes a file after the run has begun: as good as a full disk."""
+    """A folder that cannot be made when the first dump comes: as good as a full disk."""
     folder = tmp_path / "dumps"
     options = RunOptions(scenario="fork-storm", defect="H1", seconds=20, dump_dir=str(folder))
-    folder.write_text("in the way")
+    folder.symlink_to(tmp_path / "nowhere" / "at all")
 
     report = run(options)
 

@@ -10,17 +10,18 @@ from types import TracebackType
 from typing import Any
 
 from harness import _native
-from harness.locks.ranks import class_id
-from harness.shm.arena import Arena
-from harness.shm.layout import RwLockRecord
+from harness.errors import OwnerDied
+from harness.handles.home import Home
+from harness.handles.repair import Repaired
 
 
 class RwLock(_native.RwLock):
-    """A live read/write lock; ``with lock`` writes, ``with lock.reading()`` reads."""
+    __doc__ = f"{_native.RwLock.__doc__}\n\n``home``: the Arena that it lies in."
 
-    home: Arena
+    home: Home
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """It travels to other processes as a link to the arena, which they attach to."""
         return (at, (self.home, self.offset))
 
     def __repr__(self) -> str:
@@ -34,12 +35,20 @@ class RwLock(_native.RwLock):
         """``with lock.writing() as got:`` holds it for writing; got is False (nothing held) at a timeout."""
         return Hold(self, lambda: self.write(timeout, enter=True))
 
+    def repaired_by(self, repair: Callable[[OwnerDied], object]) -> Repaired:
+        """``with lock.repaired_by(rebuild):`` holds it for writing, also when a writer died inside.
+
+        Then ``rebuild(died)`` is called first, with the lock held, and recover() after it; what it
+        raises gives the lock up, which breaks it for everyone.
+        """
+        return Repaired(self, repair)
+
 
 class Hold:
     """Holds a lock for the length of a block.
 
     Not a generator: the frame of contextlib would then be the place where the lock was taken.
-    An OwnerDied gives the lock up at once, as ``with lock`` does, because nobody would release it.
+    An OwnerDied gives the lock up at once, as ``with lock`` does, because no one would release it.
     """
 
     def __init__(self, lock: RwLock, take: Callable[[], bool]) -> None:
@@ -57,28 +66,8 @@ class Hold:
             self.lock.release()
 
 
-def at(arena: Arena, offset: int) -> RwLock:
+def at(arena: Home, offset: int) -> RwLock:
     """The lock whose record lies at ``offset``."""
     lock = RwLock(arena.native, offset)
     lock.home = arena
     return lock
-
-
-def make(arena: Arena, class_name: str, instance: int, **options: Any) -> RwLock:
-    """The lock of this class and number, made the first time."""
-    number = class_id(arena, class_name, options, may_sleep=True)
-    size = _native.LAYOUT["hd_rwlock"][0]
-    return at(
-        arena,
-        arena.named_lock(
-            "rwlock",
-            class_name,
-            instance,
-            size,
-            lambda offset: _native.RwLock.format(arena.native, offset, number, instance),
-        ),
-    )
-
-
-RwLockRecord.view = at
-Arena.makers["rwlock"] = make
