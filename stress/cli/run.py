@@ -55,7 +55,7 @@ def limit_help(what: str, name: str) -> str:
 
 
 @click.command()
-@click.option("--scenario", metavar="NAME", help="What to run: see `hangdog list scenarios`.")
+@click.option("--scenario", metavar="NAME|FILE.py", help="What to run: see `hangdog list scenarios`.")
 @click.option(
     "--trace", metavar="NAME|FILE", help="Replay a shipped trace or a strace log (plain or .gz) instead."
 )
@@ -64,8 +64,8 @@ def limit_help(what: str, name: str) -> str:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
 @click.option(
     "--defect",
-    metavar="ID",
-    help="Switch on a historical defect, by itself where it shows best: see `hangdog defects`.",
+    metavar="ID|FILE.py",
+    help="Switch on this defect (see `hangdog defects`); without --scenario, in the one that shows it best.",
 )
 @click.option(
     "--script",
