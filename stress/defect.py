@@ -104,10 +104,10 @@ def find_defect(id: str) -> Defect:
 
     Errors: BadInput naming the nearest one, or the step that two replace.
     """
+    if "+" in id and not Path(id).is_file():
+        return together([find_defect(part) for part in id.split("+")])
     if id.endswith(".py"):
         return load_defect(id)
-    if "+" in id:
-        return together([find_defect(part) for part in id.split("+")])
     known = all_defects()
     wanted = ALIASES.get(id, id)
     if wanted in known:
