@@ -87,8 +87,8 @@ bench: $(STAMP) ## every benchmark, and the change since the rows that are kept 
 	@test -n "$(BENCHES)" || echo "bench: there is no bench/bench_*.py"
 	@for name in $(BENCHES); do echo "== $$name"; $(PY) -m "bench.$$name" $(if $(KEEP),--keep) </dev/null || exit 1; done
 
-docs: ## list the documentation and check that its relative links lead somewhere
-	@$(PYTHON) -c "$$CHECK_LINKS" $(wildcard *.md docs/*.md ci/*.md tests/*.md bench/*.md examples/*.md)
+docs: ## list the pages and check their links (tests/docs checks more)
+	@$(PYTHON) -c "$$CHECK_LINKS" $(wildcard *.md docs/*.md docs/*/*.md ci/*.md tests/*.md tests/native/*.md bench/*.md)
 
 ##@ Housekeeping
 setup: $(STAMP) ## only set up: environment, dependencies, extension
