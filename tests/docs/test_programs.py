@@ -23,20 +23,21 @@ PROGRAMS = [
 ]
 
 
-def run(command: str, folder: Path) -> tuple[int, str, str]:
-    """Type a command; those with a path into the tree belong into the tree."""
+def run(command: str, folder: Path) -> tuple[int, str]:
+    """Type a command; those with a path into the tree belong into the tree.  (exit code, what is shown)"""
     where = ROOT if command.startswith(".venv/bin/") else folder
     said = subprocess.run(
         ["bash", "-c", command.replace(".venv/bin/", f"{BIN}/")],
         cwd=where,
         env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "110"},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=LIMIT_S,
         check=False,
     )
-    return said.returncode, said.stdout, said.stderr
+    return said.returncode, said.stdout
 
 
 def check_console(block: Block, folder: Path) -> None:
@@ -44,9 +45,9 @@ def check_console(block: Block, folder: Path) -> None:
     for command, printed in typed(block):
         if any(re.fullmatch(one, command) for one in NOT_HERE):
             continue
-        code, out, err = run(command, folder)
+        code, out = run(command, folder)
         at = f"{block.page}:{block.line}: {command}"
-        assert code == expected, f"{at} ended with {code}\n{out}\n{err}"
+        assert code == expected, f"{at} ended with {code}\n{out}"
         said = "\n".join(line.rstrip() for line in out.splitlines())
         if "lines" in block.info.split():
             wanted = [part for line in printed.splitlines() for part in line.split("; ") if part.strip(" .")]
