@@ -87,12 +87,13 @@ soak: $(STAMP) ## all scenarios beside ten busy processes, their members stopped
 valgrind: ## the C core under valgrind
 	ci/native.sh valgrind
 
-bench: $(STAMP) ## every benchmark, one after the other
+# KEEP=1 appends the rows to bench/history.jsonl; what is printed compares with the newest rows of this machine there
+bench: $(STAMP) ## every benchmark, and the change since the rows that are kept (KEEP=1: keep these)
 	@test -n "$(BENCHES)" || echo "bench: there is no bench/bench_*.py"
-	@for name in $(BENCHES); do echo "== $$name"; $(PY) -m "bench.$$name" </dev/null || exit 1; done
+	@for name in $(BENCHES); do echo "== $$name"; $(PY) -m "bench.$$name" $(if $(KEEP),--keep) </dev/null || exit 1; done
 
-docs: ## list the documentation and check that its relative links lead somewhere
-	@$(PYTHON) -c "$$CHECK_LINKS" $(wildcard *.md docs/*.md ci/*.md tests/*.md bench/*.md examples/*.md)
+docs: ## list the pages and check their links (tests/docs checks more)
+	@$(PYTHON) -c "$$CHECK_LINKS" $(wildcard *.md docs/*.md docs/*/*.md ci/*.md tests/*.md tests/native/*.md bench/*.md)
 
 ##@ Housekeeping
 setup: $(STAMP) ## only set up: environment, dependencies, extension

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import history
 from harness.errors import HarnessError
 
 OPERATORS = {"<=": lambda value, limit: value <= limit, ">=": lambda value, limit: value >= limit}
@@ -76,17 +77,18 @@ def machine() -> dict[str, object]:
     }
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Aligned for a terminal; the last column says what became of the target."""
+def table(rows: Sequence[Row], changes: Sequence[str] = ()) -> str:
+    """Aligned for a terminal; the last columns say what became of the target, and what has changed."""
     shown = [
         (row.name, f"{row.value:,.4g}" if row.value < 1000 else f"{row.value:,.0f}", row) for row in rows
     ]
     wide = max((len(name) for name, _, _ in shown), default=0)
     digits = max((len(value) for _, value, _ in shown), default=0)
     lines = []
-    for name, value, row in shown:
+    for (name, value, row), change in zip(shown, changes or [""] * len(shown), strict=True):
         said = {None: "", True: f"target {row.target}: met", False: f"target {row.target}: missed here"}
-        lines.append(f"  {name:<{wide}}  {value:>{digits}} {row.unit:<10} {said[row.met]}".rstrip())
+        told = "; ".join(filter(None, (said[row.met], change)))
+        lines.append(f"  {name:<{wide}}  {value:>{digits}} {row.unit:<10} {told}".rstrip())
     return "\n".join(lines)
 
 
@@ -97,6 +99,9 @@ def run(name: str, measure: Callable[[Plan], list[Row]], doc: str | None) -> Non
     parser.add_argument(
         "--scale", type=float, default=1.0, help="fraction of the usual repetitions (0.05: does it run?)"
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the rows in bench/history.jsonl, with machine and commit"
+    )
     options = parser.parse_args()
     before = machine()
     try:
@@ -104,6 +109,16 @@ def run(name: str, measure: Callable[[Plan], list[Row]], doc: str | None) -> Non
     except HarnessError as error:
         sys.stderr.write(f"hangdog: {error}\n  try: {error.hint or 'hangdog --help'}\n")
         sys.exit(error.exit_code)
+    found = [
+        {
+            "bench": name, "name": row.name, "value": row.value, "unit": row.unit, "scale": options.scale,
+            "machine": history.machine_of(before), "load": before["load"],
+        }
+        for row in rows
+    ]  # fmt: skip
+    changes = [history.change(row.value, history.earlier(one)) for row, one in zip(rows, found, strict=True)]
+    if options.keep:
+        history.keep(found)
     if options.json:
         plain = [
             {"name": row.name, "value": row.value, "unit": row.unit, "target": row.target or None}
@@ -113,5 +128,5 @@ def run(name: str, measure: Callable[[Plan], list[Row]], doc: str | None) -> Non
         return
     sys.stdout.write(
         f"{name}: Python {before['python']}, {before['cpus']} processors, load {before['load']} before\n"
-        f"{table(rows)}\n"
+        f"{table(rows, changes)}\n"
     )

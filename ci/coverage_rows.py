@@ -1,4 +1,4 @@
-"""Which function of the reference's section 4 is which function of this tree.
+"""Which function of docs/reference, section 4, is which function of this tree.
 
 One row: (section, name in the reference, "module.function" in vmcore, tests).  The last is
 only for functions that no test calls by their own name, because a step of a larger function

@@ -1,4 +1,4 @@
-"""Write docs/coverage.md: every function of the reference's section 4, where it is, what it promises,
+"""Write docs/coverage.md: every function of docs/reference, section 4, where it is, what it promises,
 and which tests are its own.
 
 python ci/make_coverage_docs.py            write it

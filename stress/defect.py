@@ -11,8 +11,11 @@ import difflib
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BadInput
@@ -97,12 +100,14 @@ def in_order(id: str) -> tuple[str, int, str]:
 
 
 def find_defect(id: str) -> Defect:
-    """The defect of this id; "H6" is its first face, "H2+H6a" are two at once.
+    """The defect of this id, or of this file; "H6" is its first face, "H2+H6a" are two at once.
 
     Errors: BadInput naming the nearest one, or the step that two replace.
     """
-    if "+" in id:
+    if "+" in id and not Path(id).is_file():
         return together([find_defect(part) for part in id.split("+")])
+    if id.endswith(".py"):
+        return load_defect(id)
     known = all_defects()
     wanted = ALIASES.get(id, id)
     if wanted in known:
@@ -110,6 +115,31 @@ def find_defect(id: str) -> Defect:
     near = difflib.get_close_matches(id, known, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     raise BadInput(f"no defect is named {id!r}{guess}", "hangdog list defects")
+
+
+def load_defect(path: str) -> Defect:
+    """The ``defect`` of a file, with the path as its id.  Errors: BadInput.
+
+    The file is a module of its own, so that its functions can be sent to a worker by name.
+    """
+    name = f"defect_file_{re.sub(r'[^0-9A-Za-z]', '_', path)}"
+    found = getattr(sys.modules.get(name), "defect", None)
+    if found is None:
+        spec = spec_from_file_location(name, Path(path).absolute())
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # whatever the file does is the file's mistake
+            del sys.modules[name]
+            raise BadInput(
+                f"{path}: no defect can be read from it: {type(error).__name__}: {error}", "hangdog defects"
+            ) from error
+        found = getattr(module, "defect", None)
+    if not isinstance(found, Defect):
+        raise BadInput(f"{path}: it has no 'defect = Defect(...)'", "hangdog defects")
+    return replace(found, id=path)
 
 
 def together(defects: Sequence[Defect]) -> Defect:

@@ -1,6 +1,7 @@
 """What a detection found, as a page: a table, then of each defect what it is and a dump of it.
 
-Of pairs the table is all: what their parts are is told where each is alone.
+A thing is told once, on the page of single defects.  Of pairs the table is all; of scripts it is
+what was measured and the dump.
 
 The layout depends on nothing but the detections, so two pages differ only in what was measured.
 """
@@ -28,6 +29,11 @@ HEAD = (
 )
 WIDTH = 120
 NUMBERS = 4  # columns from here on are numbers
+TOLD_ELSEWHERE = (
+    " What a defect is, its steps and its symptom: `hangdog defects ID`, or docs/defects.md; this page has "
+    "what its script gives."
+)
+OF_SCRIPTS = ("id", "found", "right", "clean without", "median", "worst", "steps")
 
 
 def page(defects: Sequence[Defect], detections: Sequence[Detection], options: DetectOptions) -> str:
@@ -38,14 +44,14 @@ def page(defects: Sequence[Defect], detections: Sequence[Detection], options: De
         "",
         *textwrap.wrap(preamble(options), WIDTH),
         "",
-        *table(detections),
+        *table(detections, OF_SCRIPTS if options.scripts else HEAD),
         "",
         summary(detections),
         "",
     ]
     for detection in () if options.pairs else detections:
         if detection.id in known:
-            lines += section(known[detection.id], detection)
+            lines += section(known[detection.id], detection, played=options.scripts)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -65,6 +71,8 @@ def preamble(options: DetectOptions) -> str:
         "finding is right when its verdict is one that the defect's file names. Times are from the start of "
         "the workers to that finding, steps are those of all workers until the run ended. "
         '"Clean without" counts the runs without the defect that found nothing.'
+        + TOLD_ELSEWHERE
+        * options.scripts
     )
 
 
@@ -98,12 +106,14 @@ def seeds(options: DetectOptions) -> str:
     return "1 seed" if options.seeds == 1 else f"{options.seeds} seeds"
 
 
-def table(detections: Sequence[Detection]) -> Iterator[str]:
-    """One row per defect."""
-    yield "| " + " | ".join(HEAD) + " |"
-    yield "|" + "|".join("---:" if i >= NUMBERS else "---" for i in range(len(HEAD))) + "|"
+def table(detections: Sequence[Detection], names: Sequence[str] = HEAD) -> Iterator[str]:
+    """One row per defect, with these columns of HEAD."""
+    columns = [HEAD.index(name) for name in names]
+    yield "| " + " | ".join(names) + " |"
+    yield "|" + "|".join("---:" if column >= NUMBERS else "---" for column in columns) + "|"
     for detection in detections:
-        yield "| " + " | ".join(row(detection)) + " |"
+        cells = row(detection)
+        yield "| " + " | ".join(cells[column] for column in columns) + " |"
 
 
 def row(detection: Detection) -> list[str]:
@@ -150,10 +160,18 @@ def summary(detections: Sequence[Detection], asked: int | None = None) -> str:
     return said
 
 
-def section(defect: Defect, detection: Detection) -> Iterator[str]:
-    """One defect: what it is, how it comes about, what the first dump showed."""
+def section(defect: Defect, detection: Detection, played: bool = False) -> Iterator[str]:
+    """One defect: what it is, how it comes about, what the first dump showed; of a script the dump only."""
     yield f"## {defect.id} {defect.name}"
     yield ""
+    if not played:
+        yield from told(defect)
+    best = min(detection.found, key=lambda trial: trial.seed, default=None)
+    yield from shown(detection, best)
+
+
+def told(defect: Defect) -> Iterator[str]:
+    """What the catalogue says of a defect."""
     yield f"{defect.origin.capitalize()}: {defect.quote}. Symptom: {defect.symptom}."
     yield ""
     yield from (f"{number}. {step}" for number, step in enumerate(defect.interleaving, 1))
@@ -164,8 +182,6 @@ def section(defect: Defect, detection: Detection) -> Iterator[str]:
     if defect.notes:
         yield defect.notes
     yield ""
-    best = min(detection.found, key=lambda trial: trial.seed, default=None)
-    yield from shown(detection, best)
 
 
 def shown(detection: Detection, trial: Trial | None) -> Iterator[str]:

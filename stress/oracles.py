@@ -45,7 +45,7 @@ class OracleFailure(HarnessError):
 
 
 class InvariantViolated(OracleFailure):
-    """An A or Q invariant of the reference does not hold, or a legal operation was refused."""
+    """An A or Q invariant (docs/reference, section 6) does not hold, or a legal operation was refused."""
 
 
 class WrongData(OracleFailure):

@@ -1,6 +1,6 @@
 """The invariants in words: what a dump that names one by its letter and number says about it.
 
-Section 6 of the specification has the exact texts; these say what each promises, and which kind of
+docs/reference, section 6, has the exact texts; these say what each promises, and which kind of
 mistake breaks it, for a reader who has only the dump.
 """
 

@@ -3,7 +3,7 @@
 To be called when no operation runs, the daemon is idle and all asynchronous writes are
 reaped; nothing here takes a lock.  Each function returns the violations it found as
 sentences that name the records; an empty list is good news.  The letters are those of
-the reference, section 6.
+docs/reference, section 6.
 
     audit_objects  Q1 Q2 Q3 Q6 Q7, A6-A9     audit_pages  Q3 Q4 Q5 Q13, A2 A3
     audit_maps     entries, sharing maps (Q2), A13 A14   audit_copies  A13 with a copy-object

@@ -1,7 +1,7 @@
 """How large a VM is: every table's size, fixed at boot.
 
 A full table is a clear error that names the option of ``OPTIONS`` that enlarges it.
-Page-out thresholds follow from the number of pages (reference, section 7.1); nobody
+Page-out thresholds follow from the number of pages (docs/reference, section 7.1); nobody
 sets them by hand, so that a small test machine and a large one behave alike.
 """
 
@@ -117,7 +117,7 @@ class Config:
     def free_reserved(self) -> int:
         """Frames that only the kernel objects and the daemon may take.
 
-        The reference says max(free_min / 2, 10).  On a small machine that exceeds free_min, even
+        NetBSD has max(free_min / 2, 10).  On a small machine that exceeds free_min, even
         free_target: allocation would fail while the daemon sees no shortage.  So it stays
         below free_min, where every allocation pokes the daemon.
         """

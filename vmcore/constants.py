@@ -1,4 +1,4 @@
-"""The numbers of the VM under their historic names; values as in the reference, section 2.
+"""The numbers of the VM under their historic names; values as in docs/reference, section 2.
 
 Nothing here depends on anything, so every file may import it.
 """

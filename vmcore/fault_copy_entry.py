@@ -163,7 +163,7 @@ def own_wired_pages(vm: Vm, map: VmMap, entry: VmMapEntry) -> bool:
     mapping, which only its own faults replace, would go on showing the page behind.  So
     an entry that was wired read-only over somebody else's object gets one of its own.
 
-    Source: ours; the sharing-map rule of the reference, section 4.8, seen from fork.
+    Source: ours; the sharing-map rule of docs/reference, section 4.8, seen from fork.
     Enter:  map write-locked.
     Exit:   same.
     Takes:  any.

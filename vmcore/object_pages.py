@@ -100,7 +100,7 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
 
     Bounded: the walk below waits for single busy pages anyway, so idleness is a convenience, and under
     many faulting processes it may never come.  A bound on the number of wakeups at zero would not do:
-    the count may never be zero again (docs/findings.md, 41).  So as many ends are waited for as there
+    the count may never be zero again (docs/postmortems.md, 41).  So as many ends are waited for as there
     were owners.
 
     Enter:  object locked.

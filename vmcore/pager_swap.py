@@ -35,7 +35,7 @@ MASK_BITS = 32  # pages of one block: SwapBlock.swb_mask
 
 
 def block_pages(size: int, page_size: int) -> int:
-    """Pages per block of an object of this size (reference, section 7.1)."""
+    """Pages per block of an object of this size (docs/reference, section 7.1)."""
     size_of_block = next((block for limit, block in BLOCK_SIZES if size <= limit), LARGEST_BLOCK)
     return min(max(size_of_block // page_size, 1), MASK_BITS)
 

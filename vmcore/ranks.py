@@ -1,7 +1,7 @@
 """Every lock class of the VM in order: the one place where the order is written.
 
 A lower rank is taken first.  Equal ranks are leaves that never nest in each other
-(except where a row says NEST).  See the reference, section 3.2.
+(except where a row says NEST).  See docs/reference, section 3.2.
 """
 
 from harness.locks.ranks import LockClass

@@ -23,7 +23,7 @@ def forgotten(seat: SeatFacts, wait: WaitFact) -> str:
 def _changed(wait: WaitFact) -> str:
     change = wait.changed
     if change is None:
-        return "who changed it last is not recorded"
+        return "which thread changed it last is not known (no call of `changed`)"
     inside = f", in {change.site}" if change.outer and change.outer != change.site else ""
     return f"last changed by {change.who} at {change.outer or change.site}{inside}"
 

@@ -103,7 +103,7 @@ def cause_of_order(suspicion: Suspicion) -> str:
         return f"Cause: one thread alone takes {first} and {second} in both orders, and cannot meet itself"
     if "read in both orders" in suspicion.why:
         return f"Cause: {second} and {first} are read in both orders, and a queued writer keeps readers out"
-    meets = "whoever takes them in the right order at that moment is in a deadlock with it"
+    meets = "another thread that takes them in the other order at the same time would deadlock with it"
     return f"Cause: two locks in the wrong order ({rule}); {meets}"
 
 

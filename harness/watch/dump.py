@@ -128,7 +128,10 @@ class Probe:
         notes = list(dump.notes)
         # A report's thread goes on by itself; only a waiter that moved was cured by looking.
         if moved and suspicion.report < 0:
-            notes.insert(0, f"cured_by_probe: seat {moved[0]} went on after its stack was taken")
+            notes.insert(
+                0,
+                f"cured_by_probe: asking for its stack woke seat {moved[0]}: the wait may be a missed signal",
+            )
         processes = [fact for pid in _pids([dump]) if (fact := self._facts[pid])]
         return msgspec.structs.replace(
             dump,

@@ -66,9 +66,11 @@ class Duration(click.ParamType[float]):
 
 @click.command()
 @click.argument("ids", nargs=-1)
-@click.option("--origin", type=click.Choice(["documented", "reconstructed"]), help="Only those.")
-@click.option("--verdict", metavar="NAME", help="Only those that NAME is a right verdict of.")
-@click.option("--scenario", metavar="NAME", help="Only those that this scenario shows best.")
+@click.option(
+    "--origin", type=click.Choice(["documented", "reconstructed"]), help="Only defects of this origin."
+)
+@click.option("--verdict", metavar="NAME", help="Only defects for which NAME counts as a right verdict.")
+@click.option("--scenario", metavar="NAME", help="Only defects that this scenario shows best.")
 @click.option(
     "--json",
     "as_json",

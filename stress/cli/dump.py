@@ -36,8 +36,8 @@ SECOND_LOOK_S = 0.05  # a hang that is certain has not moved in between
 def dump(target: str, as_json: bool, out: Path | None, stacks: bool) -> int:
     """Show the live state of the arena that process PID uses, without disturbing it.
 
-    PID may also be the file of a run with --arena-file, as it was when everybody died.  The exit code is 1
-    when somebody waits for what cannot come.
+    PID may also be the file of a run with --arena-file, in the state in which the last process left it.
+    The exit code is 1 when a thread waits for what cannot come.
     """
     with attach(target) as arena:
         found = look(arena, target, stacks)

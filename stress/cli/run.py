@@ -61,24 +61,24 @@ def limit_help(what: str, name: str) -> str:
 
 
 @click.command()
-@click.option("--scenario", metavar="NAME", help="What to run: see `hangdog list scenarios`.")
+@click.option("--scenario", metavar="NAME|FILE.py", help="What to run: see `hangdog list scenarios`.")
 @click.option(
     "--trace", metavar="NAME|FILE", help="Replay a shipped trace or a strace log (plain or .gz) instead."
 )
 @click.option("--workers", type=int, default=4, show_default=True, help="Processes (or threads) that play.")
 @click.option("--mode", type=click.Choice(["process", "thread"]), default="process", show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed for every random choice.")
 @click.option(
     "--defect",
-    metavar="ID",
-    help="Switch on a historical defect, by itself where it shows best: see `hangdog defects`.",
+    metavar="ID|FILE.py",
+    help="Switch on this defect (see `hangdog defects`); without --scenario, in the one that shows it best.",
 )
 @click.option(
     "--script",
     is_flag=False,
     flag_value=OF_THE_DEFECT,
     metavar="[ID]",
-    help="Follow the numbered steps of the defect instead of chance; with ID of that one, which is off.",
+    help="Play the steps of --defect in their order; with ID: those of ID, on the VM without it.",
 )
 @click.option(
     "--seconds",
@@ -87,9 +87,12 @@ def limit_help(what: str, name: str) -> str:
     help="Stop after so long (a scenario: 20; a trace: at its end); a script must have ended by then (20).",
 )
 @click.option("--epochs", type=int, help="Stop after so many rounds of run, park and audit.")
-@click.option("--noise", type=click.Choice(NAMES), help="Delays at the places where they pay.")
+@click.option("--noise", type=click.Choice(NAMES), help="Insert random delays where races are likely.")
 @click.option(
-    "--stops", type=float, default=0.0, help="Stop a worker process for a moment, so often a second."
+    "--stops",
+    type=float,
+    default=0.0,
+    help="SIGSTOP a worker this many times per second (for 0.01 to 0.2 s each).",
 )
 @click.option("--stall", type=float, help=limit_help("One wait counts as a stall", "stall_s"))
 @click.option(

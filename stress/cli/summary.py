@@ -95,8 +95,8 @@ def space(count: Counters) -> str:
     """What the pages were worth at rest."""
     epochs = count["epochs"]
     return (
-        f"{count['used']:,} pages of private memory used, {count['minimum']:,} of them can be seen; "
-        f"{count['hidden']:,} hidden in the last of {epochs:,} {plural(epochs, 'audit')}, "
+        f"{count['used']:,} private pages, {count['minimum']:,} of them reachable; hidden (leaked) pages: "
+        f"{count['hidden']:,} in the last of {epochs:,} {plural(epochs, 'audit')}, "
         f"{count['hidden_max']:,} at most; longest chain {count['chain_max']}"
     )
 

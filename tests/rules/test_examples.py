@@ -50,7 +50,7 @@ def test_a_queue_is_handed_on_and_repaired_after_a_death():
 
 def test_the_readme_program_with_a_missing_wakeup_names_it(tmp_path: Path):
     text = (ROOT / "README.md").read_text()
-    program = text.split("```python\n")[1].split("```")[0]
+    program = text.split("```python own.py\n")[1].split("```")[0]
     before, wakeup, after = program.partition("            room.notify_all()\n")
     assert wakeup
     path = tmp_path / "mine.py"
@@ -74,7 +74,7 @@ def test_the_readme_program_with_a_missing_wakeup_names_it(tmp_path: Path):
 
 def test_the_program_in_the_readme_runs(tmp_path: Path):
     text = (ROOT / "README.md").read_text()
-    program = text.split("```python\n")[1].split("```")[0]
+    program = text.split("```python own.py\n")[1].split("```")[0]
 
     said = subprocess.run(
         [sys.executable, "-c", program],

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 WAITS = {"join", "wait", "recv", "get", "result", "communicate"}
 RUNS = {"subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output"}
-# Their waits have a limit of their own: actors.py, vmcore/builders.py, stress/cli/conftest.py.
+# Their waits have a limit of their own: actors.py, tests/vmcore/builders.py, tests/stress/cli/conftest.py.
 BOUNDED = {
     "actor.inbox", "self.inbox", "self.from_actor", "team", "crowd", "family", "started", "start",
     "theirs",  # a wire whose peer is gone

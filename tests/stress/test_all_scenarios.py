@@ -6,7 +6,7 @@ from stress.options import RunOptions
 from stress.runner import run
 from stress.scenario import all_scenarios
 
-WORKLOADS = {  # of the reference, section 7.2, in its order
+WORKLOADS = {  # of docs/reference, section 7.2, in its order
     "fork-storm", "long-lived-parent", "fork-trees", "exec-storm", "shared-msync", "cut-files", "wire-storm",
     "clip-and-fork", "heap-growth", "shared-spaces", "exhaustion", "placement", "disk-trouble", "snapshots",
 }  # fmt: skip

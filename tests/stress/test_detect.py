@@ -191,6 +191,19 @@ def test_the_page_depends_on_nothing_but_what_was_found():
     assert "Not found with a right verdict." in text
 
 
+def test_a_page_of_scripts_says_only_what_the_other_page_does_not():
+    defect = find_defect("H2")
+    found = [detection(trial(1, seconds=0.25, excerpt=("deadlock  script:H2",), reproduce="hangdog run x"))]
+
+    text = page([defect], found, DetectOptions(scripts=True))
+
+    assert "| H2 | 1/1 | 1/1 | 1/1 | 0.25 s | 0.25 s |" in text
+    section = "## H2 blocking-candidate-lock\n\nFound as deadlock by `hangdog run x`:"
+    assert f"{section}\n\n```text\ndeadlock  script:H2" in text
+    assert [step for step in defect.interleaving if step in text] == []
+    assert defect.symptom not in text
+
+
 @pytest.mark.parametrize(
     ("options", "title", "made_by"),
     [

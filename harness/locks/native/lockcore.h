@@ -90,7 +90,7 @@ enum hd_event_kind {
 	HD_EV_WAKEUP, HD_EV_POINT, HD_EV_BEGIN, HD_EV_END, HD_EV_CLAIM, HD_EV_UNCLAIM
 };
 
-enum hd_noise_place { // where a delay pays; see DESIGN "placed, not sprinkled"
+enum hd_noise_place { // where a delay pays; see docs/noise.md
 	HD_NOISE_NEXT_LOCK = 0, // holding a lock, about to take the next
 	HD_NOISE_BEFORE_SLEEP = 1,
 	HD_NOISE_BEFORE_WAKEUP = 2,

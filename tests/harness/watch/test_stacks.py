@@ -125,7 +125,9 @@ def test_a_waiter_that_goes_on_while_its_stack_is_taken_is_noted_as_cured(arena,
 
     told = built(arena, with_stacks=True, seats=[number])
 
-    assert told.notes == [f"cured_by_probe: seat {number} went on after its stack was taken"]
+    assert told.notes == [
+        f"cured_by_probe: asking for its stack woke seat {number}: the wait may be a missed signal"
+    ]
 
 
 def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch):
