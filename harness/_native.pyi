@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, final
 
 LAYOUT: dict[str, tuple[int, list[tuple[str, int, str, int]]]]
 CONSTANTS: dict[str, int]
 
+@final
 class Holder(tuple[int, int, int, str, tuple[str, int, str], int]):
     seat: int
     pid: int
@@ -17,6 +18,7 @@ class Holder(tuple[int, int, int, str, tuple[str, int, str], int]):
     held_for: float
     alive: bool
 
+@final
 class RwHolder(tuple[int, int, int, str, tuple[str, int, str], int, str]):
     seat: int
     pid: int
@@ -97,6 +99,7 @@ class Mutex:
         /,
     ) -> None: ...
 
+@final
 class Side:
     @property
     def lock(self) -> RwLock: ...
@@ -187,6 +190,7 @@ class Channel:
     def wakeup(self) -> None: ...
     def wakeup_one(self) -> None: ...
 
+@final
 class Contract:
     __wrapped__: Callable[..., Any]
     takes_mask: int
