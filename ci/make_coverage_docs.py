@@ -13,7 +13,6 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
@@ -61,10 +60,10 @@ def contract_of(where: str) -> tuple[str, str]:
 
     module, _, function = where.rpartition(".")
     try:
-        found: ModuleType = importlib.import_module(f"vmcore.{module}")
+        importlib.import_module(f"vmcore.{module}")
     except ModuleNotFoundError as error:
         raise Empty(f"{where}: {error}") from None
-    seam = SEAMS.get(f"{found.__name__}.{function}")
+    seam = SEAMS.get(f"{module}.{function}")
     if seam is None:
         raise Empty(f"{where} has no checked contract")
     lines = [line.strip() for line in (seam.function.__doc__ or "").splitlines()]

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Act = Callable[[Scene], Any]
 _POINT = re.compile(r"^(start|end|(?:enter|exit|at|point|io) [^()]+?)(?:\((\w+)\))?$")
-WHOLE = "vmcore."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +79,7 @@ class Script:
         point, about = match[1], match[2] or ""
         kind, _, step = point.partition(" ")
         if kind in ("enter", "exit"):
-            point = f"{kind} {step if step.startswith(WHOLE) else WHOLE + step}"
-            contract.original(point.split(" ", 1)[1])  # BadInput with the nearest name
+            contract.original(step)  # BadInput with the nearest name
         return Cue(role, point, about)
 
     @property

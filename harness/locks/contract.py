@@ -52,9 +52,13 @@ class Parsed:
 
 @dataclass
 class Seam:
-    """One decorated function: its name, and what its name is bound to at present."""
+    """One decorated function: its name, and what its name is bound to at present.
+
+    The name is ``module.function``, with the last component of the module's: a file may move.
+    """
 
     name: str
+    where: str  # with the whole module
     function: Callable[..., Any]
     parsed: Parsed
     bound: Callable[..., Any]
@@ -149,9 +153,16 @@ def _row(parameters: list[str], name: str, state: str, where: str) -> Row:
 
 
 def contract(function: F) -> F:
-    """Register a function with the contract of its docstring; calls are direct until bind()."""
-    name = f"{function.__module__}.{function.__qualname__}"
-    SEAMS[name] = Seam(name, function, parse(function), function)
+    """Register a function with the contract of its docstring; calls are direct until bind().
+
+    Errors: BadInput when a function of another module has the same ``module.function`` already.
+    """
+    where = f"{function.__module__}.{function.__qualname__}"
+    name = where.removeprefix(f"{function.__module__.rpartition('.')[0]}.")
+    other = SEAMS.get(name)
+    if other is not None and other.where != where:
+        raise BadInput(f"two steps would be named {name!r}: {other.where} and {where}")
+    SEAMS[name] = Seam(name, where, function, parse(function), function)
     return function
 
 

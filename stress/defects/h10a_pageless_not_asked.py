@@ -63,6 +63,6 @@ defect = Defect(
     symptom="on a virtually indexed cache two processes do not see each other's stores",
     verdicts=("invariant_violation",),
     scenario="alignment",
-    replacements={"vmcore.object_prefer.vm_object_prefer": vm_object_prefer},
+    replacements={"object_prefer.vm_object_prefer": vm_object_prefer},
     script=script,
 )

@@ -69,6 +69,6 @@ defect = Defect(
     symptom="mmap never returns, and the map stays locked",
     verdicts=("livelock",),
     scenario="tight-holes",
-    replacements={"vmcore.map_place.find_preferred": find_preferred},
+    replacements={"map_place.find_preferred": find_preferred},
     script=script,
 )

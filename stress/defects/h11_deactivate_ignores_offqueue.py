@@ -24,7 +24,7 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
     Sleeps: never.
     """
     if page.flags_p & PG_ACTIVE:
-        original("vmcore.page_queues.vm_page_deactivate")(vm, page)
+        original("page_queues.vm_page_deactivate")(vm, page)
 
 
 def scene(scene: Scene) -> None:
@@ -55,6 +55,6 @@ defect = Defect(
     symptom="a creeping loss of memory that can be paged out, a page at a time, until a fault is refused",
     verdicts=("invariant_violation", "panic"),
     scenario="fork-storm",
-    replacements={"vmcore.page_queues.vm_page_deactivate": vm_page_deactivate},
+    replacements={"page_queues.vm_page_deactivate": vm_page_deactivate},
     script=script,
 )

@@ -91,6 +91,6 @@ defect = Defect(
     verdicts=("invariant_violation", "panic"),
     scenario="fork-storm",
     options={"checked": True},  # at the first unlock of the queues the page is busy and on one
-    replacements={"vmcore.fault_copy.leave_source": leave_source},
+    replacements={"fault_copy.leave_source": leave_source},
     script=script,
 )

@@ -91,8 +91,8 @@ defect = Defect(
     verdicts=("invariant_violation", "panic"),
     scenario="device-users",
     replacements={
-        "vmcore.object_pages.vm_object_deactivate_pages": vm_object_deactivate_pages,
-        "vmcore.page_queues.vm_page_deactivate": vm_page_deactivate,
+        "object_pages.vm_object_deactivate_pages": vm_object_deactivate_pages,
+        "page_queues.vm_page_deactivate": vm_page_deactivate,
     },
     script=script,
 )

@@ -53,6 +53,6 @@ defect = Defect(
     symptom="locks that nobody gives back, in memory that is somebody else's",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "panic"),
     scenario="fork-storm",
-    replacements={"vmcore.terminate.unlock_the_dead": unlock_the_dead},
+    replacements={"terminate.unlock_the_dead": unlock_the_dead},
     script=script,
 )

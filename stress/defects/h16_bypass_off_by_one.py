@@ -68,6 +68,6 @@ defect = Defect(
     symptom="chains of clipped regions keep objects of which they show nothing; never wrong data",
     verdicts=("leak",),
     scenario="clip-and-fork",
-    replacements={"vmcore.bypass.hides": hides},
+    replacements={"bypass.hides": hides},
     script=script,
 )

@@ -24,7 +24,7 @@ def hand_over_or_next(vm: Vm, object: VmObject, backing: VmObject) -> int | None
     Sleeps: never.
     """
     if object.pager or not backing.pager:
-        left: int | None = original("vmcore.overlay.hand_over_or_next")(vm, object, backing)
+        left: int | None = original("overlay.hand_over_or_next")(vm, object, backing)
         return left
     object.pager = backing.pager
     object.paging_offset += object.shadow_offset
@@ -74,6 +74,6 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="clip-and-fork",
     options={"workers": 8},
-    replacements={"vmcore.overlay.hand_over_or_next": hand_over_or_next},
+    replacements={"overlay.hand_over_or_next": hand_over_or_next},
     script=script,
 )

@@ -62,6 +62,6 @@ defect = Defect(
     symptom="a writer pushes pages into a dead object, or stops at the stale link",
     verdicts=("invariant_violation", "panic", "unguarded_access"),
     scenario="snapshots",
-    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    replacements={"terminate.detach_and_drain": detach_and_drain},
     script=script,
 )

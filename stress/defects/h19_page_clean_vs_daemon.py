@@ -90,9 +90,9 @@ defect = Defect(
     scenario="disk-trouble",
     options={"checked": True},
     replacements={
-        "vmcore.object_pages.own_for_write": own_for_write,
-        "vmcore.object_pages.take_back": take_back,
-        "vmcore.pageout.is_owned": is_owned,
+        "object_pages.own_for_write": own_for_write,
+        "object_pages.take_back": take_back,
+        "pageout.is_owned": is_owned,
     },
     script=script,
 )

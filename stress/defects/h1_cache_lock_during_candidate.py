@@ -83,8 +83,8 @@ defect = Defect(
     symptom="an exiting process waits for a lock that it holds; soon everybody waits for the cache lock",
     verdicts=("self_deadlock", "contract_violation", "order_violation"),
     replacements={
-        "vmcore.deallocate.survive": survive,
-        "vmcore.deallocate.after_collapse": after_collapse,
+        "deallocate.survive": survive,
+        "deallocate.after_collapse": after_collapse,
     },
     script=script,
 )

@@ -42,7 +42,7 @@ def queue_write(
         clear_busy(vm, page)
     vm.page_queue_lock.release()
     owner.lock.release()
-    original("vmcore.swap_io.queue_write")(vm, record, pages, pager, block, index, frame)
+    original("swap_io.queue_write")(vm, record, pages, pager, block, index, frame)
 
 
 def finish_page(vm: Vm, page: VmPage, state: int) -> None:
@@ -98,8 +98,8 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="hot-pages",
     replacements={
-        "vmcore.swap_io.queue_write": queue_write,
-        "vmcore.swap_io.finish_page": finish_page,
+        "swap_io.queue_write": queue_write,
+        "swap_io.finish_page": finish_page,
     },
     script=script,
 )

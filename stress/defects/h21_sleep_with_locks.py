@@ -27,7 +27,7 @@ def settle(vm: Vm, page: VmPage, object: VmObject, result: int, target: bool = T
     if target and result == VM_PAGER_AGAIN:
         vm.pages_needed_lock.acquire()
         nap(vm, AGAIN_S)
-    original("vmcore.pageout_page.settle")(vm, page, object, result, target)
+    original("pageout_page.settle")(vm, page, object, result, target)
 
 
 def scene(scene: Scene) -> None:
@@ -69,6 +69,6 @@ defect = Defect(
     symptom="everything stands still for a moment at each shortage, or for ever",
     verdicts=("contract_violation", "order_violation", "deadlock"),
     scenario="disk-trouble",
-    replacements={"vmcore.pageout_page.settle": settle},
+    replacements={"pageout_page.settle": settle},
     script=script,
 )

@@ -23,7 +23,7 @@ def pmap_page_protect(vm: Vm, page: VmPage, prot: int, spare_wired: bool = False
     Sleeps: never.
     """
     vm.page_queue_lock.acquire()  # to unwire the page-table page that may become empty
-    original("vmcore.pmap.pmap_page_protect")(vm, page, prot, spare_wired)
+    original("pmap.pmap_page_protect")(vm, page, prot, spare_wired)
     vm.page_queue_lock.release()
 
 
@@ -54,6 +54,6 @@ defect = Defect(
     symptom="the daemon, or a truncation, locks the page queues a second time and waits for itself",
     verdicts=("self_deadlock", "contract_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.pmap.pmap_page_protect": pmap_page_protect},
+    replacements={"pmap.pmap_page_protect": pmap_page_protect},
     script=script,
 )

@@ -26,7 +26,7 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     """
     if object.pager:
         return True
-    done: bool = original("vmcore.object_pager.ensure_pager")(vm, object)
+    done: bool = original("object_pager.ensure_pager")(vm, object)
     if done and not object.is_hashed:
         vm_object_paging_begin(vm, object)
         pager = vm.pagers(object.pager)
@@ -62,6 +62,6 @@ defect = Defect(
     symptom="memory and swap of processes that have exited stay in use",
     verdicts=("invariant_violation", "leak", "panic"),
     scenario="fork-storm",
-    replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+    replacements={"object_pager.ensure_pager": ensure_pager},
     script=script,
 )

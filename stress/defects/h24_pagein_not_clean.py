@@ -70,6 +70,6 @@ defect = Defect(
     symptom="every page is written again whenever it was read: twice the traffic, half of it for nothing",
     verdicts=("invariant_violation",),
     scenario="second-reading",
-    replacements={"vmcore.fault_search.page_was_read": page_was_read},
+    replacements={"fault_search.page_was_read": page_was_read},
     script=script,
 )

@@ -82,6 +82,6 @@ defect = Defect(
     symptom="the whole system hangs at the next shortage of memory",
     verdicts=("self_deadlock", "deadlock", "lost_wakeup"),
     scenario="clip-and-fork",
-    replacements={"vmcore.pageout_page.put": put},
+    replacements={"pageout_page.put": put},
     script=script,
 )

@@ -28,7 +28,7 @@ def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
     vm.pages_needed_lock.acquire()
     wake_memory_waiters(vm, no_memory=False)
     vm.pages_needed_lock.release()
-    result: int = original("vmcore.pageout_page.put")(vm, pages, object)
+    result: int = original("pageout_page.put")(vm, pages, object)
     return result
 
 
@@ -40,7 +40,7 @@ def scan_page(vm: Vm, page: VmPage) -> int:
     Takes:  any.
     Sleeps: yes (a file's write).
     """
-    fate: int = original("vmcore.pageout.scan_page")(vm, page)
+    fate: int = original("pageout.scan_page")(vm, page)
     return WRITTEN if fate == FAILED else fate
 
 
@@ -91,6 +91,6 @@ defect = Defect(
         "R may end the round by telling a waiter that there is no memory: a refusal counts as the finding, "
         "as it does for H27, and so does a waiter who is told again and again that there is some."
     ),
-    replacements={"vmcore.pageout_page.put": put, "vmcore.pageout.scan_page": scan_page},
+    replacements={"pageout_page.put": put, "pageout.scan_page": scan_page},
     script=script,
 )

@@ -65,6 +65,6 @@ defect = Defect(
         "R does not wait for ever: where the old systems hung it says that there is no memory.  That report "
         "counts: an access that is refused while the swap has room."
     ),
-    replacements={"vmcore.page.reserve_for": reserve_for},
+    replacements={"page.reserve_for": reserve_for},
     script=script,
 )

@@ -72,6 +72,6 @@ defect = Defect(
     verdicts=("panic", "invariant_violation", "unguarded_access"),
     scenario="long-lived-parent",
     options={"workers": 8, "pages": 80},
-    replacements={"vmcore.pageout.still_next": still_next},
+    replacements={"pageout.still_next": still_next},
     script=script,
 )

@@ -71,6 +71,6 @@ defect = Defect(
     ),
     symptom="two processes, one exiting and one in a fault, wait for each other's object lock",
     verdicts=("deadlock", "order_violation"),
-    replacements={"vmcore.deallocate.candidate": candidate},
+    replacements={"deallocate.candidate": candidate},
     script=script,
 )

@@ -61,7 +61,7 @@ defect = Defect(
     symptom="the daemon meets a page whose identity is just changing",
     verdicts=("contract_violation", "invariant_violation"),
     scenario="device-users",
-    replacements={"vmcore.pager_device.exchange": exchange},
+    replacements={"pager_device.exchange": exchange},
     script=script,
     notes="R's step checks its locks, so every insertion is a finding, with the daemon near or not.",
 )

@@ -99,8 +99,8 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="cut-logs",
     replacements={
-        "vmcore.pager_vnode.vnode_pager_getpage": vnode_pager_getpage,
-        "vmcore.pager_vnode.vnode_pager_putpage": vnode_pager_putpage,
+        "pager_vnode.vnode_pager_getpage": vnode_pager_getpage,
+        "pager_vnode.vnode_pager_putpage": vnode_pager_putpage,
     },
     script=script,
 )

@@ -60,6 +60,6 @@ defect = Defect(
     symptom="an unwiring, an unmap or an exit panics for want of a wired page",
     verdicts=("invariant_violation", "panic"),
     scenario="refusals",
-    replacements={"vmcore.fault_wire.vm_fault_wire": vm_fault_wire},
+    replacements={"fault_wire.vm_fault_wire": vm_fault_wire},
     script=script,
 )

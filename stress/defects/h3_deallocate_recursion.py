@@ -129,8 +129,8 @@ defect = Defect(
     symptom="an exiting process with a chain of three or more waits for the object that it is collapsing",
     verdicts=("self_deadlock", "deadlock", "order_violation", "contract_violation"),
     replacements={
-        "vmcore.deallocate.candidate": candidate,
-        "vmcore.overlay.dispose_of_backing": dispose_of_backing,
+        "deallocate.candidate": candidate,
+        "overlay.dispose_of_backing": dispose_of_backing,
     },
     script=script,
     notes=(

@@ -75,6 +75,6 @@ defect = Defect(
     verdicts=("contract_violation", "invariant_violation", "panic"),
     scenario="fork-storm",
     options={"pages": 56, "workers": 8},
-    replacements={"vmcore.overlay.abandon": abandon},
+    replacements={"overlay.abandon": abandon},
     script=script,
 )

@@ -86,6 +86,6 @@ defect = Defect(
     symptom="convoys behind the disk, a starved daemon, and in the end a hang",
     verdicts=("contract_violation", "deadlock", "lost_wakeup", "order_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.overlay.page_in_one": page_in_one},
+    replacements={"overlay.page_in_one": page_in_one},
     script=script,
 )

@@ -47,7 +47,7 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
     Sleeps: yes (the read).
     """
     backing.flags += READ
-    done: bool = original("vmcore.overlay.page_in_one")(vm, object, backing, offset, mypip)
+    done: bool = original("overlay.page_in_one")(vm, object, backing, offset, mypip)
     backing.flags -= READ
     return done
 
@@ -124,11 +124,11 @@ defect = Defect(
     scenario="fork-storm",
     options={"noise": "none"},
     replacements={
-        "vmcore.overlay.mark": mark,
-        "vmcore.overlay.page_in_one": page_in_one,
-        "vmcore.collapse.may_join": may_join,
-        "vmcore.collapse.pip_rule": pip_rule,
-        "vmcore.overlay.revalidate": revalidate,
+        "overlay.mark": mark,
+        "overlay.page_in_one": page_in_one,
+        "collapse.may_join": may_join,
+        "collapse.pip_rule": pip_rule,
+        "overlay.revalidate": revalidate,
     },
     notes=(
         "R's collapse also counts as paging on B, which alone would stop the second one; so beside the "

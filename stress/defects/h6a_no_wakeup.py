@@ -56,6 +56,6 @@ defect = Defect(
     ),
     symptom="a process sleeps for ever in vospgc or vospgw; the system is otherwise alive",
     verdicts=("lost_wakeup",),
-    replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
+    replacements={"object_paging.wake_paging_waiters": wake_paging_waiters},
     script=script,
 )

@@ -62,6 +62,6 @@ defect = Defect(
     ),
     symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
     verdicts=("lost_wakeup", "deadlock"),
-    replacements={"vmcore.object_pages.drain_paging": drain_paging},
+    replacements={"object_pages.drain_paging": drain_paging},
     script=script,
 )

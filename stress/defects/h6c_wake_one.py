@@ -63,6 +63,6 @@ defect = Defect(
     ),
     symptom="one of several processes that sync the same file never comes back",
     verdicts=("lost_wakeup",),
-    replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
+    replacements={"object_paging.wake_paging_waiters": wake_paging_waiters},
     script=script,
 )

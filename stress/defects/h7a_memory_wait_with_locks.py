@@ -23,7 +23,7 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
     Takes:  any.
     Sleeps: yes (memory, the read).
     """
-    step = original("vmcore.overlay.page_in_one")
+    step = original("overlay.page_in_one")
     while not (done := step(vm, object, backing, offset, mypip)):
         if vm.g.v_free_count > vm.g.v_free_reserved or not VM_WAIT(vm):
             break
@@ -71,6 +71,6 @@ defect = Defect(
     verdicts=("contract_violation", "deadlock", "lost_wakeup"),
     scenario="fork-storm",
     options={"pages": 56, "workers": 8},
-    replacements={"vmcore.overlay.page_in_one": page_in_one},
+    replacements={"overlay.page_in_one": page_in_one},
     script=script,
 )

@@ -23,7 +23,7 @@ def bypass(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     Sleeps: never.
     """
     backing.lock.acquire()
-    done: bool = original("vmcore.bypass.bypass")(vm, object, backing)
+    done: bool = original("bypass.bypass")(vm, object, backing)
     return done
 
 
@@ -55,6 +55,6 @@ defect = Defect(
     symptom="the first bypass on real locks hangs its process",
     verdicts=("self_deadlock", "contract_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.bypass.bypass": bypass},
+    replacements={"bypass.bypass": bypass},
     script=script,
 )

@@ -87,6 +87,6 @@ defect = Defect(
     symptom="an object stays locked for ever after the collapse above it",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
+    replacements={"overlay.dispose_of_backing": dispose_of_backing},
     script=script,
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """As the repaired step, but only for an object without a pager."""
-    return not object.pager and bool(original("vmcore.collapse.may_join")(vm, object, backing))
+    return not object.pager and bool(original("collapse.may_join")(vm, object, backing))
 
 
 def scene(scene: Scene) -> None:
@@ -56,6 +56,6 @@ defect = Defect(
     verdicts=("leak",),
     scenario="long-lived-parent",
     options={"noise": "none", "pages": 80},
-    replacements={"vmcore.collapse.may_join": may_join},
+    replacements={"collapse.may_join": may_join},
     script=script,
 )

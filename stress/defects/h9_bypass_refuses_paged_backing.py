@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """As the repaired step, but whatever has a pager is taken for visible."""
-    return not backing.pager and bool(original("vmcore.bypass.hides")(vm, object, backing))
+    return not backing.pager and bool(original("bypass.hides")(vm, object, backing))
 
 
 PAGES = 4
@@ -62,6 +62,6 @@ defect = Defect(
     verdicts=("leak",),
     scenario="grown-children",
     options={"noise": "none"},
-    replacements={"vmcore.bypass.hides": hides},
+    replacements={"bypass.hides": hides},
     script=script,
 )

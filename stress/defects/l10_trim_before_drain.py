@@ -27,7 +27,7 @@ def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObjec
     """
     if backing.ref_count == 1 and not grand_blocks(vm, backing):
         trim_pager(vm, object, backing)
-    busy: VmObject | None = original("vmcore.collapse.pip_rule")(vm, object, backing, mypip)
+    busy: VmObject | None = original("collapse.pip_rule")(vm, object, backing, mypip)
     return busy
 
 
@@ -100,8 +100,8 @@ defect = Defect(
     scenario="clip-and-fork",
     options={"noise": "none"},
     replacements={
-        "vmcore.collapse.pip_rule": pip_rule,
-        "vmcore.pager_swap.swap_pager_remove": swap_pager_remove,
+        "collapse.pip_rule": pip_rule,
+        "pager_swap.swap_pager_remove": swap_pager_remove,
     },
     script=script,
 )  # fmt: skip

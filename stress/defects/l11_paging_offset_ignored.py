@@ -115,9 +115,9 @@ defect = Defect(
     scenario="clip-and-fork",
     options={"workers": 8, "disk_ms": 3.0},
     replacements={
-        "vmcore.object_pager.pager_holds": pager_holds,
-        "vmcore.object_pager.next_in_pager": next_in_pager,
-        "vmcore.object_pager.remove_from_pager": remove_from_pager,
+        "object_pager.pager_holds": pager_holds,
+        "object_pager.next_in_pager": next_in_pager,
+        "object_pager.remove_from_pager": remove_from_pager,
     },
     script=script,
 )

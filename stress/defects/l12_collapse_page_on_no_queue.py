@@ -67,7 +67,7 @@ defect = Defect(
     verdicts=("invariant_violation",),
     scenario="fork-storm",
     options={"workers": 8, "disk_ms": 3.0, "pages": 56, "checked": True},
-    replacements={"vmcore.overlay.leave_behind": leave_behind},
+    replacements={"overlay.leave_behind": leave_behind},
     script=script,
     notes=(
         "The page of a read that was in vain, only.  After one that was not, R queues the page before the "

@@ -121,10 +121,10 @@ defect = Defect(
     options={"noise": "placed"},
     notes="CLEAN lies in the same word: where it comes back a store is lost, so wrong data count, too.",
     replacements={
-        "vmcore.page_flags.set_flags_o": set_flags_o,
-        "vmcore.page_flags.clear_flags_o": clear_flags_o,
-        "vmcore.page_flags.set_flags_p": set_flags_p,
-        "vmcore.page_flags.clear_flags_p": clear_flags_p,
+        "page_flags.set_flags_o": set_flags_o,
+        "page_flags.clear_flags_o": clear_flags_o,
+        "page_flags.set_flags_p": set_flags_p,
+        "page_flags.clear_flags_p": clear_flags_p,
     },
     script=script,
 )

@@ -77,6 +77,6 @@ defect = Defect(
     symptom="one object is freed twice, or revived while it dies",
     verdicts=("panic", "invariant_violation", "unguarded_access"),
     scenario="old-photographs",
-    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    replacements={"terminate.detach_and_drain": detach_and_drain},
     script=script,
 )

@@ -87,6 +87,6 @@ defect = Defect(
     symptom="a program that was just replaced crashes at its start, or reads another file",
     verdicts=("invariant_violation", "unguarded_access", "panic", "wrong_data"),
     scenario="last-users",
-    replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
+    replacements={"vnode.vnode_pager_alloc": vnode_pager_alloc},
     script=script,
 )

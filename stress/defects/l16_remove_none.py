@@ -49,7 +49,7 @@ def remove(vm: Vm, pager: Pager | None) -> None:
     Sleeps: never.
     """
     if pager is not None:
-        original("vmcore.object_cache.vm_object_remove")(vm, pager)
+        original("object_cache.vm_object_remove")(vm, pager)
         return
     previous, slot = None, vm.g.hash_buckets[0]
     while slot:
@@ -148,9 +148,9 @@ defect = Defect(
     scenario="many-files",
     options={"workers": 8, "checked": True},
     replacements={
-        "vmcore.object_cache.vm_object_enter": enter,
-        "vmcore.object_cache.vm_object_remove": remove,
-        "vmcore.vnode.make_object": make_object,
+        "object_cache.vm_object_enter": enter,
+        "object_cache.vm_object_remove": remove,
+        "vnode.make_object": make_object,
     },
     script=script,
     notes=(

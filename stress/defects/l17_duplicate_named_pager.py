@@ -83,6 +83,6 @@ defect = Defect(
     symptom="what one process stores to a file another one does not see",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="last-users",
-    replacements={"vmcore.vnode.vnode_pager_alloc": vnode_pager_alloc},
+    replacements={"vnode.vnode_pager_alloc": vnode_pager_alloc},
     script=script,
 )

@@ -80,7 +80,7 @@ defect = Defect(
     symptom="an exiting process looks for an object that another one has just freed",
     verdicts=("panic", "unguarded_access", "invariant_violation"),
     scenario="exec-storm",
-    replacements={"vmcore.object_cache.cache_trim": cache_trim},
+    replacements={"object_cache.cache_trim": cache_trim},
     script=script,
     notes="The harmless form, a live object that loses its place in the cache, is not looked for.",
 )

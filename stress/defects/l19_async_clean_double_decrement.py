@@ -78,7 +78,7 @@ defect = Defect(
     symptom="a paging count below zero: whoever waits for it sleeps for ever, or the count is checked",
     verdicts=("panic", "invariant_violation", "lost_wakeup", "unguarded_access"),
     scenario="shared-msync",
-    replacements={"vmcore.object_pages.write_page": write_page},
+    replacements={"object_pages.write_page": write_page},
     script=script,
     notes=(
         "The count of a write in flight is what keeps its object alive until the write is reaped; without it "

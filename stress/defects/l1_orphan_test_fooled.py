@@ -87,8 +87,8 @@ defect = Defect(
     scenario="fork-storm",
     options={"disk_ms": 3.0, "workers": 8, "pages": 64},
     replacements={
-        "vmcore.deallocate.candidate": candidate,
-        "vmcore.deallocate.after_collapse": after_collapse,
+        "deallocate.candidate": candidate,
+        "deallocate.after_collapse": after_collapse,
     },
     script=script,
 )

@@ -99,6 +99,6 @@ defect = Defect(
     symptom="after a disk error, data are lost that were in memory all the time",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="disk-trouble",
-    replacements={"vmcore.object_pages.write_page": write_page},
+    replacements={"object_pages.write_page": write_page},
     script=script,
 )

@@ -119,9 +119,9 @@ defect = Defect(
     verdicts=("deadlock", "contract_violation", "order_violation"),
     scenario="split-heaps",
     replacements={
-        "vmcore.map.vm_map_unlock_and_release": vm_map_unlock_and_release,
-        "vmcore.deallocate.drain_release_list": drain,
-        "vmcore.deallocate.survive": wait_and_collapse,
+        "map.vm_map_unlock_and_release": vm_map_unlock_and_release,
+        "deallocate.drain_release_list": drain,
+        "deallocate.survive": wait_and_collapse,
     },
     script=script,
     notes=(

@@ -94,6 +94,6 @@ defect = Defect(
         "To be called a livelock an msync must be overtaken for fifteen seconds without a gap: it takes a "
         "crowd and a slow disk.  With the repair the same crowd delays an msync by hundredths of a second."
     ),
-    replacements={"vmcore.object_pages.drain_paging": drain_paging},
+    replacements={"object_pages.drain_paging": drain_paging},
     script=script,
 )

@@ -128,9 +128,9 @@ defect = Defect(
     verdicts=("panic", "invariant_violation"),
     scenario="synced-heaps",
     replacements={
-        "vmcore.fault_copy.fault_copy": fault_copy,
-        "vmcore.object_pages.drain_paging": drain_paging,
-        "vmcore.object_pages.next_to_clean": next_to_clean,
+        "fault_copy.fault_copy": fault_copy,
+        "object_pages.drain_paging": drain_paging,
+        "object_pages.next_to_clean": next_to_clean,
     },
     notes=(
         "R's page_clean waits for busy pages, not for an idle object; the group does it the other way "

@@ -28,7 +28,7 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
     """
     wirings = page.wire_count
     page.wire_count = 0  # what the repaired step tests; nobody else looks while we have the queue lock
-    original("vmcore.page_queues.vm_page_deactivate")(vm, page)
+    original("page_queues.vm_page_deactivate")(vm, page)
     page.wire_count = wirings
 
 
@@ -64,6 +64,6 @@ defect = Defect(
     symptom="wired pages that are paged out; unwiring them is fatal",
     verdicts=("invariant_violation", "panic"),
     scenario="wire-storm",
-    replacements={"vmcore.page_queues.vm_page_deactivate": vm_page_deactivate},
+    replacements={"page_queues.vm_page_deactivate": vm_page_deactivate},
     script=script,
 )

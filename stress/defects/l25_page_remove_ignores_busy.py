@@ -78,7 +78,7 @@ defect = Defect(
     symptom="somebody's memory shows a piece of a file, or a fault owns a page that is gone",
     verdicts=("contract_violation", "panic", "unguarded_access", "wrong_data"),
     scenario="cut-files",
-    replacements={"vmcore.object_page_remove.vm_object_page_remove": vm_object_page_remove},
+    replacements={"object_page_remove.vm_object_page_remove": vm_object_page_remove},
     notes="Here whoever frees a busy page must own it: to free somebody else's is found at once.",
     script=script,
 )

@@ -89,6 +89,6 @@ defect = Defect(
     verdicts=("wrong_data",),
     scenario="hot-pages",
     options={"noise": "none"},
-    replacements={"vmcore.pageout.free_clean_page": free_clean_page},
+    replacements={"pageout.free_clean_page": free_clean_page},
     script=script,
 )

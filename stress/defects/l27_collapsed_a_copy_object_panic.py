@@ -25,7 +25,7 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """
     if backing.shadow and vm.objects(backing.shadow).copy:
         raise Panic(f"vm_object_collapse: object {backing.slot} lies on a copied object")
-    done: bool = original("vmcore.overlay.dispose_of_backing")(vm, object, backing)
+    done: bool = original("overlay.dispose_of_backing")(vm, object, backing)
     return done
 
 
@@ -73,6 +73,6 @@ defect = Defect(
     symptom="a panic in a system that is in order",
     verdicts=("panic",),
     scenario="private-readers",
-    replacements={"vmcore.overlay.dispose_of_backing": dispose_of_backing},
+    replacements={"overlay.dispose_of_backing": dispose_of_backing},
     script=script,
 )

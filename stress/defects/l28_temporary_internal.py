@@ -26,7 +26,7 @@ def vm_object_copy(
     Takes:  object, object list, pool, page queues, pv, pmap.
     Sleeps: never (it backs off for moments while somebody works on the copy-object).
     """
-    copy = original("vmcore.object_copy.vm_object_copy")
+    copy = original("object_copy.vm_object_copy")
     if object is None or not symmetric:
         made: Copy | None = copy(vm, object, offset, size)
         return made
@@ -84,7 +84,7 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "panic", "leak"),
     scenario="placement",
     options={"checked": True},
-    replacements={"vmcore.object_copy.vm_object_copy": vm_object_copy},
+    replacements={"object_copy.vm_object_copy": vm_object_copy},
     script=script,
     notes=(
         "In the reference a collapse in front of the file's object, or its last release, takes it for "

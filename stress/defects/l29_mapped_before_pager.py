@@ -155,8 +155,8 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="loaders",
     replacements={
-        "vmcore.vnode.make_object": make_object,
-        "vmcore.map_user.vm_map_file": vm_map_file,
+        "vnode.make_object": make_object,
+        "map_user.vm_map_file": vm_map_file,
     },
     script=script,
 )

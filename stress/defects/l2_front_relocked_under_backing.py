@@ -92,6 +92,6 @@ defect = Defect(
     symptom="two ordinary processes, one exiting and one in a fault, wait for each other's object lock",
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.overlay.page_in_one": page_in_one},
+    replacements={"overlay.page_in_one": page_in_one},
     script=script,
 )

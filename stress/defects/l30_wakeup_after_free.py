@@ -75,6 +75,6 @@ defect = Defect(
     symptom="somebody sleeps on a page that is free, or a page that is being filled is nobody's",
     verdicts=("panic", "invariant_violation", "lost_wakeup", "unguarded_access"),
     scenario="device-visits",
-    replacements={"vmcore.pager_device.dismiss": dismiss},
+    replacements={"pager_device.dismiss": dismiss},
     script=script,
 )

@@ -60,6 +60,6 @@ defect = Defect(
     symptom="an address space that nobody uses and nobody frees, or one that is torn down twice",
     verdicts=("leak", "invariant_violation", "unguarded_access", "panic"),
     scenario="short-threads",
-    replacements={"vmcore.vmspace.drop_user": drop_user},
+    replacements={"vmspace.drop_user": drop_user},
     script=script,
 )

@@ -61,6 +61,6 @@ defect = Defect(
     symptom="a program that made a mistake hangs in its next call, waiting for itself",
     verdicts=("self_deadlock", "contract_violation", "deadlock"),
     scenario="refusals",
-    replacements={"vmcore.map_protect.vm_map_protect": vm_map_protect},
+    replacements={"map_protect.vm_map_protect": vm_map_protect},
     script=script,
 )

@@ -100,7 +100,7 @@ defect = Defect(
     symptom="a child sees what its parent stores after the fork",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="mixed-rights",
-    replacements={"vmcore.map_protect.protect_locked": protect_locked},
+    replacements={"map_protect.protect_locked": protect_locked},
     script=script,
     notes="Needs a machine layer that raises rights, which this VM's own never does; it comes with the step.",
 )

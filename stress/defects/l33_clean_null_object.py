@@ -68,7 +68,7 @@ defect = Defect(
     symptom="msync of fresh memory follows a null pointer",
     verdicts=("panic", "unguarded_access"),
     scenario="refusals",
-    replacements={"vmcore.map_clean.collect": collect},
+    replacements={"map_clean.collect": collect},
     notes="The crash of the old kernels is an exception here, and an exception that nobody catches a panic.",
     script=script,
 )

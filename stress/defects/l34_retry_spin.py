@@ -82,7 +82,7 @@ defect = Defect(
     symptom="two processes that make no progress, one of them at full speed",
     verdicts=("livelock",),
     scenario="snapshots",
-    replacements={"vmcore.fault_push.fault_push": fault_push},
+    replacements={"fault_push.fault_push": fault_push},
     script=script,
     notes=(
         "In the reference W unlocks S and locks it again between two tries: with an unfair mutex it always "

@@ -63,7 +63,7 @@ def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
     Takes:  I/O list.
     Sleeps: never.
     """
-    taken: tuple[PendingClean, int] | None = original("vmcore.swap_io.take_finished")(vm)
+    taken: tuple[PendingClean, int] | None = original("swap_io.take_finished")(vm)
     if taken is None:
         return None
     record, state = taken
@@ -124,8 +124,8 @@ defect = Defect(
     ),
     script=script,
     replacements={
-        "vmcore.pager_swap.begin_write": begin_write,
-        "vmcore.pager_swap.end_write": end_write,
-        "vmcore.swap_io.take_finished": take_finished,
+        "pager_swap.begin_write": begin_write,
+        "pager_swap.end_write": end_write,
+        "swap_io.take_finished": take_finished,
     },
 )

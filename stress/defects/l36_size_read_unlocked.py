@@ -110,8 +110,8 @@ defect = Defect(
     verdicts=("livelock", "wrong_data", "invariant_violation"),
     scenario="short-heaps",
     replacements={
-        "vmcore.object_pager.ensure_pager": ensure_pager,
-        "vmcore.object_coalesce.may_grow": may_grow,
+        "object_pager.ensure_pager": ensure_pager,
+        "object_coalesce.may_grow": may_grow,
     },
     script=script,
 )

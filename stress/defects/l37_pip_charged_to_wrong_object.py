@@ -68,7 +68,7 @@ defect = Defect(
     symptom="one object's paging count never reaches zero, another's goes below it",
     verdicts=("contract_violation", "panic", "invariant_violation", "unguarded_access"),
     scenario="long-lived-parent",
-    replacements={"vmcore.collapse.pip_rule": pip_rule},
+    replacements={"collapse.pip_rule": pip_rule},
     notes=(
         "R's record names the object that the write was counted for, not the page's object of the day: so "
         "there is a stale link where the old completion lowered the new object's count.  A page of B that O "

@@ -27,7 +27,7 @@ def PAGE_ASSERT_WAIT(vm: Vm, page: VmPage) -> int:  # noqa: N802 - the historic 
     Sleeps: never.
     """
     _process.slot = page
-    intent: int = original("vmcore.page_wait.PAGE_ASSERT_WAIT")(vm, page)
+    intent: int = original("page_wait.PAGE_ASSERT_WAIT")(vm, page)
     return intent
 
 
@@ -81,8 +81,8 @@ defect = Defect(
     verdicts=("lost_wakeup",),
     scenario="fork-storm",
     replacements={
-        "vmcore.page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,
-        "vmcore.page_wait.thread_block": thread_block,
+        "page_wait.PAGE_ASSERT_WAIT": PAGE_ASSERT_WAIT,
+        "page_wait.thread_block": thread_block,
     },
     script=script,
     notes=(

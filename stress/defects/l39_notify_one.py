@@ -23,7 +23,7 @@ defect = Defect(
     symptom="one of several processes that wait for the same object never comes back",
     verdicts=("lost_wakeup",),
     scenario="fork-storm",
-    replacements={"vmcore.object_paging.wake_paging_waiters": wake_paging_waiters},
+    replacements={"object_paging.wake_paging_waiters": wake_paging_waiters},
     notes="The same switch as H6c.",
     script=script,
 )

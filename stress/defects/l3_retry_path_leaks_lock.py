@@ -69,6 +69,6 @@ defect = Defect(
     symptom="an exiting process waits for a lock that it holds, or leaves it locked for ever",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.deallocate.survive": survive},
+    replacements={"deallocate.survive": survive},
     script=script,
 )

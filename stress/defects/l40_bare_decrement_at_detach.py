@@ -62,7 +62,7 @@ defect = Defect(
     symptom="objects without references that nobody can reach, and their memory",
     verdicts=("invariant_violation", "leak", "panic"),
     scenario="fork-trees",
-    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    replacements={"terminate.detach_and_drain": detach_and_drain},
     script=script,
     notes=(
         "In the reference a copy re-points the dying copy-object to another shadow while terminate sleeps, "

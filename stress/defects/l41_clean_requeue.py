@@ -101,7 +101,7 @@ defect = Defect(
         "is the face that can be seen."
     ),
     replacements={
-        "vmcore.page_queues.vm_page_unwire": vm_page_unwire,
-        "vmcore.object_pages.take_back": take_back,
+        "page_queues.vm_page_unwire": vm_page_unwire,
+        "object_pages.take_back": take_back,
     },
 )

@@ -69,7 +69,7 @@ defect = Defect(
     symptom="an object stays locked for ever; its next user hangs",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.terminate.detach_and_drain": detach_and_drain},
+    replacements={"terminate.detach_and_drain": detach_and_drain},
     notes=(
         "The reference has it in V1's collapse, which is H7c; this is the other place where the lower "
         "lock is taken through the pointer."

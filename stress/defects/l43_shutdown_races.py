@@ -91,5 +91,5 @@ defect = Defect(
     verdicts=("order_violation", "deadlock", "unguarded_access", "panic"),
     scenario="power-cuts",
     script=script,
-    replacements={"vmcore.shutdown.vm_object_shutdown": vm_object_shutdown},
+    replacements={"shutdown.vm_object_shutdown": vm_object_shutdown},
 )

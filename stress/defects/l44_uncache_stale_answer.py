@@ -90,6 +90,6 @@ defect = Defect(
     symptom="a program whose text is cut away under it, by somebody who had asked first",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="busy-texts",
-    replacements={"vmcore.vnode_size.vnode_pager_cut_unused": cut_without_a_look},
+    replacements={"vnode_size.vnode_pager_cut_unused": cut_without_a_look},
     script=script,
 )

@@ -113,8 +113,8 @@ defect = Defect(
     verdicts=("invariant_violation", "wrong_data", "lost_wakeup"),
     scenario="named-memory",
     replacements={
-        "vmcore.pager_named.make_named": make_named,
-        "vmcore.collapse.may_join": may_join,
+        "pager_named.make_named": make_named,
+        "collapse.may_join": may_join,
     },
     notes="Who misses the hash waits, in R, until the pager of that name is gone: for ever, here.",
     script=script,

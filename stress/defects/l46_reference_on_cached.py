@@ -53,6 +53,6 @@ defect = Defect(
     symptom="the head of the cached list has users, or the list runs into itself",
     verdicts=("invariant_violation", "panic"),
     scenario="exec-storm",
-    replacements={"vmcore.object_cache.hold_hashed": hold_hashed},
+    replacements={"object_cache.hold_hashed": hold_hashed},
     script=script,
 )

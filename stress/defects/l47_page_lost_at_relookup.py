@@ -44,7 +44,7 @@ def wait_for_page(vm: Vm, object: VmObject, page: VmPage) -> None:
         vm_page_remove(vm, page)
         vm.page_queue_lock.release()
         return
-    original("vmcore.object_page_remove.wait_for_owner")(vm, object, page)
+    original("object_page_remove.wait_for_owner")(vm, object, page)
 
 
 def look(scene: Scene) -> None:
@@ -84,8 +84,8 @@ defect = Defect(
     verdicts=("panic", "contract_violation"),
     scenario="cut-files",
     replacements={
-        "vmcore.fault_search.page_that_came": page_that_came,
-        "vmcore.object_page_remove.wait_for_owner": wait_for_page,
+        "fault_search.page_that_came": page_that_came,
+        "object_page_remove.wait_for_owner": wait_for_page,
     },
     script=script,
     notes=(

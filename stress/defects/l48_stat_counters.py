@@ -22,7 +22,7 @@ def frame_free(vm: Vm, page: VmPage) -> None:
     Takes:  free list.
     Sleeps: never.
     """
-    original("vmcore.page.frame_free")(vm, page)
+    original("page.frame_free")(vm, page)
     g = vm.g
     vm.free_lock.acquire()
     g.v_free_count -= 1  # it was counted with the list; we are to count it apart
@@ -63,6 +63,6 @@ defect = Defect(
     symptom="counts that disagree with the lists, in the end a frame that is taken from an empty list",
     verdicts=("invariant_violation", "panic"),
     scenario="fork-storm",
-    replacements={"vmcore.page.frame_free": frame_free},
+    replacements={"page.frame_free": frame_free},
     script=script,
 )

@@ -60,6 +60,6 @@ defect = Defect(
     symptom="a snapshot shows what was stored after it was taken",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="snapshots",
-    replacements={"vmcore.object_copy.protect_source": protect_source},
+    replacements={"object_copy.protect_source": protect_source},
     script=script,
 )

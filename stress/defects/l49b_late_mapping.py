@@ -29,7 +29,7 @@ def enter_page(vm: Vm, state: FaultState) -> int:
     state.object.lock.release()
     vm.point("about to enter", state.page.slot)
     state.object.lock.acquire()
-    result: int = original("vmcore.fault.enter_page")(vm, state)
+    result: int = original("fault.enter_page")(vm, state)
     return result
 
 
@@ -88,6 +88,6 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="snapshots",
     options={"workers": 8},
-    replacements={"vmcore.fault.enter_page": enter_page},
+    replacements={"fault.enter_page": enter_page},
     script=script,
 )

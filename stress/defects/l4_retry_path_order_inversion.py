@@ -69,6 +69,6 @@ defect = Defect(
     symptom="one process unmaps a file while another maps it, and both hang; soon everybody does",
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"vmcore.deallocate.take_reference": take_reference},
+    replacements={"deallocate.take_reference": take_reference},
     script=script,
 )

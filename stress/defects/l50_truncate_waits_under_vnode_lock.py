@@ -88,7 +88,7 @@ defect = Defect(
     verdicts=("deadlock", "contract_violation", "order_violation"),
     scenario="cut-files",
     options={"checks": False},
-    replacements={"vmcore.vnode_size.resize": resize},
+    replacements={"vnode_size.resize": resize},
     script=script,
     notes="Contracts would stop it a moment earlier, at the wait under a lock that may be held there.",
 )

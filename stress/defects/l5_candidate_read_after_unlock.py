@@ -74,6 +74,6 @@ defect = Defect(
     verdicts=("unguarded_access", "panic"),
     scenario="fork-storm",
     options={"checked": True},
-    replacements={"vmcore.deallocate.candidate": candidate},
+    replacements={"deallocate.candidate": candidate},
     script=script,
 )

@@ -92,6 +92,6 @@ defect = Defect(
     verdicts=("wrong_data", "panic", "invariant_violation"),
     scenario="fork-storm",
     options={"disk_ms": 6.0, "workers": 8, "pages": 72},
-    replacements={"vmcore.collapse.may_join": may_join, "vmcore.overlay.revalidate": revalidate},
+    replacements={"collapse.may_join": may_join, "overlay.revalidate": revalidate},
     script=script,
 )

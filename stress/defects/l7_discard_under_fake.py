@@ -63,6 +63,6 @@ defect = Defect(
     symptom="a page turns to zeros or to an older snapshot",
     verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="fork-storm",
-    replacements={"vmcore.collapse.pip_rule": pip_rule},
+    replacements={"collapse.pip_rule": pip_rule},
     script=script,
 )

@@ -73,6 +73,6 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "leak"),
     scenario="synced-heaps",
     options={"workers": 5},
-    replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+    replacements={"object_pager.ensure_pager": ensure_pager},
     script=script,
 )

@@ -72,6 +72,6 @@ defect = Defect(
     symptom="swap that nobody owns, and pages that have become zeros",
     verdicts=("wrong_data", "invariant_violation", "leak"),
     scenario="first-syncs",
-    replacements={"vmcore.object_pager.ensure_pager": ensure_pager},
+    replacements={"object_pager.ensure_pager": ensure_pager},
     script=script,
 )

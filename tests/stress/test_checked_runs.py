@@ -28,13 +28,13 @@ def read_after_unlock(vm, object, via_shadow):
 def release_to_no_queue(vm, page):
     """RELEASE_PAGE that forgets the queue."""
     vm.page_queue_lock.acquire()
-    original("vmcore.page_wait.page_wakeup")(vm, page)
+    original("page_wait.page_wakeup")(vm, page)
     vm.page_queue_lock.release()
 
 
 def free_block_twice(vm, pager, block):
     """A swap block goes back to its pool two times."""
-    original("vmcore.pager_swap.free_block")(vm, pager, block)
+    original("pager_swap.free_block")(vm, pager, block)
     vm.swap_blocks.free(block)
 
 
@@ -51,16 +51,14 @@ def clean_and_unlock(vm, object, start, end, sync, dequeue, terminating=False):
     Takes:  any.
     Sleeps: yes (writes).
     """
-    done = original("vmcore.object_pages.vm_object_page_clean")(
-        vm, object, start, end, sync, dequeue, terminating
-    )
+    done = original("object_pages.vm_object_page_clean")(vm, object, start, end, sync, dequeue, terminating)
     object.lock.release()
     return done
 
 
 def use_after_free(vm, object):
     """Terminate that looks back at the dead."""
-    shadow = original("vmcore.terminate.vm_object_terminate")(vm, object)
+    shadow = original("terminate.vm_object_terminate")(vm, object)
     vm.point("flags were", object.flags)
     return shadow
 
@@ -72,31 +70,31 @@ def zero_nothing(vm, page):
 
 PLANTED: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a count read after the unlock": (
-        {"vmcore.deallocate.survive": read_after_unlock}, "fork-storm", "unguarded_access",
+        {"deallocate.survive": read_after_unlock}, "fork-storm", "unguarded_access",
         "ref_count is read",
     ),
     "a page on no queue": (
-        {"vmcore.page_wait.RELEASE_PAGE": release_to_no_queue}, "fork-storm", "invariant_violation",
+        {"page_wait.RELEASE_PAGE": release_to_no_queue}, "fork-storm", "invariant_violation",
         "is left on no queue",
     ),
     "a swap block freed twice": (
-        {"vmcore.pager_swap.free_block": free_block_twice}, "long-lived-parent", "unguarded_access",
+        {"pager_swap.free_block": free_block_twice}, "long-lived-parent", "unguarded_access",
         "vm_swap_blocks",
     ),
     "a missing wakeup": (
-        {"vmcore.object_paging.wake_paging_waiters": no_wakeup}, "fork-storm", "lost_wakeup",
+        {"object_paging.wake_paging_waiters": no_wakeup}, "fork-storm", "lost_wakeup",
         "paging_in_progress",
     ),
     "page_clean comes back unlocked": (
-        {"vmcore.object_pages.vm_object_page_clean": clean_and_unlock}, "shared-msync",
+        {"object_pages.vm_object_page_clean": clean_and_unlock}, "shared-msync",
         "contract_violation", "at exit it must hold object",
     ),
     "a stale link used after free": (
-        {"vmcore.terminate.vm_object_terminate": use_after_free}, "fork-storm", "unguarded_access",
+        {"terminate.vm_object_terminate": use_after_free}, "fork-storm", "unguarded_access",
         "stale link to vm_objects",
     ),
     "fresh memory that is not zero": (
-        {"vmcore.page.vm_page_zero_fill": zero_nothing}, "heap-growth", "wrong_data", "read 0x",
+        {"page.vm_page_zero_fill": zero_nothing}, "heap-growth", "wrong_data", "read 0x",
     ),
 }  # fmt: skip
 

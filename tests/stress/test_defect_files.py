@@ -16,7 +16,7 @@ def vm_page_zero_fill(vm, page):
 defect = Defect(
     id="X1", name="old-bytes", origin="reconstructed", quote="", interleaving=(), symptom="",
     verdicts=("wrong_data",), scenario="hot-pages",
-    replacements={"vmcore.page.vm_page_zero_fill": vm_page_zero_fill},
+    replacements={"page.vm_page_zero_fill": vm_page_zero_fill},
 )
 """
 

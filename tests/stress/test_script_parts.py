@@ -42,7 +42,7 @@ def clean(scene):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("about", "told"), [("O", COMPLETED), ("U", "pageout: exit vmcore.swap_io.finish")])
+@pytest.mark.parametrize(("about", "told"), [("O", COMPLETED), ("U", "pageout: exit swap_io.finish")])
 def test_a_service_passes_a_cue_only_with_the_record_that_it_names(supervisor, mode, about, told):
     def two(scene):
         one_page(scene)

@@ -187,7 +187,7 @@ def test_a_point_that_a_role_never_reaches_ends_the_script_in_good_order():
     assert report.findings == []
     assert report.script == (
         "script went off the track at cue 2 of 3: role B never reached "
-        "enter vmcore.deallocate.candidate(O): it ended before it"
+        "enter deallocate.candidate(O): it ended before it"
     )
 
 

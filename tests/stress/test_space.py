@@ -31,7 +31,7 @@ PAGES = 4
 @contextmanager
 def world_with(**replacements):
     """A world with some steps of the VM replaced; nobody else is in it."""
-    steps = {f"vmcore.{name.replace('__', '.')}": step for name, step in replacements.items()}
+    steps = {name.replace("__", "."): step for name, step in replacements.items()}
     name, config = f"space-{os.getpid()}", Config(**SIZES)
     made = World.boot(Setting(name=name, config=config, workers=1, replacements=steps))
     try:

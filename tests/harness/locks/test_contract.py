@@ -194,3 +194,14 @@ def test_an_unknown_step_or_class_is_refused_and_nothing_is_bound(program, world
         contract.original("nothing")
 
     assert program.step is raw
+
+
+def test_two_steps_of_one_short_name_are_refused(seams):
+    first, again, second = (documented(*WHOLE) for _ in range(3))
+    first.__module__ = again.__module__ = "one.program"
+    second.__module__ = "two.program"
+    contract.contract(first)
+    contract.contract(again)  # its module was loaded anew
+
+    with pytest.raises(BadInput, match=r"'program\.f': one\.program\.f and two\.program\.f"):
+        contract.contract(second)

@@ -65,7 +65,7 @@ def ran(options, **parts):
         ([","], "',' names no defect", "hangdog defects"),
         (
             ["H2", "L1", "--detect", "--pairs"],
-            "of H2, L1 can be on at once: H2 and L1 replace the same step, vmcore.deallocate.candidate",
+            "of H2, L1 can be on at once: H2 and L1 replace the same step, deallocate.candidate",
             "hangdog defects H2 L1 --detect",
         ),
         (

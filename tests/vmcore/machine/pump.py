@@ -130,9 +130,9 @@ class Services:
     def sleeps(self) -> dict[str, Callable[..., Any]]:
         """Replaced steps, for boot; each keeps the contract of the one that it stands for."""
         return {
-            "vmcore.vm_wait.VM_WAIT": self.wait_for_memory,
-            "vmcore.page_wait.thread_block": self.wait_for_page,
-            "vmcore.object_paging.vm_object_paging_sleep": self.wait_for_paging,
-            "vmcore.pageout.wait_for_pager": self.wait_for_pager,
-            "vmcore.object_pages.back_off": self.wait_for_records,
+            "vm_wait.VM_WAIT": self.wait_for_memory,
+            "page_wait.thread_block": self.wait_for_page,
+            "object_paging.vm_object_paging_sleep": self.wait_for_paging,
+            "pageout.wait_for_pager": self.wait_for_pager,
+            "object_pages.back_off": self.wait_for_records,
         }
