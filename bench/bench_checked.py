@@ -9,8 +9,8 @@ from functools import partial
 from statistics import median
 
 from bench.common import Plan, Row, in_turn, median_ratios, run
-from stress.options import RunOptions
-from stress.runner import run as run_scenario
+from stress.run.options import RunOptions
+from stress.run.runner import run as run_scenario
 
 SCENARIO = "fork-storm"
 SECONDS = 8.0

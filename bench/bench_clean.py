@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from bench.common import Plan, Row, run
 from harness.errors import HarnessError
-from stress.options import RunOptions
-from stress.runner import run as run_it
-from stress.scenario import all_scenarios
+from stress.run.options import RunOptions
+from stress.run.runner import run as run_it
+from stress.scenario.scenario import all_scenarios
 
 KINDS: dict[str, dict[str, object]] = {
     "none": {"noise": "none"},

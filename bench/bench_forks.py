@@ -14,10 +14,10 @@ import multiprocess
 import vmcore
 from bench.common import Plan, Row, run
 from harness.shm.arena import Arena
-from vmcore.pageout import vm_pageout_loop
-from vmcore.show import longest_chain
-from vmcore.swap_io import disk_worker_loop
-from vmcore.vm_wait import stop_services
+from vmcore.page.vm_wait import stop_services
+from vmcore.pageout.pageout import vm_pageout_loop
+from vmcore.pager.swap_io import disk_worker_loop
+from vmcore.show.show import longest_chain
 
 FRAMES, PAGES, FORKS = 100, 120, 10_000
 COLUMNS, LINES = 64, 8

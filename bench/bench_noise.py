@@ -14,8 +14,8 @@ from typing import Any
 
 from bench.common import Plan, Row, run
 from stress.defect import all_defects, find_defect
-from stress.options import RunOptions
-from stress.runner import run as run_it
+from stress.run.options import RunOptions
+from stress.run.runner import run as run_it
 
 RACES = tuple(all_defects())[::6]
 SEEDS = 2

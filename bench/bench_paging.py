@@ -18,10 +18,10 @@ import multiprocess
 import vmcore
 from bench.common import Plan, Row, median_ratios, run
 from harness.shm.arena import Arena
-from vmcore.pageout import vm_pageout_loop
+from vmcore.page.vm_wait import stop_services
+from vmcore.pageout.pageout import vm_pageout_loop
+from vmcore.pager.swap_io import disk_worker_loop
 from vmcore.stats import counters
-from vmcore.swap_io import disk_worker_loop
-from vmcore.vm_wait import stop_services
 
 PAGES = 512  # frames
 REGION = 480  # pages: blocks of 8, and two regions do not fit

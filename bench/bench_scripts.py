@@ -11,9 +11,9 @@ from typing import Literal
 
 from bench.common import Plan, Row, run
 from stress.defect import Defect, all_defects
-from stress.detect import asked_of_run
-from stress.options import RunOptions
-from stress.runner import run as run_it
+from stress.detect.detect import asked_of_run
+from stress.run.options import RunOptions
+from stress.run.runner import run as run_it
 
 MODES: tuple[Literal["process", "thread"], ...] = ("process", "thread")
 REPEATS = 100

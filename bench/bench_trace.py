@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 
 from bench.common import Plan, Row, run
-from stress.options import RunOptions, RunReport
-from stress.runner import run as replay
+from stress.run.options import RunOptions, RunReport
+from stress.run.runner import run as replay
 
 WORKERS = 4
 TRACES = ("configure", "make", "pool")

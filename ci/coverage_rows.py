@@ -8,7 +8,7 @@ is tested through it; every name there must exist.
 Row = tuple[str, str, str, tuple[str, ...]]
 
 OBJECT = [
-    ("4.1", "init", "boot_steps.make_kernel_objects", ("test_object_functions.py",)),
+    ("4.1", "init", "boot.make_kernel_objects", ("test_object_functions.py",)),
     ("4.1", "allocate", "object.vm_object_allocate", ()),
     ("4.1", "reference", "object.vm_object_reference", ()),
     ("4.1", "set_shadow", "object.vm_object_set_shadow", ("test_shadow.py",)),
@@ -84,7 +84,7 @@ FAULT = [
         "fault_wire.vm_fault_wire",
         ("test_wired_pages_are_there_at_once_and_no_shortage_takes_them",),
     ),
-    ("4.3", "fault_unwire", "fault_unwire.vm_fault_unwire", ("test_unwired_pages_can_leave_again",)),
+    ("4.3", "fault_unwire", "unwire.vm_fault_unwire", ("test_unwired_pages_can_leave_again",)),
     (
         "4.3",
         "fault_copy_entry",
@@ -102,29 +102,29 @@ PAGEOUT = [
 ]
 
 PAGERS = [
-    ("4.5", "alloc", "pager_swap.swap_pager_alloc", ("test_pager_swap.py",)),
+    ("4.5", "alloc", "swap.swap_pager_alloc", ("test_pager_swap.py",)),
     ("4.5", "alloc, named", "pager_named.swap_pager_named", ()),
-    ("4.5", "dealloc", "pager_swap.swap_pager_dealloc", ("test_pager_swap.py",)),
-    ("4.5", "haspage", "pager_swap.swap_pager_haspage", ("test_pager_swap.py",)),
-    ("4.5", "getpage", "pager_swap.swap_pager_getpage", ("test_pager_swap.py",)),
-    ("4.5", "putpage, waiting", "pager_swap.swap_pager_write_sync", ("test_pager_swap.py",)),
+    ("4.5", "dealloc", "swap.swap_pager_dealloc", ("test_pager_swap.py",)),
+    ("4.5", "haspage", "swap.swap_pager_haspage", ("test_pager_swap.py",)),
+    ("4.5", "getpage", "swap.swap_pager_getpage", ("test_pager_swap.py",)),
+    ("4.5", "putpage, waiting", "swap.swap_pager_write_sync", ("test_pager_swap.py",)),
     ("4.5", "putpage, asynchronous", "swap_io.swap_pager_write_async", ("test_pageout.py",)),
     ("4.5", "completion", "swap_io.write_record", ()),
     ("4.5", "reap", "swap_io.reap", ()),
-    ("4.5", "remove", "pager_swap.swap_pager_remove", ("test_pager_swap.py",)),
-    ("4.5", "next", "pager_swap.swap_pager_next", ("test_pager_swap.py",)),
+    ("4.5", "remove", "swap.swap_pager_remove", ("test_pager_swap.py",)),
+    ("4.5", "next", "swap.swap_pager_next", ("test_pager_swap.py",)),
     ("4.5", "count", "pager.vm_pager_count", ()),
-    ("4.5", "cluster", "pager_cluster.swap_pager_cluster", ()),
+    ("4.5", "cluster", "cluster.swap_pager_cluster", ()),
     ("4.6", "alloc", "vnode.vnode_pager_alloc", ()),
-    ("4.6", "dealloc", "pager_vnode.vnode_pager_dealloc", ("test_pager_vnode.py",)),
-    ("4.6", "io, reading", "pager_vnode.vnode_pager_getpage", ("test_pager_vnode.py",)),
-    ("4.6", "io, writing", "pager_vnode.vnode_pager_putpage", ("test_pager_vnode.py",)),
-    ("4.6", "haspage", "pager_vnode.vnode_pager_haspage", ("test_pager_vnode.py",)),
+    ("4.6", "dealloc", "vnode_pager.vnode_pager_dealloc", ("test_pager_vnode.py",)),
+    ("4.6", "io, reading", "vnode_pager.vnode_pager_getpage", ("test_pager_vnode.py",)),
+    ("4.6", "io, writing", "vnode_pager.vnode_pager_putpage", ("test_pager_vnode.py",)),
+    ("4.6", "haspage", "vnode_pager.vnode_pager_haspage", ("test_pager_vnode.py",)),
     ("4.6", "setsize", "vnode_size.vnode_pager_setsize", ()),
     ("4.6", "uncache", "vnode_size.vnode_pager_uncache", ()),
     ("4.6", "pager_cache", "deallocate.pager_cache", ()),
     ("4.7", "alloc", "device.device_pager_alloc", ()),
-    ("4.7", "getpage", "pager_device.device_pager_getpage", ("test_device.py",)),
+    ("4.7", "getpage", "device_pager.device_pager_getpage", ("test_device.py",)),
 ]
 
 MAPS = [
@@ -138,8 +138,8 @@ MAPS = [
     ("4.8", "fork", "vmspace.vmspace_fork", ("test_maps.py",)),
     ("4.8", "copy_entry", "map_fork.vm_map_copy_entry", ("test_maps.py",)),
     ("4.8", "protect", "map_protect.vm_map_protect", ()),
-    ("4.8", "pageable", "map_wire.vm_map_pageable", ()),
-    ("4.8", "clean", "map_clean.vm_map_clean", ()),
+    ("4.8", "pageable", "mlock.vm_map_pageable", ()),
+    ("4.8", "clean", "msync.vm_map_clean", ()),
     ("4.8", "mmap of a file", "map_user.vm_map_file", ()),
     ("4.8", "vm_allocate_with_pager", "map_named.vm_allocate_with_pager", ()),
     ("4.9", "exit", "vmspace.vmspace_exit", ()),

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "verdicts.md"
 HEAD = """# Verdicts: what is said, how certain it is, what to do
 
-Made from `harness/watch/catalog.py` by `ci/make_verdict_docs.py`; a test fails when it is stale.
+Made from `harness/watch/detectors/catalog.py` by `ci/make_verdict_docs.py`; a test fails when it is stale.
 
 A *finding* ends the run. What is not proved is a *notice*: reported at once, without effect on `ok`
 or the exit code; it is a finding when it still holds after its limit or at the end. Limits are seconds
@@ -26,8 +26,8 @@ of watched time: what the watcher itself did not run is not counted.
 def page() -> str:
     """The whole file."""
     sys.path.insert(0, str(ROOT))  # works in a tree that is not installed
-    from harness.watch.catalog import CATALOG
-    from harness.watch.history import Limits
+    from harness.watch.detectors.catalog import CATALOG
+    from harness.watch.detectors.history import Limits
 
     limits = asdict(Limits())
     rows = [

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from ci.soak_run import KINDS, Account, Order, Run, begin_child
-from stress.scenario import all_scenarios
+from stress.scenario.scenario import all_scenarios
 
 TURN_S = 0.05
 MODES = (("process", False), ("thread", True), ("process", True), ("thread", False))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hangdog import Mutex, RoleSpec, Session, WorkerContext
 from harness.watch import dump
-from harness.watch.render_text import render
+from harness.watch.render.text import render
 
 
 def take_both(context: WorkerContext, first: Mutex, second: Mutex) -> None:

@@ -41,18 +41,18 @@ from harness.outcome import Progress as Progress
 from harness.outcome import RunResult as RunResult
 from harness.run.context import WorkerContext as WorkerContext
 from harness.run.context import WorkerStopped as WorkerStopped
-from harness.run.failures import RunFailed as RunFailed
-from harness.run.failures import StartFailed as StartFailed
-from harness.run.failures import SupervisorDied as SupervisorDied
-from harness.run.failures import SupervisorFailed as SupervisorFailed
-from harness.run.failures import WatchdogDied as WatchdogDied
+from harness.run.errors import RunFailed as RunFailed
+from harness.run.errors import StartFailed as StartFailed
+from harness.run.errors import SupervisorDied as SupervisorDied
+from harness.run.errors import SupervisorFailed as SupervisorFailed
+from harness.run.errors import WatchdogDied as WatchdogDied
 from harness.run.faults import Faults as Faults
 from harness.run.plan import STOP_ON as STOP_ON
 from harness.run.plan import RoleSpec as RoleSpec
 from harness.run.session import Session as Session
 from harness.shm.arena import Arena as Arena
 from harness.shm.record import Record as Record
-from harness.watch.history import Limits as Limits
+from harness.watch.detectors.history import Limits as Limits
 
 __all__ = [
     "Arena",

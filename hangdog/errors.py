@@ -24,7 +24,7 @@ from harness.errors import (
     UnguardedAccess,
     WorkerFailed,
 )
-from harness.run.failures import (
+from harness.run.errors import (
     RunFailed,
     StartFailed,
     SupervisorDied,

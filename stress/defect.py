@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BadInput
-from stress.script import Script
+from stress.script.script import Script
 
 ALIASES = {"H6": "H6a"}
 SEED_NAMED = 13

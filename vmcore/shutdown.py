@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, PG_DEVICE, VM_PROT_NONE
-from vmcore.object_cache import cache_clear, vm_object_remove
-from vmcore.page import object_pages, vm_page_free
-from vmcore.pager import vm_pager_deallocate
-from vmcore.pmap import pmap_page_protect
+from vmcore.object.object_cache import cache_clear, vm_object_remove
+from vmcore.page.page import object_pages, vm_page_free
+from vmcore.pager.pager import vm_pager_deallocate
+from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import Pager, VmObject
 
 if TYPE_CHECKING:

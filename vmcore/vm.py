@@ -27,12 +27,13 @@ from harness.locks.ranks import LockClass
 from harness.shm.arena import Arena
 from harness.shm.pool import Pool
 from harness.shm.table import Table
-from vmcore import boot_steps, ranks, structs
+from vmcore import boot as boot_steps
+from vmcore import ranks, structs
+from vmcore.checked.guards import install
 from vmcore.config import MAX_CLUSTER, OPTIONS, Config
-from vmcore.guards import install
 from vmcore.io import Io
-from vmcore.page import BUCKET_LOCKS
-from vmcore.pmap_lists import PV_LOCKS
+from vmcore.page.page import BUCKET_LOCKS
+from vmcore.pmap.pmap_lists import PV_LOCKS
 from vmcore.structs import LockCell, Stats, VmBoot, VmGlobals, VmPage
 
 ALL_VMS: weakref.WeakSet[Vm] = weakref.WeakSet()
@@ -123,7 +124,7 @@ class Vm:
         self.devices: Table[structs.Device] = self._table(
             "devices", structs.Device, self.config.devices, chan_=ranks.CHANNEL
         )
-        self.stats: Table[Stats] = self._table("stats", Stats, boot_steps.seat_count(self.arena))
+        self.stats: Table[Stats] = self._table("stats", Stats, boot.seat_count(self.arena))
 
     def _open_locks(self) -> None:
         g = self.g
@@ -198,17 +199,17 @@ def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., 
     """Lay a VM down in a fresh arena.  One process does this, before anybody attaches."""
     # fmt: off
     vm = Vm(arena, config)              # every table, every lock with its class
-    boot_steps.write_config(vm)         # so that attach knows the sizes
-    boot_steps.set_chain(vm)            # the one case of two locks of a class: front, then shadow
-    boot_steps.bind(vm, replacements)   # contracts on or off
-    boot_steps.set_thresholds(vm)       # when the daemon works
-    boot_steps.empty_swap_map(vm)       # page 0 is nobody's
-    boot_steps.free_all_frames(vm)      # every frame on the free list
-    boot_steps.mark_device_pages(vm)    # except those that are a device's
-    boot_steps.link_pending(vm)         # every record of an asynchronous write is free
-    boot_steps.open_store(vm)           # the swap file and the files, unlinked at once
-    boot_steps.make_vnodes(vm)          # one per file
-    boot_steps.make_kernel_objects(vm)  # never freed
+    boot.write_config(vm)         # so that attach knows the sizes
+    boot.set_chain(vm)            # the one case of two locks of a class: front, then shadow
+    boot.bind(vm, replacements)   # contracts on or off
+    boot.set_thresholds(vm)       # when the daemon works
+    boot.empty_swap_map(vm)       # page 0 is nobody's
+    boot.free_all_frames(vm)      # every frame on the free list
+    boot.mark_device_pages(vm)    # except those that are a device's
+    boot.link_pending(vm)         # every record of an asynchronous write is free
+    boot.open_store(vm)           # the swap file and the files, unlinked at once
+    boot.make_vnodes(vm)          # one per file
+    boot.make_kernel_objects(vm)  # never freed
     # fmt: on
     if config.checked:
         install(vm)  # last: until now we were alone
@@ -220,9 +221,9 @@ def attach(arena: Arena, replacements: Mapping[str, Callable[..., Any]] | None =
     record: Any = arena.table("vm_boot", VmBoot)[1]
     sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in boot_steps.STORED}
     vm = Vm(arena, Config(**sizes, contracts=bool(record.contracts), checked=bool(record.checked)))
-    boot_steps.bind(vm, replacements)
-    vm.swap_fd = boot_steps.reopen(record.creator, record.swap_fd)
-    vm.files = [boot_steps.reopen(record.creator, record.file_fds[i]) for i in range(record.file_count)]
+    boot.bind(vm, replacements)
+    vm.swap_fd = boot.reopen(record.creator, record.swap_fd)
+    vm.files = [boot.reopen(record.creator, record.file_fds[i]) for i in range(record.file_count)]
     if vm.config.checked:
         install(vm)
     return vm

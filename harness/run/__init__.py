@@ -1,11 +1,11 @@
 """harness.run: workers, their supervisor, the gate, and what came of it all."""
 
 from harness.run.context import WorkerContext as WorkerContext
-from harness.run.failures import RunFailed as RunFailed
-from harness.run.failures import Shortage as Shortage
-from harness.run.failures import SupervisorDied as SupervisorDied
-from harness.run.failures import SupervisorFailed as SupervisorFailed
-from harness.run.failures import WatchdogDied as WatchdogDied
+from harness.run.errors import RunFailed as RunFailed
+from harness.run.errors import Shortage as Shortage
+from harness.run.errors import SupervisorDied as SupervisorDied
+from harness.run.errors import SupervisorFailed as SupervisorFailed
+from harness.run.errors import WatchdogDied as WatchdogDied
 from harness.run.faults import Faults as Faults
 from harness.run.plan import STOP_ON as STOP_ON
 from harness.run.plan import RoleSpec as RoleSpec

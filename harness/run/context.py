@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import dill
 
 from harness import _native
-from harness.run import handshake
-from harness.run.account import describe
-from harness.run.gate import Row, State
-from harness.run.handshake import Wire
+from harness.run import messages
+from harness.run.barrier import Row, State
+from harness.run.exception_report import describe
+from harness.run.messages import Wire
 from harness.run.plan import derive_seed
 
 if TYPE_CHECKING:
-    from harness.run.gate import Gate
+    from harness.run.barrier import Gate
     from harness.run.post import Post
     from harness.shm.arena import Arena
 
@@ -106,7 +106,7 @@ class WorkerContext:
 
     def send(self, value: Any) -> None:
         """Hand something to the caller of ``run``; it arrives even if this worker dies right after."""
-        self._wire.send((handshake.PAYLOAD, dill.dumps(value)))
+        self._wire.send((messages.PAYLOAD, dill.dumps(value)))
 
     def park(self) -> bool:
         """For services: if the others are parking, park too.  False: come to an end."""
@@ -128,16 +128,16 @@ class WorkerContext:
         self.arena.native.set_activity(_PARKED)
         self._row.state = Row.PARKED
         try:
-            self._wire.send((handshake.PARKED,))
-            while (message := self._wire.wait())[0] == handshake.AUDIT:
+            self._wire.send((messages.PARKED,))
+            while (message := self._wire.wait())[0] == messages.AUDIT:
                 # Ours is the process that looks: for that time it is no waiter.
                 self.arena.native.set_activity(_RUNNING)
-                self._wire.send((handshake.AUDITED, *self._run_audit()))
+                self._wire.send((messages.AUDITED, *self._run_audit()))
                 self.arena.native.set_activity(_PARKED)
         finally:
             self._row.state = Row.RUNNING
             self.arena.native.set_activity(_RUNNING)
-        if message[0] == handshake.RESUME:
+        if message[0] == messages.RESUME:
             self.epoch = message[1]
         else:
             self._finished = True

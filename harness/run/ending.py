@@ -10,10 +10,10 @@ import signal
 from collections.abc import Callable
 
 from harness import _native
-from harness.run import evidence, lifeline, standing
-from harness.run.crew import Member
-from harness.run.hearing import TICK_S, Hearing
+from harness.run import evidence, process_control, scheduling
+from harness.run.event_loop import TICK_S, Hearing
 from harness.run.helper import Helper
+from harness.run.workers import Member
 
 _C = _native.CONSTANTS
 Thread = tuple[int, int]  # pid, tid
@@ -37,10 +37,10 @@ class Ending(Hearing):
             bodies[self.watcher.body.pid] = "watchdog"
         if self.helper is not None and not self.helper.over:
             bodies[self.helper.body.pid] = self.helper.post.name
-        stopped = {pid: name for pid, name in bodies.items() if standing.of_thread(pid, pid).state == "T"}
+        stopped = {pid: name for pid, name in bodies.items() if scheduling.of_thread(pid, pid).state == "T"}
         for pid, name in stopped.items():
             self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
-            lifeline.send_signal(pid, signal.SIGCONT)
+            process_control.send_signal(pid, signal.SIGCONT)
         return bool(stopped)
 
     def in_time(
@@ -56,7 +56,7 @@ class Ending(Hearing):
         for it.  When the run ``ends``, who is stopped is continued, and the time begins anew; else it
         is excused for twice the limit.  A finding or an interrupt is in a hurry.
         """
-        own, spent, anew = standing.OwnTime(2 * limit), 0.0, 0
+        own, spent, anew = scheduling.OwnTime(2 * limit), 0.0, 0
         begun = last = self.clock.now()
         while not done():
             if ends and anew < MOST_STOPS and self.go_on():
@@ -99,9 +99,9 @@ class Ending(Hearing):
             return False
         return not member.post.spec.service or member.post.spec.stop is not None
 
-    def standing(self, member: Member) -> standing.Standing:
+    def standing(self, member: Member) -> scheduling.Standing:
         """How its thread stands now."""
-        return standing.of_thread(member.body.pid, member.tid) if member.body else standing.Standing()
+        return scheduling.of_thread(member.body.pid, member.tid) if member.body else scheduling.Standing()
 
     def hung(self, late: list[tuple[str, int]], why: str) -> None:
         """Write down that these, as (name, seat), hang: with the last picture, while they are there."""

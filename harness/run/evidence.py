@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from harness.run.plan import RunPlan
-from harness.run.watcher import folder_of, meta_of
+from harness.run.watchdog_process import folder_of, meta_of
 from harness.watch import dump as dumps
-from harness.watch.explain import wait_text
 from harness.watch.records import Dump, HeldFact, SeatFacts, Suspicion
-from harness.watch.render_text import render
+from harness.watch.render.sentences import wait_text
+from harness.watch.render.text import render
 from harness.watch.snapshot import Reader, take
 
 MOST_NAME = 40  # characters of a worker in a file's name

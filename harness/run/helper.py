@@ -8,14 +8,14 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from harness.run import handshake, lifeline, worker
-from harness.run.crew import END_OF_RUN
-from harness.run.handshake import Wire
+from harness.run import messages, process_control, worker
+from harness.run.messages import Wire
 from harness.run.plan import RoleSpec
 from harness.run.post import Launch, Post
+from harness.run.workers import END_OF_RUN
 
 if TYPE_CHECKING:
-    from harness.run.hearing import Hearing
+    from harness.run.event_loop import Hearing
 
 
 class Helper:
@@ -42,16 +42,16 @@ class Helper:
         self.body = home.crew.spawn(worker.helper_main, args, self.post.name)
         self.wire = Wire(ours)
         theirs.close()
-        self.wire.post((handshake.GO, home.epoch))
+        self.wire.post((messages.GO, home.epoch))
         home.hear(self.wire, self.body, self._heard, self._died)
 
     def _heard(self) -> None:
         for word, *rest in self.wire.receive():
-            if word == handshake.READY:
+            if word == messages.READY:
                 self.seat, self.tid = rest
-            elif word == handshake.PAYLOAD:
-                self.home.front.post((handshake.PAYLOAD, self.post.name, rest[0]))
-            elif word == handshake.AUDITED:
+            elif word == messages.PAYLOAD:
+                self.home.front.post((messages.PAYLOAD, self.post.name, rest[0]))
+            elif word == messages.AUDITED:
                 self.said = (rest[0], rest[1])
                 if rest[0] == "failed":
                     self.home.failed(self.post.name, self.seat, rest[1])
@@ -63,7 +63,7 @@ class Helper:
         self._heard()
         self.body.process.join()
         if self.said is None and not self.body.ended_because:
-            self.home.mourn(self.post.name, self.seat, lifeline.died_by(self.body.process.exitcode))
+            self.home.mourn(self.post.name, self.seat, process_control.died_by(self.body.process.exitcode))
         self.over = True
 
     def end(self) -> None:

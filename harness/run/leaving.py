@@ -4,9 +4,9 @@ A program that has done its work and never exits hangs like any other: it waits 
 ends.  Guarantees: who gets no processor, is stopped or traced is not late; nothing is ended here.
 """
 
-from harness.run import standing
-from harness.run.crew import Body, Member
-from harness.run.hearing import TICK_S, Hearing
+from harness.run import scheduling
+from harness.run.event_loop import TICK_S, Hearing
+from harness.run.workers import Body, Member
 from harness.watch import kernel
 
 MOST_THREADS = 4  # named in the sentence
@@ -35,7 +35,7 @@ def late(home: Hearing, limit_s: float) -> list[tuple[str, str]]:
         (member.post.name, where(body.pid))
         for body, members in still_there(home)
         for member in members[:1]
-        if not standing.of_thread(body.pid, body.pid).stopped
+        if not scheduling.of_thread(body.pid, body.pid).stopped
     ]
 
 

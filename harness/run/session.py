@@ -17,12 +17,12 @@ from harness.errors import BadInput, require, require_whole
 from harness.outcome import Progress, RunResult
 from harness.probe import NAMES
 from harness.run.arguments import folder_of, own_command, require_callable, require_strings, verdicts_of
+from harness.run.barrier import Gate
+from harness.run.client import Front
 from harness.run.faults import Faults
-from harness.run.front import Front
-from harness.run.gate import Gate
 from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate_roles, validate_times
 from harness.shm.arena import Arena
-from harness.watch.verdicts import Limits
+from harness.watch.detectors.judge import Limits
 
 SPARE_SEATS = 16  # front, audits, threads of roles, what sits down without being asked
 

@@ -34,17 +34,17 @@ import dill
 from harness import _native, probe
 from harness.errors import shortage
 from harness.outcome import RunResult
-from harness.run import handshake, leaving, lifeline
-from harness.run.crew import END_OF_RUN, Member
+from harness.run import leaving, messages, process_control
+from harness.run.barrier import State
 from harness.run.ending import Ending, seat_of
-from harness.run.failures import StartFailed, WatchdogDied
-from harness.run.gate import State
-from harness.run.handshake import PeerGone, Wire
-from harness.run.hearing import FrontGone
+from harness.run.errors import StartFailed, WatchdogDied
+from harness.run.event_loop import FrontGone
+from harness.run.findings import CONFIRM_S
 from harness.run.helper import Helper
-from harness.run.ledger import CONFIRM_S
+from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
-from harness.run.watcher import forget_reports
+from harness.run.watchdog_process import forget_reports
+from harness.run.workers import END_OF_RUN, Member
 from harness.shm import native
 from harness.watch import bystanders
 
@@ -125,8 +125,8 @@ class Supervisor(Ending):
         self.gate.gate.go_ns = self.plan.arena.native.now()
         self.gate.gate.state = State.RUNNING
         self.injecting = True
-        self.front.post((handshake.STARTED,))
-        self.crew.tell(self.crew.members, handshake.GO)
+        self.front.post((messages.STARTED,))
+        self.crew.tell(self.crew.members, messages.GO)
         while not self.is_ending():
             self.wait_until(lambda: self.is_ending() or all(m.parked for m in self.crew.steppers()))
             if self.is_ending() or not self.crew.steppers():
@@ -153,7 +153,7 @@ class Supervisor(Ending):
         for member in self.crew.members:
             if member.parked:
                 member.parked = False
-                member.wire.post((handshake.RESUME, self.epoch))
+                member.wire.post((messages.RESUME, self.epoch))
 
     def services_rest(self) -> bool:
         """Wait until two looks see every service at rest.  False: one would not, or the run ends."""
@@ -178,7 +178,7 @@ class Supervisor(Ending):
         chosen = next((m for m in self.crew.steppers() if m.parked), None)
         if self.plan.audit_in == "worker" and chosen is not None:
             self.audited = None
-            chosen.wire.post((handshake.AUDIT,))
+            chosen.wire.post((messages.AUDIT,))
             self.wait_until(
                 lambda: self.audited is not None or chosen.over or self.is_ending(), self.plan.audit_limit_s
             )
@@ -238,7 +238,7 @@ class Supervisor(Ending):
         grace = min(HANG_GRACE_S, self.plan.grace_s) if hurried else self.plan.grace_s
         if self.is_ending():
             self.gate.gate.stop = 1
-        self.crew.tell(self.crew.steppers(), handshake.FINISH)
+        self.crew.tell(self.crew.steppers(), messages.FINISH)
         self.end_members(self.crew.steppers, grace)
         self.gate.gate.stop = 1
         self.stop_services(grace)
@@ -255,7 +255,7 @@ class Supervisor(Ending):
 
     def stop_services(self, grace: float) -> None:
         """Their own way to end, unless locks may be lost in the hands of the dead."""
-        self.crew.tell(self.crew.services(), handshake.FINISH)
+        self.crew.tell(self.crew.services(), messages.FINISH)
         for spec in self.plan.roles:
             if spec.stop and any(m.post.spec is spec for m in self.crew.services()):
                 self.help(f"stop {spec.name}"[:24], spec.stop, wants_context=False, limit_s=grace)
@@ -322,7 +322,7 @@ class Supervisor(Ending):
             body.kill(signal.SIGKILL, END_OF_RUN)
             body.process.join()
         self.plan.arena.native.mode = self.mode_before
-        if left := lifeline.sweep():
+        if left := process_control.sweep():
             self.ledger.incident(f"{len(left)} processes that workers had started were still there: ended")
 
     def unsaid(self) -> None:
@@ -356,37 +356,37 @@ def cause_of(member: Member) -> str:
         error, text = member.said[2][:2]
         return f"{error}: {text}"
     code = member.body.process.exitcode if member.body else None
-    return lifeline.died_by(code) if code is not None else "it left without a word"
+    return process_control.died_by(code) if code is not None else "it left without a word"
 
 
 def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -> None:
     """The supervisor's process.  ``packed``: the plan itself after a fork, dill's bytes after a spawn."""
-    lifeline.die_with_parent(parent)
+    process_control.die_with_parent(parent)
     if front_fd >= 0:
         os.close(front_fd)  # the front's end of our pipe came with the fork
-    lifeline.adopt_orphans()
+    process_control.adopt_orphans()
     wire = Wire(connection)
     supervisor: Supervisor | None = None
     last: tuple[Any, ...]
     try:
         plan = dill.loads(packed) if isinstance(packed, bytes) else packed
         supervisor = Supervisor(plan, wire)
-        lifeline.listen(lifeline.ignore, supervisor.interrupt)
-        last = (handshake.RESULT, dill.dumps(supervisor.run()))
+        process_control.listen(process_control.ignore, supervisor.interrupt)
+        last = (messages.RESULT, dill.dumps(supervisor.run()))
     except FrontGone:  # nobody to tell
         if supervisor is not None:
             supervisor.end_everything(grace=0.0)
         os._exit(1)
     except StartFailed as error:
-        last = (handshake.ERROR, "start", error.worker, error.cause)
+        last = (messages.ERROR, "start", error.worker, error.cause)
     except WatchdogDied as error:
-        last = (handshake.ERROR, "watchdog", str(error), "")
+        last = (messages.ERROR, "watchdog", str(error), "")
     except BaseException as error:  # noqa: BLE001 - raised again in the front
         what = f"{type(error).__name__}: {error}"
         if short := shortage(error):
-            last = (handshake.ERROR, "shortage", short, what)
+            last = (messages.ERROR, "shortage", short, what)
         else:
-            last = (handshake.ERROR, "supervisor", what, traceback.format_exc())
+            last = (messages.ERROR, "supervisor", what, traceback.format_exc())
     if supervisor is not None:
         try:
             supervisor.end_everything()

@@ -20,11 +20,11 @@ from typing import Any
 import dill
 
 from harness import _native, probe
-from harness.run import handshake, lifeline
-from harness.run.account import describe, place
+from harness.run import messages, process_control
+from harness.run.barrier import Gate, Row
 from harness.run.context import WorkerContext, WorkerStopped
-from harness.run.gate import Gate, Row
-from harness.run.handshake import PeerGone, Wire
+from harness.run.exception_report import describe, place
+from harness.run.messages import PeerGone, Wire
 from harness.run.post import Launch, Post
 from harness.watch import bystanders, stacks
 
@@ -73,11 +73,11 @@ def swallows(frame: FrameType | None) -> bool:
 
 def main(launch: Launch) -> None:
     """A worker process: one role, or in thread mode all of them."""
-    lifeline.die_with_parent(launch.parent)
+    process_control.die_with_parent(launch.parent)
     for fd in launch.foreign:
         os.close(fd)
     stopper = Stopper()
-    lifeline.listen(lifeline.ignore, stopper)
+    process_control.listen(process_control.ignore, stopper)
     arena = launch.plan.arena
     probe.use(arena)
     crew = [Worker(launch, post, Wire(connection)) for post, connection in launch.posts]
@@ -125,7 +125,7 @@ class Worker:
             stopper.done = True
         steps = self._leave()
         try:
-            self.wire.send((handshake.OUTCOME, steps, *word))
+            self.wire.send((messages.OUTCOME, steps, *word))
         except PeerGone:
             return
 
@@ -139,13 +139,13 @@ class Worker:
         stacks.enable(self.arena)
         if post.spec.prepare:
             context.prepared = post.spec.prepare(context)
-        self.wire.send((handshake.READY, context.seat, threading.get_native_id()))
+        self.wire.send((messages.READY, context.seat, threading.get_native_id()))
         self.ready = True
         # Parked, not running: nobody should wonder why it completes no step.
         self.arena.native.set_activity(_C["PARKED"])
         word = self.wire.wait()[0]
         self.arena.native.set_activity(_C["RUNNING"])
-        if word != handshake.GO:
+        if word != messages.GO:
             raise WorkerStopped
         while True:
             post.spec.function(context, *post.spec.args)
@@ -166,11 +166,11 @@ class Worker:
 
 def helper_main(launch: Launch, function: Any, wants_context: bool) -> None:
     """A short-lived process of its own for an audit or a service's stop: the supervisor takes no lock."""
-    lifeline.die_with_parent(launch.parent)
+    process_control.die_with_parent(launch.parent)
     for fd in launch.foreign:
         os.close(fd)
     stopper = Stopper()
-    lifeline.listen(lifeline.ignore, stopper)
+    process_control.listen(process_control.ignore, stopper)
     (post, connection) = launch.posts[0]
     wire, arena = Wire(connection), launch.plan.arena
     stopper.wires = [wire]
@@ -180,7 +180,7 @@ def helper_main(launch: Launch, function: Any, wants_context: bool) -> None:
         context = WorkerContext(arena, Gate(arena), post, wire, launch.plan.seed)
         context.seat = arena.native.sit(post.name)
         stacks.enable(arena)
-        wire.send((handshake.READY, context.seat, threading.get_native_id()))
+        wire.send((messages.READY, context.seat, threading.get_native_id()))
         context.epoch = wire.wait()[1]
         word = ("value", dill.dumps(function(context) if wants_context else function()))
     except (PeerGone, WorkerStopped):
@@ -191,4 +191,4 @@ def helper_main(launch: Launch, function: Any, wants_context: bool) -> None:
     if not arena.native.depth():
         arena.native.leave()
     with suppress(PeerGone):  # a killed supervisor's pipes close before the signal that ends us comes
-        wire.send((handshake.AUDITED, *word))
+        wire.send((messages.AUDITED, *word))

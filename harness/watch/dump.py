@@ -20,10 +20,11 @@ import psutil
 from harness.errors import BadInput
 from harness.locks import order
 from harness.shm.arena import Arena
-from harness.watch import renderers, stacks
-from harness.watch.causes import cause_of
-from harness.watch.explain import lines_of, placed, summary_of
+from harness.watch import stacks
+from harness.watch.causes.causes import cause_of
 from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, Snapshot, Suspicion
+from harness.watch.render import sections
+from harness.watch.render.sentences import lines_of, placed, summary_of
 from harness.watch.snapshot import Reader, events_of
 
 
@@ -77,7 +78,7 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         taken_ns=now,
     )
-    found, failed = renderers.sections(reader.arena, dump)
+    found, failed = sections.sections(reader.arena, dump)
     return msgspec.structs.replace(dump, sections=found, notes=failed)
 
 

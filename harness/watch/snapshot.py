@@ -15,7 +15,7 @@ import msgspec
 from harness import _native
 from harness.errors import ArenaError
 from harness.shm import native
-from harness.watch import kernel, renderers
+from harness.watch import kernel
 from harness.watch.changes import last_change
 from harness.watch.providers import served
 from harness.watch.reader import Reader, shorten
@@ -30,6 +30,7 @@ from harness.watch.records import (
     Snapshot,
     WaitFact,
 )
+from harness.watch.render import sections
 
 __all__ = ["Reader", "shorten", "take"]  # the first two where they always were
 UNREADABLE = (ValueError, LookupError, OverflowError)  # what a damaged row can lead to
@@ -153,7 +154,7 @@ def predicate_text(reader: Reader, seat: Any) -> str:
 
 def value_text(op: int, name: str, value: int) -> str:
     """A value of the word, in its program's words when single bits are meant."""
-    return renderers.bits(name, value) if op in (_C["CLEAR"], _C["SET"]) else str(value)
+    return sections.bits(name, value) if op in (_C["CLEAR"], _C["SET"]) else str(value)
 
 
 def _held(reader: Reader, seat: Any, now: int, dead: bool) -> list[HeldFact]:
@@ -222,7 +223,7 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
         named = event.kind in (_C["EV_POINT"], _C["EV_BEGIN"], _C["EV_END"])
         if named:
             name = reader.native.name(event.site)
-            what = f"{name} {renderers.argument(name, event.object)}".strip()
+            what = f"{name} {sections.argument(name, event.object)}".strip()
         else:
             what = reader.lock_name(event.object)
         site = "" if named else reader.site(event.site)

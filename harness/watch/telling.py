@@ -15,7 +15,7 @@ import msgspec
 
 from harness.watch import dump as dumps
 from harness.watch.records import Dump, Finding, RunMeta, Snapshot, Suspicion
-from harness.watch.render_text import render
+from harness.watch.render.text import render
 from harness.watch.snapshot import Reader
 
 POLL_S = 0.0003

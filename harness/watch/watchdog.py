@@ -19,12 +19,13 @@ import msgspec
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
-from harness.watch import census, orphans, pace
+from harness.watch import census, pace
 from harness.watch import dump as dumps
+from harness.watch.detectors import orphans
+from harness.watch.detectors.judge import REPORTS, History, Limits, judge
 from harness.watch.records import Finding, ReportFact, RunMeta, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, report_at, take
 from harness.watch.telling import Telling
-from harness.watch.verdicts import REPORTS, History, Limits, judge
 
 _C = _native.CONSTANTS
 _BLOCKED = {
@@ -32,7 +33,7 @@ _BLOCKED = {
 }
 _ORDER = (_C["REPORT_ORDER"], _C["REPORT_ORDER_NOTE"])
 CIRCLES = ("deadlock", "self_deadlock")
-OWN = "harness/run/account.py"
+OWN = "harness/run/exception_report.py"
 PERIOD_S = 0.002  # a pass reads two words of a seat: cheap
 WHOLE_S = 0.004  # between two whole looks, which are some hundred times dearer
 CENSUS_S = 0.5  # the threads without a seat are counted this often at most: it reads much of /proc

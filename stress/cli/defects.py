@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import BadInput
-from stress.cli.needs import (
+from stress.cli.messages import say, unknown
+from stress.cli.preflight import (
     require_descriptors,
     require_file,
     require_folder,
     require_names,
 )
 from stress.cli.run import INTERRUPTED, is_typed
-from stress.cli.said import say, unknown
 from stress.cli.table import columns
-from stress.options import DISKS
+from stress.run.options import DISKS
 
 if TYPE_CHECKING:
     from stress.defect import Defect
-    from stress.detect import Detection, DetectOptions, Trial
+    from stress.detect.detect import Detection, DetectOptions, Trial
 
 PAGE = Path("docs") / "defects.md"
 TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -139,7 +139,7 @@ def choose(ids: Sequence[str], given: Given) -> list[Defect]:
 def require_known(ids: Sequence[str], given: Given) -> None:
     """BadInput for a filter by a name that does not exist: nothing found would be a wrong answer."""
     from harness.run.plan import STOP_ON
-    from stress.scenario import all_scenarios
+    from stress.scenario.scenario import all_scenarios
 
     for name, known in (("verdict", {*STOP_ON, "order_violation"}), ("scenario", all_scenarios())):
         if given[name] is not None and given[name] not in known:
@@ -218,8 +218,8 @@ def in_full(defect: Defect) -> str:
 
 def find_them(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Given) -> int:
     """Run them, tell each trial as it comes, write the page, and say what came of it."""
-    from stress.detect import DetectOptions, detect, result_of
-    from stress.detect_report import HEAD, page, row, summary
+    from stress.detect.detect import DetectOptions, detect, result_of
+    from stress.detect.report import HEAD, page, row, summary
 
     options = DetectOptions(
         budget_s=given["budget"],
@@ -257,7 +257,7 @@ def find_them(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Gi
 
 def to_run(chosen: list[Defect], ids: Sequence[str], given: Given) -> list[Defect]:
     """What is to be run of those chosen.  BadInput when that is nothing, or not what was asked for."""
-    from stress.detect import pairs_of
+    from stress.detect.detect import pairs_of
 
     names = ", ".join(one.id for one in chosen)
     if given["scripts"] and given["pairs"]:
@@ -305,7 +305,7 @@ def target_of(options: DetectOptions, ids: Sequence[str], given: Given) -> Path 
 
 def require_runs(chosen: Sequence[Defect], options: DetectOptions) -> None:
     """What `hangdog run` needs, for the biggest of the runs to come."""
-    from stress.detect import DUMPS, run_options
+    from stress.detect.detect import DUMPS, run_options
 
     runs = [run_options(one, options, 1, options.budget_s) for one in chosen]
     require_folder(Path(DUMPS), "ls -ld .")

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stress.options import Progress, RunOptions
+from stress.run.options import Progress, RunOptions
 
 LINE_EVERY_S = 5.0  # where lines pile up instead of being overwritten
 

@@ -12,14 +12,14 @@ import click
 from harness.errors import ArenaError, BadInput
 from harness.shm.arena import Arena
 from harness.watch import dump as dumps
+from harness.watch.detectors.judge import History, Limits, judge
 from harness.watch.records import Dump, RunMeta, Snapshot, Suspicion
-from harness.watch.render_text import render
+from harness.watch.render.text import render
 from harness.watch.snapshot import Reader, take
-from harness.watch.verdicts import History, Limits, judge
-from stress import render as render_vm
 from stress.cli.live import doing
 from stress.cli.show import as_text
-from vmcore.inspect import inspect
+from stress.dump_sections import sections as render_vm
+from vmcore.show.inspect import inspect
 
 SECOND_LOOK_S = 0.05  # a hang that is certain has not moved in between
 

@@ -17,7 +17,7 @@ TRACES = {
 
 def scenarios() -> dict[str, str]:
     """Scenario -> its sentence."""
-    from stress.scenario import all_scenarios
+    from stress.scenario.scenario import all_scenarios
 
     return {name: scenario.about for name, scenario in all_scenarios().items()}
 

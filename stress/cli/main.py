@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import click
 
 from harness.errors import BadInput, CannotRunHere, HarnessError, shortage
-from stress.cli.said import say, usage_of
+from stress.cli.messages import say, usage_of
 
 FOUND_NOTHING, FINDINGS, USAGE, HARNESS_FAILED, CANNOT_RUN = range(5)
 INTERRUPTED = 128 + signal.SIGINT

@@ -18,16 +18,16 @@ from click.core import ParameterSource
 
 from harness.errors import BadInput, HarnessError
 from harness.probe import NAMES
-from harness.watch.verdicts import Limits
-from stress.cli.needs import (
+from harness.watch.detectors.judge import Limits
+from stress.cli.messages import say
+from stress.cli.preflight import (
     refuse_shortage,
     require_descriptors,
     require_folder,
     require_here,
     require_names,
 )
-from stress.cli.said import say
-from stress.options import COMPLETED, DISKS, SETUP_S, RunOptions, RunReport
+from stress.run.options import COMPLETED, DISKS, SETUP_S, RunOptions, RunReport
 from vmcore.config import OPTIONS
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -185,7 +185,7 @@ class OffTheTrack(HarnessError):
 def where_it_shows(defect: str) -> dict[str, Any]:
     """The scenario that shows a defect soonest, with its options but those given.  BadInput: unknown."""
     from stress.defect import find_defect
-    from stress.detect import asked_of_run
+    from stress.detect.detect import asked_of_run
 
     return untyped(asked_of_run(find_defect(defect)))
 
@@ -203,7 +203,7 @@ def is_typed(name: str) -> bool:
 def cast(script: str, defect: str | None) -> dict[str, Any]:
     """Whose script it is, and how many workers play it.  BadInput when there is none."""
     from stress.defect import find_defect
-    from stress.detect import asked_of_run
+    from stress.detect.detect import asked_of_run
 
     if script == OF_THE_DEFECT and defect is None:
         raise BadInput("--script follows the steps of a defect: name one", "hangdog run --defect H2 --script")
@@ -237,8 +237,8 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
     # Imported here: `hangdog run --help`, and every wrong option, need no VM.
     from stress.cli.display import Display
     from stress.cli.summary import tell
-    from stress.runner import make_play, run_play, setting_of
-    from stress.runner import run as run_it
+    from stress.run.runner import make_play, run_play, setting_of
+    from stress.run.runner import run as run_it
 
     stream = sys.stderr if as_json else sys.stdout
     play = make_play(options)

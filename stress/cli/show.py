@@ -8,8 +8,8 @@ import msgspec
 from harness.errors import BadInput
 from harness.watch import dump as dumps
 from harness.watch.records import Dump
-from harness.watch.render_html import render_html
-from harness.watch.render_text import render
+from harness.watch.render.html import render_html
+from harness.watch.render.text import render
 
 
 @click.command()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.watch import dump as dumps
-from harness.watch.render_text import render
-from stress.options import FindingReport, RunReport
+from harness.watch.render.text import render
+from stress.run.options import FindingReport, RunReport
 
 WIDTH = 110
 ENDED = {

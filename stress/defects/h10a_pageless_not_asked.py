@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.access import vm_write
-from vmcore.map_user import vm_allocate
-from vmcore.object_prefer import ask_pages
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.object_prefer import ask_pages
+from vmcore.space.access import vm_write
+from vmcore.space.map_user import vm_allocate
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.oracles import InvariantViolated
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_write
-from vmcore.map_user import vm_map_file
-from vmcore.object_prefer import PREFER
+from stress.oracles.at_rest import InvariantViolated
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
+from vmcore.object.object_prefer import PREFER
+from vmcore.space.access import vm_write
+from vmcore.space.map_user import vm_map_file
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.map import range_is_free, vm_map_findspace
-from vmcore.map_place import Preference
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.map.map import range_is_free, vm_map_findspace
+from vmcore.map.map_place import Preference
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_ACTIVE
-from vmcore.object_paging import vm_object_paging_end
-from vmcore.page import object_pages
-from vmcore.page_queues import vm_page_activate, vm_page_deactivate
-from vmcore.page_wait import page_wakeup
-from vmcore.pageout import scan_page
+from vmcore.page.object_paging import vm_object_paging_end
+from vmcore.page.page import object_pages
+from vmcore.page.page_queues import vm_page_activate, vm_page_deactivate
+from vmcore.page.page_wait import page_wakeup
+from vmcore.pageout.pageout import scan_page
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import PG_CLEAN, PG_INACTIVE, PG_LAUNDRY
-from vmcore.map_device import vm_map_device
-from vmcore.page import object_pages
-from vmcore.page_queues import page_dequeue
-from vmcore.page_queues import vm_page_deactivate as put_on_inactive
-from vmcore.pmap import pmap_clear_reference, pmap_is_modified
+from vmcore.page.page import object_pages
+from vmcore.page.page_queues import page_dequeue
+from vmcore.page.page_queues import vm_page_deactivate as put_on_inactive
+from vmcore.pmap.pmap import pmap_clear_reference, pmap_is_modified
+from vmcore.space.access import vm_read
+from vmcore.space.map_device import vm_map_device
+from vmcore.space.vmspace import space_map
 from vmcore.structs import VmObject, VmPage
-from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

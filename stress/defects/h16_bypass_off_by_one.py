@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.bypass import shows
-from vmcore.object_pager import next_in_pager
-from vmcore.page import object_pages
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.bypass import shows
+from vmcore.object.object_pager import next_in_pager
+from vmcore.page.page import object_pages
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.object import adopt_pager
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.object import adopt_pager
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

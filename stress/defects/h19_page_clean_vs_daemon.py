@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE
-from vmcore.page_flags import clear_flags_o
-from vmcore.page_wait import page_busy, page_wakeup
+from vmcore.page.page_flags import clear_flags_o
+from vmcore.page.page_wait import page_busy, page_wakeup
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:

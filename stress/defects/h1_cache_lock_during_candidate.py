@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.collapse import vm_object_collapse
-from vmcore.deallocate import candidate, last_reference
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.deallocate import candidate, last_reference
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, SPC_DONE
-from vmcore.page_flags import clear_flags_o, set_flags_o, set_flags_p
-from vmcore.page_queues import vm_page_deactivate
-from vmcore.page_wait import clear_busy
-from vmcore.pmap import pmap_clear_modify
+from vmcore.page.page_flags import clear_flags_o, set_flags_o, set_flags_p
+from vmcore.page.page_queues import vm_page_deactivate
+from vmcore.page.page_wait import clear_busy
+from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import Pager, PendingClean, SwapBlock, VmPage
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import VM_PAGER_AGAIN
-from vmcore.pageout import AGAIN_S, nap
+from vmcore.pageout.pageout import AGAIN_S, nap
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.object_cache import vm_object_enter
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.object_cache import vm_object_enter
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

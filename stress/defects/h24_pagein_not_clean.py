@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.oracles import InvariantViolated
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.oracles.at_rest import InvariantViolated
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_CLEAN, PG_FAKE
-from vmcore.page_flags import clear_flags_o
+from vmcore.page.page_flags import clear_flags_o
 from vmcore.stats import counters
 from vmcore.structs import VmPage
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.collapse import vm_object_collapse
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_PAGERALLOC, VM_PAGER_AGAIN, VM_PAGER_FAIL
-from vmcore.object_pager import ensure_pager
-from vmcore.pager import vm_pager_put_pages
-from vmcore.pager_cluster import vm_pager_put_cluster
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.object_pager import ensure_pager
+from vmcore.pager.cluster import vm_pager_put_cluster
+from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.oracles import InvariantViolated
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.pageout import FAILED, WRITTEN
+from stress.oracles.at_rest import InvariantViolated
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.page.vm_wait import VM_WAIT, wake_memory_waiters
+from vmcore.pageout.pageout import FAILED, WRITTEN
 from vmcore.structs import VmObject, VmPage
-from vmcore.vm_wait import VM_WAIT, wake_memory_waiters
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.vm_wait import poke_daemon
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.page.vm_wait import poke_daemon
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.map_clip import entries_between
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.map.map_clip import entries_between
+from vmcore.space.vmspace import space_map
+from vmcore.space.vmspace_look import vmspace_hold as hold
+from vmcore.space.vmspace_look import vmspace_let_go as let_go
+from vmcore.space.vmspace_look import vmspace_size as size_of
 from vmcore.structs import VmMap, Vmspace
-from vmcore.vmspace import space_map
-from vmcore.vmspace_look import vmspace_hold as hold
-from vmcore.vmspace_look import vmspace_let_go as let_go
-from vmcore.vmspace_look import vmspace_size as size_of
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
-from vmcore.map_device import vm_map_device
-from vmcore.page import vm_page_insert
-from vmcore.pager_device import dismiss, give_out
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
+from vmcore.page.page import vm_page_insert
+from vmcore.pager.device_pager import dismiss, give_out
+from vmcore.space.access import vm_read
+from vmcore.space.map_device import vm_map_device
+from vmcore.space.vmspace import space_map
 from vmcore.structs import Pager, VmObject, VmPage
-from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -45,7 +45,7 @@ def scene(scene: Scene) -> None:
 script = Script(
     scene=scene,
     roles={"F": lambda scene: vm_read(scene.vm, scene.space("P"), BASE + 0x10000)},
-    cues=(("F", "enter pager_device.exchange"),),
+    cues=(("F", "enter device_pager.exchange"),),
 )
 
 defect = Defect(
@@ -61,7 +61,7 @@ defect = Defect(
     symptom="the daemon meets a page whose identity is just changing",
     verdicts=("contract_violation", "invariant_violation"),
     scenario="device-users",
-    replacements={"pager_device.exchange": exchange},
+    replacements={"device_pager.exchange": exchange},
     script=script,
     notes="R's step checks its locks, so every insertion is a finding, with the daemon near or not.",
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
-from vmcore.pager_swap import pager_offset
+from vmcore.pager.swap import pager_offset
 from vmcore.structs import Pager, VmPage, Vnode
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="cut-logs",
     replacements={
-        "pager_vnode.vnode_pager_getpage": vnode_pager_getpage,
-        "pager_vnode.vnode_pager_putpage": vnode_pager_putpage,
+        "vnode_pager.vnode_pager_getpage": vnode_pager_getpage,
+        "vnode_pager.vnode_pager_putpage": vnode_pager_putpage,
     },
     script=script,
 )

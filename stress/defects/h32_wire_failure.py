@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import KERN_SUCCESS, VM_PROT_NONE
-from vmcore.fault import vm_fault
-from vmcore.map_wire import vm_map_pageable
+from vmcore.fault.fault import vm_fault
+from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:

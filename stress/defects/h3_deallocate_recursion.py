@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.collapse import vm_object_collapse
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
-from vmcore.object import link_shadower, only_shadower, unlink_shadower
-from vmcore.overlay import abandon
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.object import link_shadower, only_shadower, unlink_shadower
+from vmcore.object.overlay import abandon
+from vmcore.object.terminate import vm_object_terminate
 from vmcore.structs import VmObject
-from vmcore.terminate import vm_object_terminate
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

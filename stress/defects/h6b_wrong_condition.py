@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_DYING, OBJ_WAITING
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

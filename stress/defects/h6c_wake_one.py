@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_WAITING
 from vmcore.structs import VmObject
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.page.vm_wait import VM_WAIT
 from vmcore.structs import VmObject
-from vmcore.vm_wait import VM_WAIT
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING
-from vmcore.object import link_shadower, object_list_remove, unlink_shadower
-from vmcore.overlay import abandon
+from vmcore.object.object import link_shadower, object_list_remove, unlink_shadower
+from vmcore.object.overlay import abandon
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.collapse import grand_blocks
-from vmcore.overlay import trim_pager
-from vmcore.pager_swap import blocks_of, free_block, range_mask
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.collapse import grand_blocks
+from vmcore.object.overlay import trim_pager
+from vmcore.pager.swap import blocks_of, free_block, range_mask
 from vmcore.structs import Pager, VmObject
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ defect = Defect(
     options={"noise": "none"},
     replacements={
         "collapse.pip_rule": pip_rule,
-        "pager_swap.swap_pager_remove": swap_pager_remove,
+        "swap.swap_pager_remove": swap_pager_remove,
     },
     script=script,
 )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.map_user import vm_deallocate
-from vmcore.object_pager import drop_pager
-from vmcore.pager import vm_pager_count, vm_pager_has_page, vm_pager_next, vm_pager_remove
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
+from vmcore.object.object_pager import drop_pager
+from vmcore.pager.pager import vm_pager_count, vm_pager_has_page, vm_pager_next, vm_pager_remove
+from vmcore.space.map_user import vm_deallocate
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.page_wait import page_wakeup
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.page.page_wait import page_wakeup
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.shm.checked import unguarded
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.page import object_pages
-from vmcore.page_queues import vm_page_deactivate
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.page.page import object_pages
+from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:

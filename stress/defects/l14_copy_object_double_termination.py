@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.object import unlink_shadower
-from vmcore.object_paging import vm_object_paging_wait
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.object import unlink_shadower
+from vmcore.page.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

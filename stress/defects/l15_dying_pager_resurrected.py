@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_INTERNAL
-from vmcore.object import vm_object_allocate, vm_object_setpager
-from vmcore.object_cache import vm_object_enter, vm_object_lookup
+from vmcore.object.object import vm_object_allocate, vm_object_setpager
+from vmcore.object.object_cache import vm_object_enter, vm_object_lookup
+from vmcore.object.vnode import make_object
+from vmcore.object.vnode_size import vnode_pager_uncache
 from vmcore.structs import Pager, VmObject, Vnode
-from vmcore.vnode import make_object
-from vmcore.vnode_size import vnode_pager_uncache
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL, PG_VNODE
-from vmcore.map_user import vm_map_file
-from vmcore.object import vm_object_allocate, vm_object_setpager
-from vmcore.object_cache import VM_OBJECT_HASH_COUNT, vm_object_enter
+from vmcore.object.object import vm_object_allocate, vm_object_setpager
+from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT, vm_object_enter
+from vmcore.space.map_user import vm_map_file
+from vmcore.space.vmspace import space_map
 from vmcore.structs import Pager, VmObject, Vnode
-from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.object_cache import vm_object_lookup
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.object_cache import vm_object_lookup
+from vmcore.object.vnode import make_object
 from vmcore.structs import VmObject, Vnode
-from vmcore.vnode import make_object
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

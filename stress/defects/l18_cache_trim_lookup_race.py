@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.deallocate import pager_cache
-from vmcore.object_cache import cache_clear, vm_object_lookup
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.object.deallocate import pager_cache
+from vmcore.object.object_cache import cache_clear, vm_object_lookup
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

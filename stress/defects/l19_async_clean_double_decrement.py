@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, VM_PAGER_PEND
-from vmcore.object_pages import take_back
-from vmcore.object_paging import PIP_OFFSET, vm_object_paging_begin, vm_object_paging_end
-from vmcore.page import FLAGS_O
-from vmcore.page_flags import clear_flags_o, clear_flags_p, set_flags_o
-from vmcore.page_queues import page_dequeue
-from vmcore.page_wait import page_busy
-from vmcore.pager import vm_pager_put_pages
-from vmcore.pmap import pmap_clear_modify
+from vmcore.object.object_pages import take_back
+from vmcore.page.object_paging import PIP_OFFSET, vm_object_paging_begin, vm_object_paging_end
+from vmcore.page.page import FLAGS_O
+from vmcore.page.page_flags import clear_flags_o, clear_flags_p, set_flags_o
+from vmcore.page.page_queues import page_dequeue
+from vmcore.page.page_wait import page_busy
+from vmcore.pager.pager import vm_pager_put_pages
+from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_CLEAN, VM_PAGER_ERROR, VM_PAGER_PEND
-from vmcore.object_pages import own_for_write, take_back, vm_object_page_clean
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.page import object_pages
-from vmcore.page_flags import set_flags_o
-from vmcore.page_queues import vm_page_deactivate
-from vmcore.pageout import scan_page
-from vmcore.pager import vm_pager_put_pages
-from vmcore.pmap import pmap_clear_modify
+from vmcore.object.object_pages import own_for_write, take_back, vm_object_page_clean
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page.page import object_pages
+from vmcore.page.page_flags import set_flags_o
+from vmcore.page.page_queues import vm_page_deactivate
+from vmcore.pageout.pageout import scan_page
+from vmcore.pager.pager import vm_pager_put_pages
+from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.collapse import vm_object_collapse
-from vmcore.deallocate import (
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
+from vmcore.map.map import vm_map_deallocate
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.deallocate import (
     after_collapse,
     candidate,
     drain_release_list,
@@ -16,8 +17,7 @@ from vmcore.deallocate import (
     survive,
     take_reference,
 )
-from vmcore.map import vm_map_deallocate
-from vmcore.map_user import vm_allocate, vm_deallocate
+from vmcore.space.map_user import vm_allocate, vm_deallocate
 from vmcore.structs import VmMap, VmObject
 
 if TYPE_CHECKING:

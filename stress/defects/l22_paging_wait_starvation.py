@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.object_paging import vm_object_paging_turn
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.page.object_paging import vm_object_paging_turn
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def overtake(ends: str, begins: str) -> tuple[tuple[str, str], ...]:
         (begins, "exit fault.hold_top(O)"),
         ("A", "exit object_paging.vm_object_paging_sleep(O)"),
         ("A", "enter object_paging.vm_object_paging_sleep(O)"),
-        (begins, "enter pagein_cluster.get_run"),
+        (begins, "enter read_ahead.get_run"),
     )
 
 
@@ -69,7 +69,7 @@ script = Script(
         ("F", "exit fault.hold_top(O)"),
         ("A", "start"),
         ("A", "enter object_paging.vm_object_paging_sleep(O)"),
-        ("F", "enter pagein_cluster.get_run"),
+        ("F", "enter read_ahead.get_run"),
     ),
     rounds=overtake("F", "G") + overtake("G", "F"),
     tables={"cluster_pages": 1},

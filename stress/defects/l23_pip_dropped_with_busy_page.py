@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
-from vmcore.collapse import vm_object_collapse
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_COPYONWRITE, PG_FICTITIOUS, VM_PROT_WRITE
-from vmcore.fault_copy import copy_up, publish_copy
-from vmcore.fault_state import FaultState
-from vmcore.object_pages import is_dirty
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end, vm_object_paging_wait
-from vmcore.page import object_pages
-from vmcore.page_flags import set_flags_o
-from vmcore.page_queues import page_dequeue
+from vmcore.fault.fault_copy import copy_up, publish_copy
+from vmcore.fault.fault_state import FaultState
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.object_pages import is_dirty
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end, vm_object_paging_wait
+from vmcore.page.page import object_pages
+from vmcore.page.page_flags import set_flags_o
+from vmcore.page.page_queues import page_dequeue
 from vmcore.structs import VmObject, VmPage
 
 if TYPE_CHECKING:

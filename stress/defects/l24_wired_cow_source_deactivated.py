@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import VM_PROT_READ
-from vmcore.map_protect import vm_map_protect
-from vmcore.map_wire import vm_map_pageable
+from vmcore.space.map_protect import vm_map_protect
+from vmcore.space.mlock import vm_map_pageable
+from vmcore.space.vmspace import space_map
 from vmcore.structs import VmPage
-from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

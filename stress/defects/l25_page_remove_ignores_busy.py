@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
-from vmcore.object_page_remove import remove_page
-from vmcore.page import object_pages
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
+from vmcore.object.object_page_remove import remove_page
+from vmcore.object.vnode_size import vnode_pager_setsize
+from vmcore.page.page import object_pages
+from vmcore.space.access import vm_read
 from vmcore.structs import VmObject
 from vmcore.vm_error import VmFault
-from vmcore.vnode_size import vnode_pager_setsize
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -59,7 +59,7 @@ script = Script(
         ("F", "enter fault_search.page_in(O)"),
         ("T", "start"),
         ("T", "enter object_page_remove.remove_page"),
-        ("F", "enter pagein_cluster.get_run"),
+        ("F", "enter read_ahead.get_run"),
     ),
     files=(4,),
 )

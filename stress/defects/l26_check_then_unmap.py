@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from harness.shm.checked import unguarded
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_CLEAN, PG_LAUNDRY, VM_PROT_NONE
-from vmcore.page import object_pages, vm_page_free
-from vmcore.page_flags import clear_flags_o, set_flags_p
-from vmcore.page_queues import vm_page_deactivate
-from vmcore.pageout import FREED, MOVED, scan_page
-from vmcore.pmap import pmap_is_modified, pmap_page_protect
+from vmcore.page.page import object_pages, vm_page_free
+from vmcore.page.page_flags import clear_flags_o, set_flags_p
+from vmcore.page.page_queues import vm_page_deactivate
+from vmcore.pageout.pageout import FREED, MOVED, scan_page
+from vmcore.pmap.pmap import pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:

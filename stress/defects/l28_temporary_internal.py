@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_INTERNAL
-from vmcore.object_copy import Copy
+from vmcore.object.object_copy import Copy
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import (
     KERN_RESOURCE_SHORTAGE,
     KERN_SUCCESS,
@@ -16,17 +16,17 @@ from vmcore.constants import (
     VM_INHERIT_SHARE,
     VM_PROT_ALL,
 )
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.map import vm_map_insert, vm_map_unlock_and_release
-from vmcore.map_place import place_object
-from vmcore.map_user import front_of_file
-from vmcore.object import vm_object_allocate, vm_object_setpager
-from vmcore.object_cache import vm_object_enter
+from vmcore.map.map import vm_map_insert, vm_map_unlock_and_release
+from vmcore.map.map_place import place_object
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object import vm_object_allocate, vm_object_setpager
+from vmcore.object.object_cache import vm_object_enter
+from vmcore.object.vnode import vnode_pager_alloc
+from vmcore.object.vnode_size import vnode_pager_uncache
 from vmcore.release import release_later
+from vmcore.space.map_user import front_of_file
 from vmcore.structs import Pager, VmMap, VmObject, Vnode
 from vmcore.vm_error import VmError
-from vmcore.vnode import vnode_pager_alloc
-from vmcore.vnode_size import vnode_pager_uncache
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PAGER_OK
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.overlay import leave_behind, revalidate
-from vmcore.page import vm_page_alloc
-from vmcore.page_flags import clear_flags_o, set_flags_o
-from vmcore.page_wait import FREE_PAGE, RELEASE_PAGE
-from vmcore.pager import vm_pager_get_pages
-from vmcore.pmap import pmap_clear_modify
+from vmcore.object.overlay import leave_behind, revalidate
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page.page import vm_page_alloc
+from vmcore.page.page_flags import clear_flags_o, set_flags_o
+from vmcore.page.page_wait import FREE_PAGE, RELEASE_PAGE
+from vmcore.pager.pager import vm_pager_get_pages
+from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

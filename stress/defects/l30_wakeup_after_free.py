@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import PG_BUSY, PG_WANTED
-from vmcore.map_device import vm_map_device
-from vmcore.page import vm_page_free
-from vmcore.page_flags import clear_flags_o
+from vmcore.page.page import vm_page_free
+from vmcore.page.page_flags import clear_flags_o
+from vmcore.space.access import vm_read
+from vmcore.space.map_device import vm_map_device
+from vmcore.space.vmspace import space_map
 from vmcore.structs import VmPage
-from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -57,7 +57,7 @@ script = Script(
         ("F", "enter fault_search.page_in"),
         ("G", "start"),
         ("G", "exit page_wait.PAGE_ASSERT_WAIT"),
-        ("F", "enter pager_device.device_pager_getpage"),
+        ("F", "enter device_pager.device_pager_getpage"),
     ),
 )
 
@@ -75,6 +75,6 @@ defect = Defect(
     symptom="somebody sleeps on a page that is free, or a page that is being filled is nobody's",
     verdicts=("panic", "invariant_violation", "lost_wakeup", "unguarded_access"),
     scenario="device-visits",
-    replacements={"pager_device.dismiss": dismiss},
+    replacements={"device_pager.dismiss": dismiss},
     script=script,
 )

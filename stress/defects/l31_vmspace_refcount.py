@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
+from vmcore.space.vmspace import vmspace_share
 from vmcore.structs import Vmspace
-from vmcore.vmspace import vmspace_share
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import KERN_SUCCESS, VM_PROT_ALL, VM_PROT_READ
-from vmcore.map_protect import protect_locked
-from vmcore.map_protect import vm_map_protect as protect
+from vmcore.space.map_protect import protect_locked
+from vmcore.space.map_protect import vm_map_protect as protect
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:

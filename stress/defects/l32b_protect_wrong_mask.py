@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
     KERN_PROTECTION_FAILURE,
@@ -16,11 +16,11 @@ from vmcore.constants import (
     VM_PROT_READ,
     VM_PROT_WRITE,
 )
-from vmcore.map import map_pmap
-from vmcore.map_clip import entries_between, vm_map_clip_range
-from vmcore.map_protect import vm_map_protect
-from vmcore.map_user import vm_allocate
-from vmcore.pmap_range import mappings_in
+from vmcore.map.map import map_pmap
+from vmcore.map.map_clip import entries_between, vm_map_clip_range
+from vmcore.pmap.pmap_range import mappings_in
+from vmcore.space.map_protect import vm_map_protect
+from vmcore.space.map_user import vm_allocate
 from vmcore.structs import Pmap, VmMap
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import VM_PROT_WRITE
-from vmcore.map_clean import Piece, vm_map_clean
-from vmcore.map_clip import entries_between
-from vmcore.map_entry import entry_share
-from vmcore.object import vm_object_reference
+from vmcore.map.map_clip import entries_between
+from vmcore.map.map_entry import entry_share
+from vmcore.object.object import vm_object_reference
+from vmcore.space.msync import Piece, vm_map_clean
 from vmcore.structs import VmMap
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ defect = Defect(
     symptom="msync of fresh memory follows a null pointer",
     verdicts=("panic", "unguarded_access"),
     scenario="refusals",
-    replacements={"map_clean.collect": collect},
+    replacements={"msync.collect": collect},
     notes="The crash of the old kernels is an exception here, and an exception that nobody catches a panic.",
     script=script,
 )

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import SPC_DONE
-from vmcore.pager_swap import find_block, make_block, place, run_bits
+from vmcore.pager.swap import find_block, make_block, place, run_bits
 from vmcore.structs import Pager, PendingClean, SwapBlock
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ defect = Defect(
     ),
     script=script,
     replacements={
-        "pager_swap.begin_write": begin_write,
-        "pager_swap.end_write": end_write,
+        "swap.begin_write": begin_write,
+        "swap.end_write": end_write,
         "swap_io.take_finished": take_finished,
     },
 )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore import object_pager
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import OBJ_INTERNAL, OBJ_PAGERALLOC, PG_SWAP
-from vmcore.map_user import vm_allocate
-from vmcore.object import vm_object_setpager
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.pager import vm_pager_allocate, vm_pager_deallocate
+from vmcore.object import object_pager
+from vmcore.object.object import vm_object_setpager
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.pager.pager import vm_pager_allocate, vm_pager_deallocate
+from vmcore.space.map_user import vm_allocate
+from vmcore.space.vmspace import space_map
 from vmcore.structs import VmObject
-from vmcore.vmspace import space_map
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import PG_ACTIVE, PG_INACTIVE
-from vmcore.map_wire import vm_map_pageable
-from vmcore.page_queues import append_active, vm_page_activate, vm_page_deactivate
-from vmcore.page_wait import page_wakeup
+from vmcore.page.page_queues import append_active, vm_page_activate, vm_page_deactivate
+from vmcore.page.page_wait import page_wakeup
+from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmPage
 
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.power import lay_down_switch, power_on, switch
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.scenario.power_switch import lay_down_switch, power_on, switch
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore import shutdown
 from vmcore.constants import PG_DEVICE
-from vmcore.object_cache import cache_clear
-from vmcore.pager import vm_pager_deallocate
+from vmcore.object.object_cache import cache_clear
+from vmcore.page.vm_wait import stop_services
+from vmcore.pager.pager import vm_pager_deallocate
 from vmcore.shutdown import free_device_pages
 from vmcore.structs import Pager
-from vmcore.vm_wait import stop_services
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.oracles import WrongData
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
+from stress.oracles.at_rest import WrongData
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_SUCCESS
-from vmcore.map_user import vm_map_file
+from vmcore.object.vnode_size import change_file, vnode_pager_cut_unused, vnode_pager_uncache
+from vmcore.space.access import vm_read
+from vmcore.space.map_user import vm_map_file
+from vmcore.space.vmspace import space_map
 from vmcore.structs import Vnode
 from vmcore.vm_error import VmFault
-from vmcore.vmspace import space_map
-from vmcore.vnode_size import change_file, vnode_pager_cut_unused, vnode_pager_uncache
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

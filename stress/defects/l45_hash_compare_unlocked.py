@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.oracles import WrongData, require_done
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read, vm_write
+from stress.oracles.at_rest import WrongData, require_done
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import (
     OBJ_CANPERSIST,
     OBJ_COLLAPSING,
@@ -17,14 +16,15 @@ from vmcore.constants import (
     VM_INHERIT_COPY,
     VM_INHERIT_SHARE,
 )
-from vmcore.map_named import vm_map_named
-from vmcore.map_protect import vm_map_inherit
-from vmcore.named_list import enter_named
-from vmcore.object import vm_object_allocate, vm_object_setpager
-from vmcore.object_cache import vm_object_enter
-from vmcore.pager_swap import swap_pager_alloc
+from vmcore.object.object import vm_object_allocate, vm_object_setpager
+from vmcore.object.object_cache import vm_object_enter
+from vmcore.pager.named_list import enter_named
+from vmcore.pager.swap import swap_pager_alloc
+from vmcore.space.access import vm_read, vm_write
+from vmcore.space.map_named import vm_map_named
+from vmcore.space.map_protect import vm_map_inherit
+from vmcore.space.vmspace import space_map, vmspace_exit, vmspace_fork
 from vmcore.structs import VmObject
-from vmcore.vmspace import space_map, vmspace_exit, vmspace_fork
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import PG_FAKE
-from vmcore.page import vm_page_lookup, vm_page_remove
+from vmcore.page.page import vm_page_lookup, vm_page_remove
+from vmcore.space.access import vm_read
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm_error import VmFault
 
@@ -64,7 +64,7 @@ script = Script(
         ("F", "exit pager.vm_pager_get_pages"),
         ("T", "start"),
         ("T", "exit object_page_remove.wait_for_owner(O)"),
-        ("F", "exit pagein_cluster.get_run"),
+        ("F", "exit read_ahead.get_run"),
     ),
     files=(4,),
     tables={"cluster_pages": 1},

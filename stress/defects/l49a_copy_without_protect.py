@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_COPYONWRITE
-from vmcore.page import object_pages
-from vmcore.page_flags import set_flags_o
+from vmcore.page.page import object_pages
+from vmcore.page.page_flags import set_flags_o
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

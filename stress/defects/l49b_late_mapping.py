@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from harness.locks.contract import original
 from harness.shm.checked import unguarded
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
 from vmcore.constants import VM_PROT_WRITE
-from vmcore.fault import vm_fault
-from vmcore.fault_state import FaultState
-from vmcore.mmu import access
+from vmcore.fault.fault import vm_fault
+from vmcore.fault.fault_state import FaultState
+from vmcore.pmap.mmu import access
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import BASE, Scene
-from vmcore.access import vm_read
+from stress.script.scene import BASE, Scene
+from stress.script.script import Script
+from vmcore.object.vnode_size import (
+    change_file,
+    remove_beyond,
+    set_object_size,
+    vnode_pager_setsize,
+    zero_old_tail,
+)
+from vmcore.space.access import vm_read
 from vmcore.structs import Pager, VmObject, Vnode
 from vmcore.vm_error import VmFault
-from vmcore.vnode_size import change_file, remove_beyond, set_object_size, vnode_pager_setsize, zero_old_tail
 
 if TYPE_CHECKING:
     from vmcore.vm import Vm
@@ -65,7 +71,7 @@ script = Script(
     scene=scene,
     roles={"F": look, "T": cut},
     cues=(
-        ("F", "enter pagein_cluster.get_run"),  # the page is busy
+        ("F", "enter read_ahead.get_run"),  # the page is busy
         ("T", "start"),
         ("T", "enter object_page_remove.wait_for_owner(O)"),
         ("F", "enter pager.vm_pager_get_pages"),  # next comes the vnode

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stress.defect import Defect
-from stress.script import Script
-from stress.script_scene import Scene
+from stress.script.scene import Scene
+from stress.script.script import Script
 from vmcore.constants import PG_SWAP
-from vmcore.object import adopt_pager
-from vmcore.pager import vm_pager_allocate
+from vmcore.object.object import adopt_pager
+from vmcore.pager.pager import vm_pager_allocate
 from vmcore.structs import VmObject
 
 if TYPE_CHECKING:

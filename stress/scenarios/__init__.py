@@ -1,1 +1,1 @@
-"""One file per scenario; the registry in ``stress.scenario`` finds them."""
+"""One file per scenario; the registry in ``stress.scenario.scenario`` finds them."""

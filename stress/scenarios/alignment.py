@@ -5,14 +5,14 @@ One more file is mapped by nobody in particular: there all must come to one answ
 other.
 """
 
-from stress.acts import PAGE, everybody_reads_everything, file_pages, live_a_little
-from stress.contents import FILE_SPACES, space_name
-from stress.ops import Actor, Process, be_born, leave, map_file, read, write
-from stress.ops_map import allocate_anywhere, map_file_anywhere
-from stress.ops_wire import wire
-from stress.oracles import InvariantViolated
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, be_born, leave, map_file, read, write
+from stress.ops.placement import allocate_anywhere, map_file_anywhere
+from stress.ops.wiring import wire
+from stress.oracles.at_rest import InvariantViolated
+from stress.oracles.contents import FILE_SPACES, space_name
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, everybody_reads_everything, file_pages, live_a_little
 
 FILES, FILE_PAGES = 3, 6
 COLOURS = 16  # pages after which addresses are alike to the cache

@@ -3,12 +3,12 @@
 The window: a file is not in use when it is asked for, mapped a moment later, and cut then.
 """
 
-from stress.acts import PAGE, READ, file_pages, pages_of
-from stress.ops import Actor, Process, allocate, be_born, leave, map_file
-from stress.ops_files import lay_down_cuts, read, replace, write
-from stress.oracles import InvariantViolated
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, leave, map_file
+from stress.ops.files import lay_down_cuts, read, replace, write
+from stress.oracles.at_rest import InvariantViolated
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, READ, file_pages, pages_of
 
 FILES, FILE_PAGES = 2, 3
 TEXT, HEAP = 0x10000, 0x80000

@@ -4,7 +4,10 @@ The window: a clipped entry gives its next shadow an offset that is not zero, an
 paged objects the pager has one too; whoever forgets to translate finds another page's data.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, discard, fork, leave, protect, unmap
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     everybody_reads_everything,
     leave_or_stay,
@@ -14,9 +17,6 @@ from stress.acts import (
     write_all,
     write_somewhere,
 )
-from stress.ops import Actor, Process, allocate, be_born, discard, fork, leave, protect, unmap
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, HEAP_PAGES = 0x10000, 16
 

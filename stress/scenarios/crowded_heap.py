@@ -4,10 +4,10 @@ The window: a sync waits until nobody pages on the object, is woken when that is
 has the object's lock the next one has begun.
 """
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of
-from stress.ops import Actor, allocate, be_born, clean, fork, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, allocate, be_born, clean, fork, read, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of
 
 COMMON, COMMON_PAGES = 0x10000, 56
 CROWD = 12

@@ -4,11 +4,11 @@ The window: a page of the cut part is on its way in, or being written, when its 
 the cut waits for it, and may not hold the vnode's lock meanwhile.
 """
 
-from stress.acts import PAGE, file_pages, leave_or_stay, pages_of, write_all
-from stress.ops import Actor, Process, allocate, be_born, fork, map_file
-from stress.ops_files import lay_down_cuts, read, sync, truncate, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, fork, map_file
+from stress.ops.files import lay_down_cuts, read, sync, truncate, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, file_pages, leave_or_stay, pages_of, write_all
 
 FILES, FILE_PAGES = 2, 6
 SHARED, PRIVATE, HEAP = 0x10000, 0x40000, 0x80000

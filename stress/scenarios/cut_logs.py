@@ -4,11 +4,11 @@ The window: a page of the file is about to be written when the file is cut; writ
 longer again, with what was cut off.
 """
 
-from stress.acts import PAGE, file_pages
-from stress.ops import Actor, be_born, leave, map_file
-from stress.ops_files import lay_down_cuts, read, sync, truncate, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, be_born, leave, map_file
+from stress.ops.files import lay_down_cuts, read, sync, truncate, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, file_pages
 
 FILES, FILE_PAGES = 2, 3
 LOG = 0x10000

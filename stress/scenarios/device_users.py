@@ -4,12 +4,12 @@ The window: the last user has left, the device's object enters the cache with pa
 paging queue at all, and the daemon walks its queues.
 """
 
-from stress.acts import PAGE, everybody_reads_everything, leave_or_stay, pages_of, write_all
-from stress.contents import SHARED_SPACES, Region
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
-from vmcore.map_device import vm_map_device
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
+from stress.oracles.contents import SHARED_SPACES, Region
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, everybody_reads_everything, leave_or_stay, pages_of, write_all
+from vmcore.space.map_device import vm_map_device
 
 MEMORY, MEMORY_PAGES = 0x10000, 6  # where everybody maps the device
 HEAP, HEAP_PAGES = 0x30000, 12

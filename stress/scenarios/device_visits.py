@@ -4,12 +4,12 @@ The window: the pager puts a device's page in the place of the one that the faul
 another visitor is waiting already, while memory is so short that a free frame finds a taker at once.
 """
 
-from stress.acts import PAGE, pages_of, write_all
-from stress.contents import SHARED_SPACES, Region
-from stress.ops import Actor, Process, allocate, be_born, leave, process_map, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
-from vmcore.map_device import vm_map_device
+from stress.ops.core import Actor, Process, allocate, be_born, leave, process_map, read, write
+from stress.oracles.contents import SHARED_SPACES, Region
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, pages_of, write_all
+from vmcore.space.map_device import vm_map_device
 
 DEVICES, DEVICE_PAGES = 2, 8
 MEMORY, HEAP, HEAP_PAGES = 0x10000, 0x40000, 8

@@ -6,11 +6,11 @@ done drops it.  Loads never fail here, so whatever is read must be right.
 
 from functools import partial
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
-from stress.ops import Actor, Process, allocate, be_born, clean, fork, leave, read, write
-from stress.ops_map import if_there_is_room
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, clean, fork, leave, read, write
+from stress.ops.placement import if_there_is_room
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
 
 HEAP, HEAP_PAGES = 0x10000, 20
 COMMON, COMMON_PAGES = 0x30000, 6  # shared with children

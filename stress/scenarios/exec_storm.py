@@ -4,10 +4,16 @@ The window: the last user of a file leaves, its object is cached or trimmed, its
 written and its pager dies, while somebody else maps the very same file again.
 """
 
-from stress.acts import back_on_stage, everybody_reads_everything, file_pages, live_a_little, pages_of
-from stress.ops import Actor, Process, allocate, be_born, execute, fork, leave, map_file, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, execute, fork, leave, map_file, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
+    back_on_stage,
+    everybody_reads_everything,
+    file_pages,
+    live_a_little,
+    pages_of,
+)
 
 PROGRAMS = 112  # the cache keeps 100
 PROGRAM_PAGES = 2

@@ -6,11 +6,11 @@ to all of them; who hears "no memory" gives something back, and what was written
 
 from functools import partial
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, read, unmap, write
-from stress.ops_map import if_there_is_room
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, read, unmap, write
+from stress.ops.placement import if_there_is_room
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
 
 HEAP, HEAP_PAGES = 0x10000, 40
 PIECE = 8

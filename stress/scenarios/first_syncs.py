@@ -4,10 +4,10 @@ The window: the first sync of anonymous memory makes its pager, with the object 
 to one of the buffer's pages at that moment: buffers are synced at the age at which he finds them.
 """
 
-from stress.acts import PAGE, pages_of, write_all
-from stress.ops import Actor, allocate, be_born, clean, leave, read, unmap
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, allocate, be_born, clean, leave, read, unmap
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, pages_of, write_all
 
 BUFFERS, APART, BUFFER_PAGES = 0x10000, 0x10000, 2
 ROUND = 40  # buffers of a process

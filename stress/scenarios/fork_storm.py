@@ -6,7 +6,10 @@ object.  Chains are three and more deep because grandchildren outlive their pare
 are clipped, so shadow offsets are not zero.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, clean, fork, leave, map_file, unmap, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -16,9 +19,6 @@ from stress.acts import (
     write_all,
     write_somewhere,
 )
-from stress.ops import Actor, Process, allocate, be_born, clean, fork, leave, map_file, unmap, write
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP = 0x10000
 HEAP_PAGES = 12

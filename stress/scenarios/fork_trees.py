@@ -4,7 +4,10 @@ The window: the middle of a chain dies while both ends work on it, so the collap
 starts runs over an object whose front is in a fault and whose backing is somebody else's front.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -14,9 +17,6 @@ from stress.acts import (
     write_all,
     write_somewhere,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, write
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, HEAP_PAGES = 0x10000, 10
 DEPTH = 4

@@ -4,7 +4,10 @@ The window: what the two still shared is in swap when neither sees anything of i
 on for long.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     everybody_reads_everything,
     leave_or_stay,
@@ -12,9 +15,6 @@ from stress.acts import (
     read_all,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, write
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, HEAP_PAGES = 0x10000, 5
 

@@ -4,7 +4,10 @@ The window: a range that is mapped next to another extends the same object (coal
 read by whoever makes a pager for it, and whose pages beyond the old end must not come back.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, read, unmap
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     everybody_reads_everything,
     leave_or_stay,
@@ -12,9 +15,6 @@ from stress.acts import (
     pages_of,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, read, unmap
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP = 0x10000
 LEAST, MOST = 2, 28  # pages of a heap

@@ -4,10 +4,10 @@ The window: a page that was only read since it came back from the disk has grown
 clean, when its user stores to it through the mapping that is still there.
 """
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of
-from stress.ops import Actor, Process, allocate, be_born, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, read, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of
 
 HEAP, HEAP_PAGES = 0x10000, 24
 WALK = 48  # pages of one visit: twice through the heap

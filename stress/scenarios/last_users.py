@@ -4,10 +4,10 @@ The window: the last user's pages are still being written when somebody else map
 vnode names a pager without an object; and two map it for the first time at the same moment.
 """
 
-from stress.acts import PAGE, READ, file_pages, pages_of
-from stress.ops import Actor, Process, allocate, be_born, leave, map_file, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, leave, map_file, read, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, READ, file_pages, pages_of
 
 FILES, FILE_PAGES = 3, 3
 BOOK, TEXT, HEAP = 0x10000, 0x40000, 0x80000

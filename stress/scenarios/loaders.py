@@ -4,11 +4,11 @@ The window: the mapping can be seen, and faulted on by another thread, before wh
 finished; and everything about the file's object is new each time.
 """
 
-from stress.acts import PAGE, file_pages, pages_of
-from stress.ops import Actor, Process, allocate, be_born, leave, map_file, share, unmap, write
-from stress.ops_ground import glance
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, leave, map_file, share, unmap, write
+from stress.ops.racing_unmap import glance
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, file_pages, pages_of
 
 FILE_PAGES = 3
 PLACES = 2  # each file has its place

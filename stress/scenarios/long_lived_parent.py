@@ -4,7 +4,10 @@ The window: parts of parent and child are paged out between fork and exit, so th
 long-lived process has a pager of its own when the chain behind it should collapse.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, read, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -13,9 +16,6 @@ from stress.acts import (
     read_all,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, HEAP_PAGES = 0x10000, 24
 REQUEST_PAGES = 3

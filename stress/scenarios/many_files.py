@@ -4,11 +4,19 @@ The window: a file's object is entered in the hash while anonymous memory, which
 bucket, comes to its end.
 """
 
-from stress.acts import PAGE, READ, back_on_stage, everybody_reads_everything, file_pages, pages_of, write_all
-from stress.ops import Actor, allocate, be_born, leave, map_file, read, unmap, write
-from stress.scenario import Scenario
-from stress.stage import Stage
-from vmcore.object_cache import VM_OBJECT_HASH_COUNT
+from stress.ops.core import Actor, allocate, be_born, leave, map_file, read, unmap, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
+    PAGE,
+    READ,
+    back_on_stage,
+    everybody_reads_everything,
+    file_pages,
+    pages_of,
+    write_all,
+)
+from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT
 
 # Records are reused last in, first out: the next few pagers are used again and again.
 KEPT = VM_OBJECT_HASH_COUNT - 3

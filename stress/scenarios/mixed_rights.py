@@ -4,7 +4,10 @@ The window: rights are set entry by entry, and each entry has its own reason why
 written just yet.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, protect, read, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
@@ -14,9 +17,6 @@ from stress.acts import (
     pages_of,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, protect, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, PIECES, PIECE_PAGES = 0x10000, 3, 3
 PIECE = PIECE_PAGES * PAGE

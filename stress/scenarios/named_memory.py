@@ -4,16 +4,16 @@ The window: whoever stores to the memory, or folds a chain above it, while someb
 the pager that the name stands for.
 """
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
-from stress.contents import SHARED_SPACES, Region
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
-from stress.oracles import require_done
-from stress.scenario import Scenario
-from stress.stage import Stage
-from vmcore.access import vm_read
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
+from stress.oracles.at_rest import require_done
+from stress.oracles.contents import SHARED_SPACES, Region
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
 from vmcore.constants import VM_INHERIT_COPY, VM_INHERIT_SHARE
-from vmcore.map_named import vm_map_named
-from vmcore.map_protect import vm_map_inherit
+from vmcore.space.access import vm_read
+from vmcore.space.map_named import vm_map_named
+from vmcore.space.map_protect import vm_map_inherit
 
 NAMES, NAME_PAGES = 2, 4
 MEMORY, HEAP, HEAP_PAGES = 0x10000, 0x40000, 10

@@ -4,7 +4,11 @@ The window: a copy-object loses its last user while the daemon writes one of its
 somebody stores to the file and would push a page into it.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, clean, map_file, unmap
+from stress.ops.snapshots import snapshot
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -13,10 +17,6 @@ from stress.acts import (
     pages_of,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, clean, map_file, unmap
-from stress.ops_snapshot import snapshot
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 FILE_PAGES = 16
 BOOK, ALBUM, HEAP = 0x10000, 0x40000, 0x80000

@@ -3,11 +3,11 @@
 The window: the last user of a space leaves and takes its map down, while the onlooker wants the map's lock.
 """
 
-from stress.acts import back_on_stage, everybody_reads_everything, leave_or_stay, pages_of
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, write
-from stress.scenario import Scenario
-from stress.stage import Stage
-from vmcore.vmspace_look import vmspace_hold, vmspace_let_go, vmspace_size
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import back_on_stage, everybody_reads_everything, leave_or_stay, pages_of
+from vmcore.space.vmspace_look import vmspace_hold, vmspace_let_go, vmspace_size
 
 HEAP, APART = 0x10000, 0x10000
 HEAPS, LOOKS = 4, 12

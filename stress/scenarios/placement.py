@@ -4,7 +4,11 @@ The window: the aligner is asked for an object that has no pages yet, or that is
 colour already, and the place that it prefers is taken when the search goes on.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, be_born, fork, map_file, unmap
+from stress.ops.placement import allocate_anywhere, map_file_anywhere
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     READ_WRITE,
     everybody_reads_everything,
@@ -12,10 +16,6 @@ from stress.acts import (
     leave_or_stay,
     live_a_little,
 )
-from stress.ops import Actor, Process, be_born, fork, map_file, unmap
-from stress.ops_map import allocate_anywhere, map_file_anywhere
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 FILE_PAGES = 6
 FIXED = 0x400000

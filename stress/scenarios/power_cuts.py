@@ -4,16 +4,16 @@ The window: the list of all objects is worked off, each of them parts with its p
 one lets go of it afterwards.
 """
 
-from stress.acts import file_pages, leave_or_stay, live_a_little, pages_of, write_all
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, map_file
-from stress.oracles import require_done, table_full
-from stress.power import lay_down_switch, power_cut, power_on
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, map_file
+from stress.oracles.at_rest import require_done, table_full
+from stress.scenario.power_switch import lay_down_switch, power_cut, power_on
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import file_pages, leave_or_stay, live_a_little, pages_of, write_all
 from vmcore.constants import KERN_FAILURE, KERN_SUCCESS
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.object_pages import vm_object_page_clean
-from vmcore.vnode import vnode_pager_alloc
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object_pages import vm_object_page_clean
+from vmcore.object.vnode import vnode_pager_alloc
 
 FILES, FILE_PAGES = 3, 4
 FILE, HEAP, HEAP_PAGES, APART = 0x10000, 0x80000, 12, 0x10000

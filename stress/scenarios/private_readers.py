@@ -4,7 +4,11 @@ The window: a chain above the file's object is collapsed, with a page-in in the 
 the file gets a copy-object.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, map_file, read, unmap, write
+from stress.ops.snapshots import snapshot
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -13,10 +17,6 @@ from stress.acts import (
     read_all,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, map_file, read, unmap, write
-from stress.ops_snapshot import snapshot
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 FILE_PAGES = 8
 TEXT, ALBUM, HEAP = 0x10000, 0x40000, 0x80000

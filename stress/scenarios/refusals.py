@@ -4,17 +4,8 @@ The window: an error is found half-way, with maps locked, entries counted and pa
 must be taken back before the answer.
 """
 
-from stress.acts import (
-    PAGE,
-    READ,
-    READ_WRITE,
-    everybody_reads_everything,
-    file_pages,
-    leave_or_stay,
-    pages_of,
-)
-from stress.ops import Actor, Process, allocate, be_born, fork, map_file, read, unmap, write
-from stress.ops_refused import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, map_file, read, unmap, write
+from stress.ops.refused import (
     limit_rights,
     protect_beyond_maximum,
     protect_nothing,
@@ -23,8 +14,17 @@ from stress.ops_refused import (
     wire_a_hole,
     wire_what_is_not_there,
 )
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
+    PAGE,
+    READ,
+    READ_WRITE,
+    everybody_reads_everything,
+    file_pages,
+    leave_or_stay,
+    pages_of,
+)
 
 FILE_PAGES, MAPPED = 3, 6  # a mapping may be longer than its file
 HEAP, HEAP_PAGES = 0x10000, 6

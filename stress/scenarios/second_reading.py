@@ -4,11 +4,11 @@ The window: none; what is looked at is the work.  A page that comes back from th
 need not be written again, so there cannot be more page-outs than there were reasons.
 """
 
-from stress.acts import back_on_stage, everybody_reads_everything, pages_of, read_all, write_all
-from stress.ops import Actor, Process, allocate, be_born
-from stress.oracles import InvariantViolated
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born
+from stress.oracles.at_rest import InvariantViolated
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import back_on_stage, everybody_reads_everything, pages_of, read_all, write_all
 from vmcore.stats import counters
 
 HEAP, HEAP_PAGES = 0x10000, 24

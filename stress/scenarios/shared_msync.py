@@ -4,7 +4,11 @@ The window: msync waits for paging on an object that others fault on all the tim
 are being dirtied again, and an asynchronous write finishes when its page has other plans.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, map_file, write
+from stress.ops.files import sync
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -14,10 +18,6 @@ from stress.acts import (
     pages_of,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, map_file, write
-from stress.ops_files import sync
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 FILES, FILE_PAGES = 2, 5
 BOOK, NOTES, HEAP = 0x10000, 0x20000, 0x30000

@@ -4,11 +4,11 @@ The window: an unmap holds the map for writing while somebody's page is on its w
 unlocked, and drops references whose collapse must not wait for that very page.
 """
 
-from stress.acts import PAGE, everybody_reads_everything, live_a_little, pages_of, write_all
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, share, unmap
-from stress.ops_shared import peek, poke
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, share, unmap
+from stress.ops.shared import peek, poke
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, everybody_reads_everything, live_a_little, pages_of, write_all
 
 HEAP, HEAP_PAGES = 0x10000, 8  # steady ground, each thread's own pages
 SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by whoever likes

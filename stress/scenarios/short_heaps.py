@@ -4,10 +4,10 @@ The window: the first page-out of a heap makes a pager of the size that the heap
 while its program goes on growing it page by page.
 """
 
-from stress.acts import PAGE, pages_of
-from stress.ops import Actor, allocate, be_born, leave, read, write
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, allocate, be_born, leave, read, write
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, pages_of
 
 HEAP, HEAP_PAGES = 0x10000, 20
 

@@ -4,11 +4,11 @@ The window: the users of one address space count themselves out at once, and onl
 take it down, when no other is looking into its map any more.
 """
 
-from stress.acts import PAGE, back_on_stage, pages_of
-from stress.ops import Actor, Process, allocate, be_born, leave, read, share, write
-from stress.oracles import Leak
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, leave, read, share, write
+from stress.oracles.at_rest import Leak
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, pages_of
 
 THREADS = 4
 HEAP, HEAP_PAGES = 0x10000, 4

@@ -7,7 +7,12 @@ others wait for exactly these records.
 
 from functools import partial
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, fork, leave, map_file, read, unmap, write
+from stress.ops.placement import be_born_if_there_is_room, if_there_is_room, protect_if_there_is_room
+from stress.ops.wiring import unwire, wire
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
@@ -16,11 +21,6 @@ from stress.acts import (
     file_pages,
     pages_of,
 )
-from stress.ops import Actor, Process, allocate, fork, leave, map_file, read, unmap, write
-from stress.ops_map import be_born_if_there_is_room, if_there_is_room, protect_if_there_is_room
-from stress.ops_wire import unwire, wire
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, HEAP_PAGES = 0x10000, 8
 FILE, FILE_PAGES = 0x40000, 3

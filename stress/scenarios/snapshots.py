@@ -4,7 +4,11 @@ The window: the copy-object appears while writable mappings of the file exist in
 pages are pushed by writers and read through it at the same time, and it dies in the middle of a push.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, be_born, fork, leave, map_file, read, unmap, write
+from stress.ops.snapshots import develop, hang_up, snapshot
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     back_on_stage,
     everybody_reads_everything,
@@ -12,10 +16,6 @@ from stress.acts import (
     leave_or_stay,
     live_a_little,
 )
-from stress.ops import Actor, Process, be_born, fork, leave, map_file, read, unmap, write
-from stress.ops_snapshot import develop, hang_up, snapshot
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 FILE_PAGES = 5
 BOOK = 0x10000

@@ -4,11 +4,11 @@ The window: both halves shadow one object; an unmap of the one leaves the other 
 with it at once, while somebody's page-in from it wants the map next.
 """
 
-from stress.acts import PAGE, READ_WRITE, pages_of
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, protect, share, unmap
-from stress.ops_shared import peek, poke
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, protect, share, unmap
+from stress.ops.shared import peek, poke
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, READ_WRITE, pages_of
 
 HEAP, HALF = 0x10000, 10
 MIDDLE, END = HEAP + HALF * PAGE, HEAP + 2 * HALF * PAGE

@@ -4,12 +4,12 @@ The window: who syncs anonymous memory makes its pager, with the object unlocked
 bring the pager of the object below, or somebody else may be making one, too.
 """
 
-from stress.acts import PAGE, pages_of
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, share
-from stress.ops_files import sync
-from stress.ops_shared import peek, poke
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, share
+from stress.ops.files import sync
+from stress.ops.shared import peek, poke
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, pages_of
 
 HEAP, HEAP_PAGES = 0x10000, 6
 END = HEAP + HEAP_PAGES * PAGE

@@ -3,12 +3,12 @@
 The window: the first hole has room for the file, and the preferred address in it is taken.
 """
 
-from stress.acts import PAGE, file_pages, pages_of
-from stress.ops import Actor, allocate, be_born, leave, read, unmap, write
-from stress.ops_map import map_file_anywhere
-from stress.scenario import Scenario
-from stress.stage import Stage
-from vmcore.vmspace import VM_MIN_ADDRESS
+from stress.ops.core import Actor, allocate, be_born, leave, read, unmap, write
+from stress.ops.placement import map_file_anywhere
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, file_pages, pages_of
+from vmcore.space.vmspace import VM_MIN_ADDRESS
 
 FILES, FILE_PAGES = 3, 3
 WALL_PAGES, HOLES = 72, 3

@@ -4,11 +4,11 @@ The window: a page is being written when its last wiring goes, so whoever has it
 on which queue it belongs, not before.
 """
 
-from stress.acts import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
-from stress.ops import Actor, allocate, be_born, clean, fork, write
-from stress.ops_wire import unwire, wire
-from stress.scenario import Scenario
-from stress.stage import Stage
+from stress.ops.core import Actor, allocate, be_born, clean, fork, write
+from stress.ops.wiring import unwire, wire
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
 
 COMMON, COMMON_PAGES = 0x10000, 5
 

@@ -4,7 +4,11 @@ The window: a wired page of a parent is the source of a child's copy, a wirer wa
 owner wants the map, and a range that becomes writable must exchange the page that it has wired.
 """
 
-from stress.acts import (
+from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, protect, read
+from stress.ops.wiring import unwire, wire
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
@@ -15,10 +19,6 @@ from stress.acts import (
     pages_of,
     write_all,
 )
-from stress.ops import Actor, Process, allocate, be_born, fork, leave, protect, read
-from stress.ops_wire import unwire, wire
-from stress.scenario import Scenario
-from stress.stage import Stage
 
 HEAP, HEAP_PAGES = 0x10000, 10
 COMMON, COMMON_PAGES = 0x30000, 4  # shared with children

@@ -1,9 +1,9 @@
 """strace logs of real programs: parse, plan, touch.  (Names only; see the modules.)"""
 
+from stress.ops.address_map import AddressPicture, Range
 from stress.trace.build import build_plan, plan_trace
 from stress.trace.errors import TraceError
 from stress.trace.parse import Event, Kind, parse_lines, parse_trace
-from stress.trace.picture import AddressPicture, Range
 from stress.trace.plan import FileInfo, Plan, Task
 from stress.trace.shipped import NAMES, shipped
 from stress.trace.touch import TouchModel

@@ -19,6 +19,7 @@ The model, where strace shows less than happened:
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from stress.ops.address_map import ANON, Range
 from stress.trace.errors import TraceError
 from stress.trace.ops import (
     PAGE,
@@ -40,9 +41,8 @@ from stress.trace.ops import (
     page_up,
 )
 from stress.trace.parse import Event, Kind, parse_trace
-from stress.trace.picture import ANON, Range
 from stress.trace.plan import Plan, Task
-from stress.trace.space import EVERYTHING, Files, Image, Life, Space, protection
+from stress.trace.traced_spaces import EVERYTHING, Files, Image, Life, Space, protection
 
 MAX_FILE_PAGES = 64
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stress.ops.address_map import AddressPicture
 from stress.trace.errors import TraceError
 from stress.trace.ops import After, Exec, Exit, Fork, MapAnon, MapFile, Op, Wait
-from stress.trace.picture import AddressPicture
 
 
 class FileInfo(NamedTuple):

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from stress import nursery, ops
-from stress.ops import Actor, Process
+from stress.ops import core, process_codec
+from stress.ops.address_map import Range
+from stress.ops.core import Actor, Process
 from stress.trace import ops as traced
 from stress.trace import wiring
-from stress.trace.picture import Range
 from stress.trace.plan import FileInfo, Plan
-from stress.trace.ready import GONE, ReplayState
+from stress.trace.replay_state import GONE, ReplayState
 from stress.trace.touch import Touch, TouchModel
 
 BURST = 4  # operations of one task before the worker looks around
@@ -81,11 +81,11 @@ class Replay:
         """The run ends early: the tasks of this worker exit where they are."""
         for life in self.lives:
             if life.process is not None:
-                ops.leave(self.actor, life.process)
+                core.leave(self.actor, life.process)
         self.lives.clear()
         while (taken := self.state.take(self.actor.number)) is not None:
             if taken[1] is not None:
-                ops.leave(self.actor, nursery.decode(self.vm, taken[1]))
+                core.leave(self.actor, process_codec.decode(self.vm, taken[1]))
 
     def adopt(self) -> Life | None:
         """Take a newborn from the queue."""
@@ -95,7 +95,7 @@ class Replay:
         index, data = taken
         process = None
         if data is not None:
-            process = nursery.decode(self.vm, data)
+            process = process_codec.decode(self.vm, data)
             process.picture.avoid = self.plan.tasks[index].avoid
         return self.keep(Life(self.plan, index, process, data is not None))
 
@@ -153,34 +153,34 @@ class Replay:
         assert process is not None
         for store, va in touches:
             if store:
-                ops.write(actor, process, va)
+                core.write(actor, process, va)
             else:
-                ops.read(actor, process, va)
+                core.read(actor, process, va)
 
     # --- operations; False: not finished yet
 
     def map_anon(self, life: Life, op: traced.MapAnon) -> bool:
         new = Range(op.addr, op.addr + op.length, op.prot, op.shared)
-        ops.allocate(self.actor, self.body(life), new, draw=False)
+        core.allocate(self.actor, self.body(life), new, draw=False)
         return True
 
     def map_file(self, life: Life, op: traced.MapFile) -> bool:
         new = Range(op.addr, op.addr + op.length, op.prot, op.shared, op.file, op.offset)
-        ops.map_file(self.actor, self.body(life), new, draw=False)
+        core.map_file(self.actor, self.body(life), new, draw=False)
         return True
 
     def unmap(self, life: Life, op: traced.Unmap) -> bool:
-        ops.unmap(self.actor, self.body(life), op.addr, op.addr + op.length, draw=False)
+        core.unmap(self.actor, self.body(life), op.addr, op.addr + op.length, draw=False)
         return True
 
     def protect(self, life: Life, op: traced.Protect) -> bool:
-        ops.protect(self.actor, self.body(life), op.addr, op.addr + op.length, op.prot, draw=False)
+        core.protect(self.actor, self.body(life), op.addr, op.addr + op.length, op.prot, draw=False)
         return True
 
     def mremap(self, life: Life, op: traced.Mremap) -> bool:
         # Linux moves locked memory; our VM refuses to, so it is unlocked for the time.
         locked = wiring.unlock(self.actor, self.body(life), op.old, op.old + op.old_length)
-        ops.move(self.actor, self.body(life), op.old, op.old_length, op.new, op.new_length)
+        core.move(self.actor, self.body(life), op.old, op.old_length, op.new, op.new_length)
         if locked:
             wiring.lock(self.actor, self.body(life), op.new, op.new + op.new_length)
         return True
@@ -188,11 +188,11 @@ class Replay:
     def discard(self, life: Life, op: traced.DontNeed) -> bool:
         # Not locked in the recording, or it had failed; but "everything to come" is not in a plan.
         wiring.unlock(self.actor, self.body(life), op.addr, op.addr + op.length)
-        ops.discard(self.actor, self.body(life), op.addr, op.addr + op.length)
+        core.discard(self.actor, self.body(life), op.addr, op.addr + op.length)
         return True
 
     def msync(self, life: Life, op: traced.Msync) -> bool:
-        ops.clean(self.actor, self.body(life), op.addr, op.addr + op.length, sync=True)
+        core.clean(self.actor, self.body(life), op.addr, op.addr + op.length, sync=True)
         return True
 
     def lock(self, life: Life, op: traced.Lock) -> bool:
@@ -211,10 +211,10 @@ class Replay:
     def execute(self, life: Life, op: traced.Exec) -> bool:
         """Leave the memory (a vfork parent gets it back), and map the new program."""
         if life.process is None:
-            life.process = ops.be_born(self.actor)
+            life.process = core.be_born(self.actor)
             life.process.picture.avoid = self.plan.tasks[life.index].avoid
         else:
-            ops.execute(self.actor, life.process)
+            core.execute(self.actor, life.process)
             self.release(life)
         for made in op.maps:
             if isinstance(made, traced.MapFile):
@@ -229,7 +229,7 @@ class Replay:
         # The model clears the picture, and the loads must still know what they look at.
         drawn = self.model.touches(process.picture.copy(process.picture.avoid), life.index, life.at, op)
         self.touch(life, drawn)
-        ops.leave(self.actor, process)
+        core.leave(self.actor, process)
         self.release(life)
         return True
 
@@ -245,7 +245,7 @@ class Replay:
         then write one journal, which is what one memory with one user at a time needs.
         """
         parent = self.body(life)
-        child = ops.share(self.actor, parent) if op.share else ops.fork(self.actor, parent)
+        child = core.share(self.actor, parent) if op.share else core.fork(self.actor, parent)
         child.picture.avoid = self.plan.tasks[op.task].avoid
         if op.wait_release:
             self.state.kept(op.task, self.actor.number)
@@ -254,10 +254,10 @@ class Replay:
             return False
         if op.share:
             parent.journal.crowd()
-        data = nursery.encode(self.vm, child)
+        data = process_codec.encode(self.vm, child)
         if not self.state.born(op.task, data):
             if op.share:  # two threads here: each keeps its own books, as it would elsewhere
-                child = nursery.decode(self.vm, data)
+                child = process_codec.decode(self.vm, data)
                 child.picture.avoid = self.plan.tasks[op.task].avoid
             self.keep(Life(self.plan, op.task, child, True))
         return True

@@ -9,6 +9,7 @@ Only the first HOT_PAGES of a range are ever touched: a trace reserves far more 
 machine has, and touching the same pages again is what finds them shared, copied or paged out.
 """
 
+from stress.ops.address_map import AddressPicture, Range
 from stress.trace.ops import (
     PAGE,
     DontNeed,
@@ -23,7 +24,6 @@ from stress.trace.ops import (
     Protect,
     Unmap,
 )
-from stress.trace.picture import AddressPicture, Range
 from stress.trace.plan import Plan
 
 HOT_PAGES = 8

@@ -5,8 +5,8 @@ what other threads have unmapped meanwhile; and ours may be the smaller machine.
 range is wired once, what cannot be wired stays as it is, and unlocking ends every wiring.
 """
 
-from stress.ops import Actor, Process, process_map
-from stress.oracles import require_done
+from stress.ops.core import Actor, Process, process_map
+from stress.oracles.at_rest import require_done
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
     KERN_INVALID_ARGUMENT,
@@ -14,8 +14,8 @@ from vmcore.constants import (
     KERN_RESOURCE_SHORTAGE,
     KERN_SUCCESS,
 )
-from vmcore.map_clip import entries_between
-from vmcore.map_wire import vm_map_pageable
+from vmcore.map.map_clip import entries_between
+from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmMap
 from vmcore.vm import Vm
 

@@ -9,7 +9,7 @@ import pytest
 
 from ci.soak_run import KINDS, Account, Order, Run, Stop, kind_of
 from ci.soak_stops import arguments, orders, row, summary
-from stress.scenario import all_scenarios
+from stress.scenario.scenario import all_scenarios
 from tests.waiting import wait_until
 
 HANGDOG = Path(sys.executable).with_name("hangdog")

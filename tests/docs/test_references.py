@@ -19,7 +19,7 @@ PLANTED = [
     (r.dead_paths, "each of stress/defects/x9*.py"),
     (r.dead_paths, "the lists of gone_away.py"),
     (r.dead_names, "a ``harness.run.Nothing`` of its own: harness.run.Nothing"),
-    (r.dead_names, "`vmcore/fault.py`, `no_such_step`"),
+    (r.dead_names, "`vmcore/fault/fault.py`, `no_such_step`"),
     (r.dead_names, "see ``not_there``"),
     (r.dead_names, "(see no_such_function)"),
     (r.dead_sections, "docs/reference, section 4.99"),
@@ -46,7 +46,7 @@ def test_what_is_there_is_not(monkeypatch: pytest.MonkeyPatch):
     """One sentence with one of each kind."""
     text = (
         "docs/reference, section 4.3; docs/postmortems.md, 41; A7 and Q4; vmcore/fault*.py; fault.py; "
-        "see ``vm_fault``; harness.run.session.Session; `vmcore/fault.py`, `vm_fault`"
+        "see ``vm_fault``; harness.run.session.Session; `vmcore/fault/fault.py`, `vm_fault`"
     )
     monkeypatch.setattr(r, "prose", lambda: (("vmcore/planted.py", 7, text),))
     monkeypatch.setattr(r, "saved", lambda _: frozenset[str]())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stress.world import Setting, World
+from stress.run.world import Setting, World
 from vmcore.config import Config
 
 SIZES: dict[str, Any] = {

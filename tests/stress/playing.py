@@ -1,9 +1,9 @@
 """Scripts of a test's own, played once."""
 
-from stress.options import RunOptions
-from stress.runner import run_play
-from stress.script import Script
-from stress.script_play import ScriptPlay
+from stress.run.options import RunOptions
+from stress.run.runner import run_play
+from stress.run.script_workload import ScriptPlay
+from stress.script.script import Script
 
 MODES = ("process", "thread")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from harness.watch.verdicts import Limits
+from harness.watch.detectors.judge import Limits
 from harness.watch.watchdog import Watchdog
 from tests.truth.program import PROGRAMS, Program, judge
 from tests.truth.world import LIBC, PR_SET_CHILD_SUBREAPER, World

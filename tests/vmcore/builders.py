@@ -29,18 +29,18 @@ from vmcore.constants import (
     VM_PAGER_OK,
     VM_PROT_NONE,
 )
-from vmcore.object import vm_object_allocate
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.page import frame_alloc, vm_page_alloc, vm_page_free, vm_page_lookup, vm_page_zero_fill
-from vmcore.page_queues import page_dequeue
-from vmcore.page_wait import FREE_PAGE, PAGE_ASSERT_WAIT, RELEASE_PAGE, page_busy, thread_block
-from vmcore.pageout import vm_pageout_loop
-from vmcore.pager import vm_pager_get_pages
-from vmcore.pmap import pmap_clear_modify, pmap_create, pmap_page_protect
+from vmcore.object.object import vm_object_allocate
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.page.page import frame_alloc, vm_page_alloc, vm_page_free, vm_page_lookup, vm_page_zero_fill
+from vmcore.page.page_queues import page_dequeue
+from vmcore.page.page_wait import FREE_PAGE, PAGE_ASSERT_WAIT, RELEASE_PAGE, page_busy, thread_block
+from vmcore.page.vm_wait import VM_WAIT, stop_services
+from vmcore.pageout.pageout import vm_pageout_loop
+from vmcore.pager.pager import vm_pager_get_pages
+from vmcore.pager.swap_io import disk_worker_loop
+from vmcore.pmap.pmap import pmap_clear_modify, pmap_create, pmap_page_protect
 from vmcore.structs import Pmap, VmObject, VmPage
-from vmcore.swap_io import disk_worker_loop
 from vmcore.vm import Vm, arena_size, boot
-from vmcore.vm_wait import VM_WAIT, stop_services
 
 LIMIT_S = 240.0  # of members that have seconds of work to do, also on a crowded machine
 PR_SET_PDEATHSIG = 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.shm.checked import unguarded
 from tests.vmcore.builders import allow_reports, reports
-from vmcore.instant_records import InstantViolation
+from vmcore.checked.records import InstantViolation
 from vmcore.vm import Vm
 
 

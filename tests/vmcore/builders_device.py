@@ -1,14 +1,14 @@
 """Worlds of mapped devices."""
 
 from tests.vmcore.builders_objects import empty_space
-from vmcore.audit import all_gone
+from vmcore.audit.audit import all_gone
 from vmcore.constants import PG_FICTITIOUS
-from vmcore.device import device_pager_alloc
-from vmcore.map_device import vm_map_device
-from vmcore.object_cache import cache_clear
+from vmcore.object.device import device_pager_alloc
+from vmcore.object.object_cache import cache_clear
+from vmcore.space.map_device import vm_map_device
+from vmcore.space.vmspace import space_map, vmspace_exit
 from vmcore.structs import VmObject, Vmspace
 from vmcore.vm import Vm
-from vmcore.vmspace import space_map, vmspace_exit
 
 PAGES = 8  # of each device
 

@@ -9,15 +9,15 @@ from typing import Any
 from harness.shm.roster import Roster
 from tests.vmcore.builders import stamp
 from tests.vmcore.builders_objects import empty_space, number
-from vmcore.access import vm_read, vm_write
 from vmcore.constants import KERN_PROTECTION_FAILURE, KERN_SUCCESS
-from vmcore.map_user import vm_map_file
+from vmcore.object.vnode import vnode_pager_alloc
+from vmcore.object.vnode_size import vnode_pager_setsize
+from vmcore.space.access import vm_read, vm_write
+from vmcore.space.map_user import vm_map_file
+from vmcore.space.vmspace import space_map
 from vmcore.structs import VmObject, Vmspace, Vnode
 from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
-from vmcore.vmspace import space_map
-from vmcore.vnode import vnode_pager_alloc
-from vmcore.vnode_size import vnode_pager_setsize
 
 LIMIT_S = 60.0
 

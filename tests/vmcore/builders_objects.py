@@ -7,21 +7,21 @@ pages are where.
 
 from harness.shm.checked import unguarded
 from tests.vmcore.builders import locked, stamp
-from vmcore.access import vm_read, vm_write
 from vmcore.constants import VM_PROT_NONE
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.map_entry import entry_object, vm_map_lookup_entry
-from vmcore.map_user import vm_allocate
-from vmcore.object import vm_object_reference
-from vmcore.object_pages import vm_object_page_clean
-from vmcore.page import object_pages, vm_page_free, vm_page_lookup
-from vmcore.pageout import vm_pageout_scan
-from vmcore.pmap import pmap_page_protect
-from vmcore.shadow import vm_object_shadow
+from vmcore.map.map_entry import entry_object, vm_map_lookup_entry
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object import vm_object_reference
+from vmcore.object.object_pages import vm_object_page_clean
+from vmcore.object.shadow import vm_object_shadow
+from vmcore.page.page import object_pages, vm_page_free, vm_page_lookup
+from vmcore.pageout.pageout import vm_pageout_scan
+from vmcore.pager.swap_io import next_write, reap, write_record
+from vmcore.pmap.pmap import pmap_page_protect
+from vmcore.space.access import vm_read, vm_write
+from vmcore.space.map_user import vm_allocate
+from vmcore.space.vmspace import space_map, vmspace_alloc, vmspace_fork
 from vmcore.structs import VmMapEntry, VmObject, VmPage, Vmspace
-from vmcore.swap_io import next_write, reap, write_record
 from vmcore.vm import Vm
-from vmcore.vmspace import space_map, vmspace_alloc, vmspace_fork
 
 BASE = 0x10000
 

@@ -20,15 +20,15 @@ from tests.vmcore.builders_objects import (
     va,
     write,
 )
-from vmcore.access import vm_read
-from vmcore.audit import all_gone, audit
+from vmcore.audit.audit import all_gone, audit
 from vmcore.constants import KERN_RESOURCE_SHORTAGE, VM_INHERIT_SHARE, VM_PROT_READ
-from vmcore.map_protect import vm_map_protect
-from vmcore.map_user import vm_allocate, vm_deallocate, vm_map_file
-from vmcore.object_cache import cache_clear
-from vmcore.swap_io import reap
+from vmcore.object.object_cache import cache_clear
+from vmcore.pager.swap_io import reap
+from vmcore.space.access import vm_read
+from vmcore.space.map_protect import vm_map_protect
+from vmcore.space.map_user import vm_allocate, vm_deallocate, vm_map_file
+from vmcore.space.vmspace import space_map, vmspace_alloc, vmspace_exit
 from vmcore.vm_error import VmError, VmFault
-from vmcore.vmspace import space_map, vmspace_alloc, vmspace_exit
 
 TABLES = (
     "objects", "entries", "maps", "sharing_maps", "pmaps", "mappings", "vmspaces", "pagers", "swap_blocks",

@@ -7,16 +7,16 @@ from tests.vmcore.builders import locked, new_object, new_page
 from tests.vmcore.builders_files import held, mapped, vnode
 from tests.vmcore.builders_objects import entry_at, fork, space_of, va
 from vmcore.constants import KERN_SUCCESS, OBJ_DYING, VM_INHERIT_SHARE
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.fault_unwire import shared_part
-from vmcore.map_user import vm_map_file
-from vmcore.map_wire import vm_map_pageable
-from vmcore.object import link_shadower, unlink_shadower
-from vmcore.object_cache import cache_clear
-from vmcore.object_copy import nothing_pushed
-from vmcore.object_paging import PIP_LIMIT, vm_object_paging_begin, vm_object_paging_end
-from vmcore.page_wait import clear_busy, page_busy
-from vmcore.vmspace import space_map, vmspace_exit, vmspace_share
+from vmcore.map.unwire import shared_part
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object import link_shadower, unlink_shadower
+from vmcore.object.object_cache import cache_clear
+from vmcore.object.object_copy import nothing_pushed
+from vmcore.page.object_paging import PIP_LIMIT, vm_object_paging_begin, vm_object_paging_end
+from vmcore.page.page_wait import clear_busy, page_busy
+from vmcore.space.map_user import vm_map_file
+from vmcore.space.mlock import vm_map_pageable
+from vmcore.space.vmspace import space_map, vmspace_exit, vmspace_share
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import BadInput, Panic
 from stress.disk_faults import ANSWERS, NAMES, DiskFaults, Disturbance, counted
-from stress.world import Setting, World
+from stress.run.world import Setting, World
 from tests.vmcore.builders import (
     Team,
     leaks,
@@ -30,7 +30,6 @@ from tests.vmcore.builders_objects import (
     va,
     write,
 )
-from vmcore.access import vm_read, vm_write
 from vmcore.config import Config
 from vmcore.constants import (
     KERN_PROTECTION_FAILURE,
@@ -48,15 +47,16 @@ from vmcore.constants import (
     VM_PAGER_OK,
     VM_PAGER_PEND,
 )
-from vmcore.object_pager import ensure_pager
-from vmcore.page import frame_alloc
-from vmcore.page_queues import vm_page_deactivate
-from vmcore.pageout_page import pageout_page
-from vmcore.pager import vm_pager_has_page
+from vmcore.object.object_pager import ensure_pager
+from vmcore.page.page import frame_alloc
+from vmcore.page.page_queues import vm_page_deactivate
+from vmcore.pageout.pageout_page import pageout_page
+from vmcore.pager.pager import vm_pager_has_page
+from vmcore.pager.swap_io import next_write, reap, write_record
+from vmcore.space.access import vm_read, vm_write
+from vmcore.space.vmspace import vmspace_exit
 from vmcore.stats import counters
-from vmcore.swap_io import next_write, reap, write_record
 from vmcore.vm_error import VmFault
-from vmcore.vmspace import vmspace_exit
 
 
 def only(kind, *answers):

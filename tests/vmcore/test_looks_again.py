@@ -18,12 +18,12 @@ from tests.vmcore.builders_objects import (
     va,
     write,
 )
-from vmcore.audit import all_gone, audit
-from vmcore.collapse import vm_object_collapse
+from vmcore.audit.audit import all_gone, audit
 from vmcore.constants import KERN_PROTECTION_FAILURE, VM_PROT_READ
-from vmcore.map_protect import vm_map_protect
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.space.map_protect import vm_map_protect
+from vmcore.space.vmspace import space_map, vmspace_exit
 from vmcore.vm_error import VmFault
-from vmcore.vmspace import space_map, vmspace_exit
 
 
 def test_rights_that_were_taken_away_during_a_page_in_are_not_entered(vm_of):

@@ -16,16 +16,16 @@ from tests.vmcore.builders_objects import (
     swapped,
     top,
 )
-from vmcore.audit import all_gone, audit
+from vmcore.audit.audit import all_gone, audit
 from vmcore.constants import OBJ_CANPERSIST, PG_FICTITIOUS
-from vmcore.device import device_pager_alloc
-from vmcore.map_device import vm_map_device
-from vmcore.map_named import vm_map_named
-from vmcore.object_pages import vm_object_page_clean
-from vmcore.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.object.device import device_pager_alloc
+from vmcore.object.object_pages import vm_object_page_clean
+from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.pager.swap_io import next_write, reap, write_record
 from vmcore.shutdown import vm_object_shutdown
-from vmcore.swap_io import next_write, reap, write_record
-from vmcore.vmspace import space_map, vmspace_exit, vmspace_fork
+from vmcore.space.map_device import vm_map_device
+from vmcore.space.map_named import vm_map_named
+from vmcore.space.vmspace import space_map, vmspace_exit, vmspace_fork
 
 FILE = 4 * 4096
 

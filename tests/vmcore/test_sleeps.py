@@ -27,29 +27,30 @@ from tests.vmcore.builders_objects import (
     write,
 )
 from tests.waiting import join, wait_until
-from vmcore import object_copy, object_pages, pageout
-from vmcore.audit import all_gone, audit
-from vmcore.collapse import vm_object_collapse
+from vmcore.audit.audit import all_gone, audit
 from vmcore.constants import OBJ_DYING, OBJ_FADING
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.map_user import vm_map_file
-from vmcore.object_cache import cache_clear
-from vmcore.object_page_remove import vm_object_page_remove
-from vmcore.object_pages import vm_object_page_clean, vm_object_pmap_remove
-from vmcore.object_paging import (
+from vmcore.object import object_copy, object_pages
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object_cache import cache_clear
+from vmcore.object.object_page_remove import vm_object_page_remove
+from vmcore.object.object_pages import vm_object_page_clean, vm_object_pmap_remove
+from vmcore.object.vnode_size import vnode_pager_setsize, vnode_pager_uncache
+from vmcore.page.object_paging import (
     vm_object_paging_begin,
     vm_object_paging_end,
     vm_object_paging_turn,
     vm_object_paging_wait,
 )
-from vmcore.page_wait import RELEASE_PAGE
-from vmcore.pageout import vm_pageout_loop
+from vmcore.page.page_wait import RELEASE_PAGE
+from vmcore.page.vm_wait import VM_WAIT, poke_daemon, stop_services, wake_memory_waiters
+from vmcore.pageout import pageout
+from vmcore.pageout.pageout import vm_pageout_loop
+from vmcore.pager.swap_io import disk_worker_loop
+from vmcore.space.map_user import vm_map_file
+from vmcore.space.vmspace import space_map, vmspace_exit
 from vmcore.structs import VmObject, VmPage
-from vmcore.swap_io import disk_worker_loop
 from vmcore.vm import Vm
-from vmcore.vm_wait import VM_WAIT, poke_daemon, stop_services, wake_memory_waiters
-from vmcore.vmspace import space_map, vmspace_exit
-from vmcore.vnode_size import vnode_pager_setsize, vnode_pager_uncache
 
 PAGES = 4
 LONG_S = 1000.0  # a poke ends it

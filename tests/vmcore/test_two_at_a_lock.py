@@ -15,20 +15,20 @@ from tests.vmcore.builders import locked, new_object, new_page
 from tests.vmcore.builders_files import held, vnode
 from tests.vmcore.builders_objects import finish_writes, live_objects
 from tests.waiting import join, wait_until
-from vmcore.audit import all_gone
+from vmcore.audit.audit import all_gone
 from vmcore.constants import PG_CLEAN, PG_INACTIVE, PV_MODIFIED
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.object import vm_object_allocate, vm_object_reference
-from vmcore.object_cache import cache_clear
-from vmcore.object_pages import vm_object_page_clean
-from vmcore.page import frame_alloc, frame_free, vm_page_lookup
-from vmcore.page_queues import vm_page_activate, vm_page_deactivate
-from vmcore.pageout import vm_pageout_scan
-from vmcore.pager import vm_pager_has_page
-from vmcore.pmap import pmap_is_modified
-from vmcore.pmap_lists import PV_LOCKS
-from vmcore.swap_map import swap_map_alloc, swap_map_free
-from vmcore.swap_records import free_record, take_record
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object import vm_object_allocate, vm_object_reference
+from vmcore.object.object_cache import cache_clear
+from vmcore.object.object_pages import vm_object_page_clean
+from vmcore.page.page import frame_alloc, frame_free, vm_page_lookup
+from vmcore.page.page_queues import vm_page_activate, vm_page_deactivate
+from vmcore.pageout.pageout import vm_pageout_scan
+from vmcore.pager.pager import vm_pager_has_page
+from vmcore.pager.swap_map import swap_map_alloc, swap_map_free
+from vmcore.pager.swap_records import free_record, take_record
+from vmcore.pmap.pmap import pmap_is_modified
+from vmcore.pmap.pmap_lists import PV_LOCKS
 from vmcore.vm import Vm
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.run import WorkerContext
-from harness.run.gate import Gate
+from harness.run.barrier import Gate
 
 LIMITS_S = (0.5, 2.0, 8.0, 32.0)
 

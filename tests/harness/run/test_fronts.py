@@ -96,7 +96,7 @@ def test_the_second_interrupt_does_not_wait(front):
 
 
 def ending(program, pids) -> bool:
-    from harness.run.gate import Gate, State
+    from harness.run.barrier import Gate, State
     from harness.shm import Arena
 
     with Arena.attach(pid=program.process.pid) as arena:

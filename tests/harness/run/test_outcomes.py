@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import BadInput, WorkerFailed
 from harness.outcome import Crashed, Failed, Hung, Killed, Passed
-from harness.run import RoleSpec, Session, lifeline
+from harness.run import RoleSpec, Session, process_control
 from harness.shm.roster import Roster
 from harness.watch import dump
 from tests.harness.run.roles import cross, die, spin_until, turn_until_told, until_enough
@@ -371,7 +371,7 @@ def test_what_cannot_be_run_is_refused_at_once(make):
 
 def test_a_role_that_cannot_travel_is_named(monkeypatch):
     generator = (n for n in range(3))
-    monkeypatch.setattr(lifeline, "single_threaded", lambda: False)
+    monkeypatch.setattr(process_control, "single_threaded", lambda: False)
 
     with Session(workers=1) as session, pytest.raises(BadInput, match=r"\(worker\) cannot be sent"):
         session.run(lambda _: next(generator))

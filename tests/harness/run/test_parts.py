@@ -10,9 +10,9 @@ import pytest
 
 from harness.clock import Attended, Clock, Deadline, ManualClock
 from harness.outcome import Failed, Finding, Outcome, Passed, Payload, RunResult
-from harness.run import STOP_ON, derive_seed, lifeline, supervisor
-from harness.run.handshake import PeerGone, Wire, pack
-from harness.run.ledger import AFTERMATH_S, CONFIRM_S, Candidate, Ledger
+from harness.run import STOP_ON, derive_seed, process_control, supervisor
+from harness.run.findings import AFTERMATH_S, CONFIRM_S, Candidate, Ledger
+from harness.run.messages import PeerGone, Wire, pack
 from harness.run.plan import RoleSpec, RunPlan
 from tests.harness.run.roles import turn_until_told
 from tests.waiting import LIMIT_S
@@ -97,7 +97,7 @@ def test_a_supervisor_without_a_front_leaves(arena):
     process.join(LIMIT_S)
     assert process.exitcode == 1
     # The sentinel is a pipe that everybody below inherits: at its end they are all gone.
-    from harness.run.front import readable
+    from harness.run.client import readable
 
     assert readable([process.sentinel], LIMIT_S)
     process.close()
@@ -168,7 +168,7 @@ def test_seeds_are_the_same_everywhere():
 
 
 def test_signals_wait_while_a_child_is_made():
-    with lifeline.deaf():
+    with process_control.deaf():
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
     assert {signal.SIGINT, signal.SIGTERM} <= blocked

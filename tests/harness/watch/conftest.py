@@ -5,8 +5,8 @@ from ctypes import Structure, c_uint32
 import pytest
 
 from harness.shm.layout import guarded
+from harness.watch.detectors.judge import Limits
 from harness.watch.records import RunMeta
-from harness.watch.verdicts import Limits
 from harness.watch.watchdog import Watchdog
 
 QUICK = Limits(waker_s=1.0, nobody_s=0.1, frozen_s=0.2, livelock_s=0.2, stall_s=0.4)

@@ -7,7 +7,7 @@ import pytest
 
 from harness import _native
 from harness.shm.roster import Roster
-from harness.watch.verdicts import Limits
+from harness.watch.detectors.judge import Limits
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import wait_until
 from tests.harness.watch.looking import find, find_notice, look_for, me, stopped, waiting

@@ -10,10 +10,11 @@ import pytest
 
 from harness import _native
 from harness.errors import BadInput
-from harness.watch import dump, renderers
+from harness.watch import dump
 from harness.watch.dump import DumpError
 from harness.watch.records import Dump, RunMeta
-from harness.watch.render_text import render
+from harness.watch.render import sections as renderers
+from harness.watch.render.text import render
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import fork
 from tests.harness.watch.looking import at_the_end, built, dumped, me

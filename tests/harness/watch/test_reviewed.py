@@ -7,8 +7,8 @@ import pytest
 from harness import _native
 from harness.errors import OwnerDied
 from harness.watch import providers
+from harness.watch.detectors.judge import Limits
 from harness.watch.snapshot import Reader
-from harness.watch.verdicts import Limits
 from harness.watch.watchdog import GAP_S, Watchdog
 from tests.harness.actors import wait_until
 from tests.harness.watch.conftest import Cell

@@ -11,10 +11,10 @@ import pytest
 
 from harness.errors import BadInput, CannotRunHere
 from harness.outcome import Failed
-from stress.cli import needs
+from stress.cli import preflight
 from stress.cli.summary import tell
-from stress.options import RunOptions, RunReport
-from stress.runner import run
+from stress.run.options import RunOptions, RunReport
+from stress.run.runner import run
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
@@ -139,7 +139,7 @@ def test_too_few_file_descriptors_are_said_before_anything_starts(start):
 
 
 def test_what_is_said_to_be_enough_is_enough(start):
-    enough = needs.DESCRIPTORS + needs.DESCRIPTORS_PER_WORKER * 3
+    enough = preflight.DESCRIPTORS + preflight.DESCRIPTORS_PER_WORKER * 3
 
     def just() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, enough))
@@ -153,7 +153,7 @@ def test_a_limit_that_may_be_raised_is_to_be_raised(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (60, 4096))
 
     with pytest.raises(CannotRunHere) as caught:
-        needs.require_descriptors(6)
+        preflight.require_descriptors(6)
 
     assert caught.value.hint == "ulimit -n 96"
 
@@ -164,7 +164,7 @@ def test_a_folder_without_permission_is_refused(tmp_path):
 
     try:
         with pytest.raises(BadInput) as caught:
-            needs.require_folder(tmp_path / "below")
+            preflight.require_folder(tmp_path / "below")
     finally:
         with suppress(OSError):
             tmp_path.chmod(0o700)
@@ -173,7 +173,7 @@ def test_a_folder_without_permission_is_refused(tmp_path):
 
 
 def test_a_folder_that_is_not_there_yet_is_fine_and_not_made(tmp_path):
-    needs.require_folder(tmp_path / "a" / "b")
+    preflight.require_folder(tmp_path / "a" / "b")
 
     assert list(tmp_path.iterdir()) == []
 
@@ -188,10 +188,10 @@ def test_a_table_that_only_the_defect_fills_stays_a_finding(alone):
     clean = msgspec.structs.replace(short, outcomes=[])
 
     if alone:
-        needs.refuse_shortage(short, {"objects": 8}, lambda: clean)
+        preflight.refuse_shortage(short, {"objects": 8}, lambda: clean)
         return
     with pytest.raises(BadInput, match="--objects 8 is too small"):
-        needs.refuse_shortage(short, {"objects": 8}, lambda: short)
+        preflight.refuse_shortage(short, {"objects": 8}, lambda: short)
 
 
 def test_too_few_pages_to_begin_with_is_said_at_once_and_nobody_waits_for_memory(start):

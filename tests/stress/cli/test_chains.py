@@ -5,13 +5,13 @@ import re
 import threading
 
 from harness import outcome
-from stress import render
 from stress.cli.display import block, line
 from stress.cli.dump import look, look_at
-from stress.options import Progress, RunOptions
-from stress.play import ScenarioPlay
-from stress.progress import LINKS, WATCHED, Looker
-from stress.scenario import find_scenario
+from stress.dump_sections import sections
+from stress.run.options import Progress, RunOptions
+from stress.run.progress import LINKS, WATCHED, Looker
+from stress.run.workload import ScenarioPlay
+from stress.scenario.scenario import find_scenario
 from tests.stress.cli.conftest import interrupt
 from tests.vmcore.builders_objects import fork, space_of, write
 from tests.waiting import LIMIT_S, join, wait_until
@@ -108,7 +108,7 @@ def test_the_section_is_there_for_one_dump_only(world):
 
 
 def test_records_of_another_shape_leave_the_threads_to_be_shown(world):
-    render.unregister()  # the world's own
+    sections.unregister()  # the world's own
     entry = world.arena.entry("vm_globals")
     shape, entry.fingerprint = entry.fingerprint, 1
     world.arena.tables.clear()

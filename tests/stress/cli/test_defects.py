@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-import stress.detect
+import stress.detect.detect
 from harness.errors import ArenaError
 from stress.cli.main import outcome
 from stress.defect import find_defect
-from stress.options import RunReport
+from stress.run.options import RunReport
 from tests.stress.cli.conftest import interrupt, parses
 
 
@@ -23,7 +23,7 @@ def never(monkeypatch):
     def run(options):
         raise AssertionError(options)
 
-    monkeypatch.setattr(stress.detect, "run", run)
+    monkeypatch.setattr(stress.detect.detect, "run", run)
 
 
 def ran(options, **parts):
@@ -121,7 +121,7 @@ def test_a_page_that_could_be_written_is_left_as_it_was(tmp_path, monkeypatch):
         assert (tmp_path / "old.md").read_text() == "mine"
         return ran(options)
 
-    monkeypatch.setattr(stress.detect, "run", run)
+    monkeypatch.setattr(stress.detect.detect, "run", run)
 
     outcome(["defects", "H2", "--detect", "--write", "old.md"])
 
@@ -135,7 +135,7 @@ def test_a_defect_that_is_named_twice_is_run_once(capsys, monkeypatch):
         seen.append(options.defect)
         return ran(options)
 
-    monkeypatch.setattr(stress.detect, "run", run)
+    monkeypatch.setattr(stress.detect.detect, "run", run)
 
     outcome(["defects", "H6", "H6a,H6a", "--detect", "--json"])
 
@@ -164,7 +164,7 @@ def test_a_harness_that_fails_is_a_third_outcome_with_its_own_exit_code(capsys, 
             raise ArenaError("no room")
         return ran(options)
 
-    monkeypatch.setattr(stress.detect, "run", run)
+    monkeypatch.setattr(stress.detect.detect, "run", run)
 
     code = outcome(["defects", "H2", "--detect", "--seeds", "2", "--write", str(target)])
 
@@ -240,7 +240,7 @@ def test_an_interrupt_that_a_run_forgets_ends_the_detection_all_the_same(number,
             signal.signal(number, before)
         return ran(options, ended_by="finding")
 
-    monkeypatch.setattr(stress.detect, "run", run)
+    monkeypatch.setattr(stress.detect.detect, "run", run)
     handler = signal.getsignal(number)
 
     code = outcome(["defects", "H2", "H6a", "--detect", "--seeds", "2"])

@@ -6,16 +6,16 @@ import resource
 
 import pytest
 
-from stress.options import RunOptions
-from stress.play import ScenarioPlay
-from stress.runner import limits_of, make_play
-from stress.scenario import find_scenario
+from stress.run.options import RunOptions
+from stress.run.runner import limits_of, make_play
+from stress.run.workload import ScenarioPlay
+from stress.scenario.scenario import find_scenario
 
 STUCK = '''"""A set-up that waits for a lock that another process keeps."""
 
 import os
 
-from stress.scenario import Scenario
+from stress.scenario.scenario import Scenario
 
 scenario = Scenario("stuck")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stress.cli import main as cli
-from stress.cli.said import unknown
+from stress.cli.messages import unknown
 from stress.cli.table import columns
 from tests.stress.cli.conftest import LIMIT_S, ROOT
 

@@ -8,7 +8,7 @@ import pytest
 import stress.defects.h6a_no_wakeup as module
 from stress.cli.main import outcome
 from stress.defect import LOOKS, all_defects
-from stress.options import RunOptions
+from stress.run.options import RunOptions
 from tests.stress.cli.conftest import parses
 
 HARNESS_FAILED, FOUND = 3, 1

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from stress.cli.display import Display, block, line
 from stress.cli.summary import tell
-from stress.options import FindingReport, Progress, RunOptions, RunReport
+from stress.run.options import FindingReport, Progress, RunOptions, RunReport
 
 
 def look(**facts):

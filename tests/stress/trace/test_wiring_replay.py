@@ -2,18 +2,19 @@
 
 import pytest
 
-from stress import ops, runner
-from stress.options import RunOptions
-from stress.play import ReplayPlay
+from stress.ops import core
+from stress.ops.address_map import Range
+from stress.run import runner
+from stress.run.options import RunOptions
+from stress.run.workload import ReplayPlay
 from stress.trace import wiring
 from stress.trace.ops import DontNeed, Exec, Exit, Fork, Lock, MapAnon, Mremap, Unlock, Unmap, Wait
-from stress.trace.picture import Range
 from stress.trace.plan import Plan, Task
-from stress.trace.ready import ReplayState
 from stress.trace.replay import Life, Replay
+from stress.trace.replay_state import ReplayState
 from stress.trace.touch import TouchModel
-from vmcore.audit import audit
-from vmcore.vmspace import space_map
+from vmcore.audit.audit import audit
+from vmcore.space.vmspace import space_map
 
 PAGE = 4096
 HEAP, MORE = 0x100000, 0x300000
@@ -25,10 +26,10 @@ TABLES = {
 @pytest.fixture
 def process(actor):
     """A process with eight pages at HEAP."""
-    it = ops.be_born(actor)
-    ops.allocate(actor, it, Range(HEAP, HEAP + 8 * PAGE, 3))
+    it = core.be_born(actor)
+    core.allocate(actor, it, Range(HEAP, HEAP + 8 * PAGE, 3))
     yield it
-    ops.leave(actor, it)
+    core.leave(actor, it)
     assert actor.vm.g.v_wire_count == 0
 
 
@@ -50,7 +51,7 @@ def test_locks_do_not_nest(actor, process):
 
 def test_everything_can_be_locked_and_unlocked_and_what_is_too_much_stays_unlocked(actor, process):
     pages = actor.vm.g.v_wire_max
-    ops.allocate(actor, process, Range(MORE, MORE + pages * PAGE, 3))
+    core.allocate(actor, process, Range(MORE, MORE + pages * PAGE, 3))
 
     wiring.lock(actor, process, 0, 0)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.vmcore.builders import locked
 from tests.vmcore.machine.peek import holders
-from vmcore.collapse import vm_object_collapse
 from vmcore.constants import PG_BUSY, PG_CLEAN, VM_PROT_NONE
-from vmcore.deallocate import vm_object_deallocate
-from vmcore.object import vm_object_reference
-from vmcore.object_pages import vm_object_page_clean
-from vmcore.page import object_pages, vm_page_free
-from vmcore.pmap import pmap_is_modified, pmap_page_protect
+from vmcore.object.collapse import vm_object_collapse
+from vmcore.object.deallocate import vm_object_deallocate
+from vmcore.object.object import vm_object_reference
+from vmcore.object.object_pages import vm_object_page_clean
+from vmcore.page.page import object_pages, vm_page_free
+from vmcore.pmap.pmap import pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmObject, Vmspace
 from vmcore.vm import Vm
 

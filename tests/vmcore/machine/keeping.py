@@ -16,9 +16,9 @@ from vmcore.constants import (
     KERN_SUCCESS,
     VM_PROT_WRITE,
 )
-from vmcore.map_clean import vm_map_clean
-from vmcore.map_wire import vm_map_pageable
-from vmcore.vnode_size import vnode_pager_setsize, vnode_pager_uncache
+from vmcore.object.vnode_size import vnode_pager_setsize, vnode_pager_uncache
+from vmcore.space.mlock import vm_map_pageable
+from vmcore.space.msync import vm_map_clean
 
 
 class Keeping(Mappings):

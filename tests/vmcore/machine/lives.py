@@ -8,11 +8,11 @@ from hypothesis.stateful import consumes, initialize, multiple, precondition, ru
 from tests.vmcore.machine import model
 from tests.vmcore.machine.rig import FILE_PAGES, FILES, LOW, PAGES, TASKS, first_bytes, outcome
 from tests.vmcore.machine.world import Task, World, files, maps, spots, tasks
-from vmcore.access import vm_read, vm_write
-from vmcore.audit_objects import map_entries
+from vmcore.audit.objects import map_entries
 from vmcore.constants import KERN_SUCCESS, VM_INHERIT_COPY, VM_PROT_ALL
-from vmcore.map_user import vm_allocate
-from vmcore.vmspace import vmspace_alloc, vmspace_exec, vmspace_exit, vmspace_fork, vmspace_share
+from vmcore.space.access import vm_read, vm_write
+from vmcore.space.map_user import vm_allocate
+from vmcore.space.vmspace import vmspace_alloc, vmspace_exec, vmspace_exit, vmspace_fork, vmspace_share
 
 HEAP = 5  # pages that a new task has stored to: it finds itself in some history
 

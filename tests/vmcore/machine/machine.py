@@ -12,10 +12,10 @@ from hypothesis.stateful import rule
 from tests.vmcore.machine import chains, pump
 from tests.vmcore.machine.keeping import Keeping
 from tests.vmcore.machine.world import spots, tasks
-from vmcore.audit_cells import Cells
-from vmcore.object_cache import cache_trim
+from vmcore.audit.reachability import Cells
+from vmcore.audit.sweep import audit_hidden, audit_pairs, sweep
+from vmcore.object.object_cache import cache_trim
 from vmcore.structs import VmObject
-from vmcore.sweep import audit_hidden, audit_pairs, sweep
 
 depths = st.integers(0, 3)
 

@@ -12,10 +12,10 @@ from tests.vmcore.machine.lives import Lives
 from tests.vmcore.machine.rig import DEVICE_PAGES, FILE_PAGES, FILES, NAMES, outcome
 from tests.vmcore.machine.world import anywhere, counts, files, inheritances, maps, rights, spots, tasks
 from vmcore.constants import KERN_INVALID_ARGUMENT, KERN_SUCCESS, VM_PROT_ALL
-from vmcore.map_device import vm_map_device
-from vmcore.map_named import vm_map_named
-from vmcore.map_protect import vm_map_inherit, vm_map_protect
-from vmcore.map_user import vm_allocate, vm_deallocate, vm_map_discard, vm_map_file, vm_map_move
+from vmcore.space.map_device import vm_map_device
+from vmcore.space.map_named import vm_map_named
+from vmcore.space.map_protect import vm_map_inherit, vm_map_protect
+from vmcore.space.map_user import vm_allocate, vm_deallocate, vm_map_discard, vm_map_file, vm_map_move
 from vmcore.structs import Vnode
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from vmcore.audit_objects import map_entries
+from vmcore.audit.objects import map_entries
 from vmcore.constants import PG_DEVICE, PG_FAKE, PG_SWAP, PG_TABLED
-from vmcore.pager_device import fictitious_page
+from vmcore.pager.device_pager import fictitious_page
 from vmcore.structs import Pager, VmMap, VmObject, Vmspace
 from vmcore.vm import Vm
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from tests.waiting import LIMIT_S, join
 from vmcore.constants import OBJ_WAITING, PG_BUSY
-from vmcore.pageout import FAULT_NEEDS, retarget, vm_pageout_scan
+from vmcore.pageout.pageout import FAULT_NEEDS, retarget, vm_pageout_scan
+from vmcore.pager.swap_io import next_write, reap, write_record
 from vmcore.structs import VmObject, VmPage
-from vmcore.swap_io import next_write, reap, write_record
 from vmcore.vm import Vm
 
 FRUITLESS = 6  # rounds that found nothing to free: everything was looked at more than twice

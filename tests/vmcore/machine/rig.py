@@ -14,10 +14,10 @@ from typing import Any
 from harness.shm.arena import Arena
 from tests.vmcore.builders import close_vm, leaks
 from tests.vmcore.machine import pump
-from vmcore.audit import all_gone
+from vmcore.audit.audit import all_gone
 from vmcore.config import Config
 from vmcore.constants import KERN_SUCCESS
-from vmcore.object_cache import cache_clear
+from vmcore.object.object_cache import cache_clear
 from vmcore.vm import Vm, arena_size, boot
 from vmcore.vm_error import VmError
 

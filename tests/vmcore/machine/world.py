@@ -19,7 +19,7 @@ from tests.vmcore.builders import stamp
 from tests.vmcore.machine import model, pump
 from tests.vmcore.machine.peek import Peek
 from tests.vmcore.machine.rig import DEVICE_PAGES, LOW, PAGES, Rig
-from vmcore.audit import audit
+from vmcore.audit.audit import audit
 from vmcore.constants import (
     KERN_RESOURCE_SHORTAGE,
     VM_INHERIT_COPY,
@@ -31,8 +31,8 @@ from vmcore.constants import (
     VM_PROT_READ,
     VM_PROT_WRITE,
 )
+from vmcore.space.vmspace import space_map, vmspace_exit
 from vmcore.structs import VmMap, Vmspace
-from vmcore.vmspace import space_map, vmspace_exit
 
 FRAGMENTS = 8  # swap pages that may be free although no block can be had
 ANY_PAGE = 10  # one spot in so many may be a page that is not mapped

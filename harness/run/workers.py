@@ -1,0 +1,204 @@
+"""The supervisor's own view of its workers: making them, hearing them, ending them.
+
+A *member* is one seat with one role and one pipe; in thread mode all members share a
+process.  Guarantees: a member ends with exactly one outcome, decided here from what it said
+and how its process ended, whichever came first; no descriptor of one worker is left
+open in another.
+"""
+
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+import multiprocess
+
+from harness.outcome import Crashed, Failed, Hung, Killed, Outcome, Passed
+from harness.run import process_control, worker
+from harness.run.barrier import Gate, Row
+from harness.run.messages import Wire
+from harness.run.plan import RunPlan
+from harness.run.post import Launch, Post, posts_of
+
+INJECTED = "fault injection"
+END_OF_RUN = "end of the run"
+
+
+@dataclass
+class Body:
+    """A process, its death, and why we ended it (if we did)."""
+
+    process: Any
+    fd: int  # readable when it is over
+    ended_because: str = ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return int(self.process.pid)
+
+    def kill(self, number: int, why: str) -> None:
+        """Send a signal that ends it; the first reason counts."""
+        self.ended_because = self.ended_because or why
+        if self.process.exitcode is None:
+            process_control.send_signal(self.pid, number)
+            process_control.send_signal(self.pid, signal.SIGCONT)  # a stopped process hears SIGTERM only then
+
+
+@dataclass
+class Member:
+    """One worker."""
+
+    post: Post
+    wire: Wire
+    body: Body | None = None
+    seat: int = 0
+    tid: int = 0
+    ready: bool = False
+    parked: bool = False
+    said: tuple[Any, ...] = ()  # its own account: (steps, word, ...)
+    outcome: Outcome | None = None
+    program: str = ""  # it replaced itself by exec of this file
+    named_by: list[str] = field(default_factory=list)  # verdicts of hangs that name it
+    forced: bool = False  # the first of the run was ended by force, and this one was still there
+    stood: str = ""  # where it was then, as far as anybody knows
+
+    @property
+    def over(self) -> bool:
+        """It has its outcome."""
+        return self.outcome is not None
+
+
+class Crew:
+    """All workers of a run; ``members`` in the order of the plan."""
+
+    def __init__(self, plan: RunPlan, gate: Gate) -> None:
+        self.plan, self.gate = plan, gate
+        self.context = multiprocess.get_context("fork")
+        self.members: list[Member] = []
+        self.bodies: list[Body] = []
+
+    def start(self, foreign: list[int]) -> None:
+        """Fork them all.  ``foreign``: descriptors of the supervisor that workers must not keep."""
+        pairs = [(post, *self.context.Pipe()) for post in posts_of(self.plan)]
+        self.members = [Member(post, Wire(ours)) for post, ours, _ in pairs]
+        every = [ours.fileno() for _, ours, _ in pairs] + [theirs.fileno() for *_, theirs in pairs]
+        groups = [pairs] if self.plan.mode == "thread" else [[pair] for pair in pairs]
+        for group in groups:
+            mine = {theirs.fileno() for _, _, theirs in group}
+            others = (*foreign, *(fd for fd in every if fd not in mine), *(body.fd for body in self.bodies))
+            posts = tuple((post, theirs) for post, _, theirs in group)
+            launch = Launch(os.getpid(), self.plan, posts, others)
+            body = self.spawn(worker.main, (launch,), "+".join(post.name for post, _, _ in group)[:60])
+            for post, *_ in group:
+                self.members[post.number].body = body
+                # Before it sits down nobody else could tell that it is there.
+                self.gate.rows[post.number].pid = body.pid
+        for *_, theirs in pairs:
+            theirs.close()
+
+    def spawn(self, target: Any, args: tuple[Any, ...], name: str) -> Body:
+        """Fork one process."""
+        process = self.context.Process(target=target, args=args, name=name)
+        with process_control.deaf():
+            process.start()
+        body = Body(process, process_control.death_fd(process))
+        self.bodies.append(body)
+        return body
+
+    def of_body(self, body: Body) -> list[Member]:
+        """The members that live in a process."""
+        return [member for member in self.members if member.body is body]
+
+    def steppers(self) -> list[Member]:
+        """Those that are not over and not services."""
+        return [m for m in self.members if not m.over and not m.post.spec.service]
+
+    def services(self) -> list[Member]:
+        """Services that are not over."""
+        return [m for m in self.members if not m.over and m.post.spec.service]
+
+    # --- outcomes
+
+    def settle(self, member: Member) -> Outcome:
+        """Decide the outcome of a member that spoke its last word or whose process is over."""
+        body = member.body
+        assert body is not None
+        row = self.gate.rows[member.post.number]
+        where = self.gate.place(member.post.number)
+        steps = member.said[0] if member.said else self.gate.steps(member.post.number)
+        row.steps, row.state = steps, Row.GONE
+        common = {
+            "worker": member.post.name,
+            "role": member.post.spec.name,
+            "index": member.post.index,
+            "service": member.post.spec.service,
+            "pid": body.pid,
+            "tid": member.tid,
+            "seat": member.seat,
+            "steps": steps,
+        }
+        member.outcome = self._told(member, common) or self._silent(member, body, common, where)
+        member.parked = False
+        return member.outcome
+
+    def _told(self, member: Member, common: dict[str, Any]) -> Outcome | None:
+        word = member.said[1] if member.said else ""
+        if word == "passed" and member.named_by and member.forced:
+            # It went on because other members of its circle were ended, or because our signal got it out of a
+            # call into the kernel: that is our doing.
+            return Hung(**common, where=member.stood, verdict=member.named_by[0])
+        if word == "passed":
+            return Passed(**common)
+        # Told to end by SIGTERM, it failed over that: a lock that a wait could not get back, a cleanup.
+        if word == "failed" and member.said[3:] == (True,):
+            return self._ended(member, common, member.said[2][4])
+        if word == "failed":
+            error, text, trace, verdict, where = member.said[2]
+            return Failed(**common, error=error, text=text, traceback=trace, verdict=verdict, where=where)
+        if word == "stopped":
+            return self._ended(member, common, member.said[2])
+        return None
+
+    def _silent(self, member: Member, body: Body, common: dict[str, Any], where: str) -> Outcome:
+        if member.program:
+            return Crashed(**common, where=where, program=member.program)
+        if body.ended_because:
+            return self._ended(member, common, where)
+        code = body.process.exitcode
+        code = 0 if code is None else int(code)
+        return Crashed(**common, where=where, signal=max(0, -code), exit_code=max(0, code))
+
+    def _ended(self, member: Member, common: dict[str, Any], where: str) -> Outcome:
+        body = member.body
+        assert body is not None
+        if body.ended_because == INJECTED:
+            return Killed(**common, where=where, why=INJECTED)
+        # A service has no end of its own: ended with the run, it did nothing wrong.
+        hung = member.named_by or (body.ended_because.startswith("did not") and not member.post.spec.service)
+        if hung:
+            return Hung(**common, where=where, verdict=member.named_by[0] if member.named_by else "")
+        return Killed(**common, where=where, why=body.ended_because or END_OF_RUN)
+
+    # --- the end
+
+    def end(self, members: list[Member], number: int, why: str) -> None:
+        """Send SIGTERM or SIGKILL to the processes of these members."""
+        bodies = [body for body in self.bodies if any(member.body is body for member in members)]
+        for member in members:
+            member.forced, member.stood = True, member.stood or self.gate.place(member.post.number)
+        for body in bodies:
+            body.kill(number, why)
+
+    def tell(self, members: list[Member], *message: Any) -> None:
+        """Say a word to each that still listens."""
+        for member in members:
+            if not member.over:
+                member.wire.post(message)
+
+
+def close_body(body: Body) -> None:
+    """Reap a process that is over and give its descriptors back."""
+    body.process.join()
+    os.close(body.fd)
+    body.fd = -1

@@ -1,0 +1,1 @@
+"""Why it hangs: from a finding to a class of cause and a sentence."""

@@ -1,0 +1,1 @@
+"""What a dump says of the VM: records, invariants, inconsistencies, the history of a page."""

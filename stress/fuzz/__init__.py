@@ -1,0 +1,1 @@
+"""Random programs of VM operations: drawn, run, and shrunk to the smallest that fails."""

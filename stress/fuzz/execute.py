@@ -1,0 +1,92 @@
+"""One repetition of a program: a world of its own, real workers, every oracle.
+
+The program goes through the very file that is printed in the end, so what was shrunk is
+what ``hangdog run --scenario FILE`` plays.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.outcome import Passed
+from harness.run.session import Session
+from stress.fuzz.programs import Program
+from stress.fuzz.scenario_file import as_scenario
+from stress.run.options import RunOptions
+from stress.run.runner import setting_of
+from stress.run.set_up import SetUp, SetUpHung
+from stress.run.workload import ScenarioPlay
+from stress.run.world import World
+from stress.scenario.scenario import find_scenario
+
+LINGER_S = 0.0  # one finding is enough
+GRACE_S = 1.0
+LIMIT_S = 20.0  # a repetition, and its set-up, last a second; this ends what no verdict ends
+
+
+class Runner:
+    """Runs programs, with a defect or without."""
+
+    def __init__(self, defect: str | None = None, epochs: int = 1, limit_s: float = LIMIT_S) -> None:
+        self.defect, self.epochs, self.limit_s = defect, epochs, limit_s
+
+    def once(self, program: Program, repetition: int) -> str | None:
+        """The verdict of one repetition; None when everybody came to a good end."""
+        with tempfile.TemporaryDirectory(prefix="hangdog-program-") as folder:
+            path = Path(folder, "program.py")
+            path.write_text(as_scenario(program))
+            return self.play(str(path), program, repetition)
+
+    def play(self, path: str, program: Program, repetition: int) -> str | None:
+        """Play the file.  Its set-up has a limit like the run, and what it meets is a verdict, too."""
+        seed = program.seed * 31 + repetition
+        options = RunOptions(
+            scenario=path,
+            defect=self.defect,
+            seed=seed,
+            workers=len(program.roles),
+            epochs=self.epochs,
+            name=f"program-{os.getpid()}",
+            setup_limit=self.limit_s,
+        )
+        play, limit = ScenarioPlay(find_scenario(path), options), SetUp(options)
+        world: World | None = None
+        try:
+            with limit:
+                world = World.boot(setting_of(options, play), limit.saw)
+                play.begin(world)
+            return self.verdict_of(options, play, world)
+        except SetUpHung:
+            return "hung"
+        except HarnessError as error:
+            if not (verdict := getattr(error, "verdict", "")):
+                raise
+            return str(verdict)
+        finally:
+            limit.close(world)
+
+    def verdict_of(self, options: RunOptions, play: ScenarioPlay, world: World) -> str | None:
+        """What comes of the workers."""
+        session = Session(
+            workers=options.workers,
+            seed=options.seed,
+            arena=world.arena,
+            noise=play.noise,
+            scenario=options.what,
+            linger_s=LINGER_S,
+            grace_s=GRACE_S,
+        )
+        with session:
+            result = session.run_roles(
+                [*play.roles(world), *world.services()],
+                epochs=self.epochs,
+                audit=play.audit(world, self.epochs),
+                time_limit_s=LIMIT_S,
+            )
+        if result.findings:
+            return str(result.findings[0].verdict)
+        well = all(isinstance(outcome, Passed) for outcome in result.outcomes if not outcome.service)
+        return None if well and result.ended_by == "done" else "no_end"

@@ -1,0 +1,191 @@
+"""A program as a scenario: how its operations are played, and the file that plays it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from stress.fuzz.programs import KINDS, LOG_PAGES, PAGES, Operation, Program
+from stress.ops.address_map import Range
+from stress.ops.core import (
+    Actor,
+    Process,
+    allocate,
+    be_born,
+    clean,
+    discard,
+    fork,
+    leave,
+    map_file,
+    read,
+    unmap,
+    write,
+)
+from stress.scenario.process_pool import Stage
+from stress.scenario.scenario import Scenario
+
+PAGE = 4096
+HEAP, LOG = 0x10000, 0x100000
+READ_WRITE = 3
+OLDEST = 5  # generations in one line
+PLACES = 8
+MOST_RELATIVES = 4  # of one role at a time
+
+HEADER = '''"""{about}
+
+    hangdog run --scenario {path} --workers {workers} --seed {seed}
+"""
+
+from stress.fuzz.scenario_file import scenario_of
+from stress.fuzz.programs import Program
+
+program = Program(
+    roles=(
+'''
+
+
+def scenario_of(program: Program, name: str = "program") -> Scenario:
+    """The scenario that plays a program; its roles are numbered."""
+    scenario = Scenario(
+        name, "a generated program", pages=program.pages, files=(LOG_PAGES,), places=PLACES, disk_ms=0.3
+    )
+    scenario.setup(two_families)
+    for number, operations in enumerate(program.roles, 1):
+        scenario.role(f"role {number}")(partial(play, operations))
+    scenario.check(everybody_can_read_everything)
+    return scenario
+
+
+def as_scenario(program: Program, about: str = "A generated program.", path: str = "program.py") -> str:
+    """A ready-to-run scenario file, for ``hangdog run --scenario FILE``."""
+    workers = len(program.roles)
+    lines = [HEADER.format(about=about, path=path, workers=workers, seed=program.seed).rstrip("\n")]
+    for role in program.roles:
+        lines.append("        (")
+        lines += [f"            {show(operation)}" for operation in role]
+        lines.append("        ),")
+    lines += [
+        "    ),",
+        f"    pages={program.pages},",
+        f"    seed={program.seed},",
+        ")",
+        "scenario = scenario_of(program)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def show(operation: Operation) -> str:
+    """One line of the file, with what the numbers are."""
+    kind, *values = operation
+    if not values:
+        return f'("{kind}",),'
+    said = ", ".join(KINDS[str(kind)][0])
+    return f'("{kind}", {", ".join(map(str, values))}),  # {said}'
+
+
+# --- the people
+
+
+def two_families(actor: Actor, stage: Stage) -> None:
+    """The ancestors."""
+    for _ in range(2):
+        back_on_stage(actor, stage, new_family(actor))
+
+
+def new_family(actor: Actor) -> Process:
+    """An ancestor with a heap and the shared log."""
+    person = be_born(actor)
+    allocate(actor, person, Range(HEAP, HEAP + PAGES * PAGE, READ_WRITE))
+    map_file(actor, person, Range(LOG, LOG + LOG_PAGES * PAGE, READ_WRITE, True, 0, 0))
+    for page in range(PAGES):
+        write(actor, person, HEAP + page * PAGE)
+    return person
+
+
+def back_on_stage(actor: Actor, stage: Stage, person: Process) -> None:
+    """Somebody else may play it; with a full stage it dies."""
+    if not stage.put(actor, person):
+        leave(actor, person)
+
+
+def everybody_can_read_everything(actor: Actor, stage: Stage) -> None:
+    """Every mapped page of every space."""
+    people = []
+    while (person := stage.take(actor)) is not None:
+        people.append(person)
+        for piece in person.picture.touchable(False):
+            for va in range(piece.start, piece.end, PAGE):
+                read(actor, person, va)
+    for person in people:
+        back_on_stage(actor, stage, person)
+
+
+# --- one round of a role
+
+
+def play(operations: tuple[Operation, ...], actor: Actor, stage: Stage) -> None:
+    """Take somebody, do the operations, send everybody back."""
+    relatives = [stage.take(actor) or new_family(actor)]
+    for kind, *values in operations:
+        if kind == "take":
+            if len(relatives) < MOST_RELATIVES:
+                relatives.append(stage.take(actor) or new_family(actor))
+        elif relatives:
+            who, *rest = values
+            ACTS[str(kind)](actor, stage, relatives, int(who) % len(relatives), *map(int, rest))
+    for person in relatives:
+        back_on_stage(actor, stage, person)
+
+
+def fork_one(actor: Actor, _stage: Stage, relatives: list[Process], who: int) -> None:
+    """A child, if there is room and the line is not too old."""
+    if len(relatives) < MOST_RELATIVES and relatives[who].generation < OLDEST:
+        relatives.append(fork(actor, relatives[who]))
+
+
+def give(actor: Actor, stage: Stage, relatives: list[Process], who: int) -> None:
+    """Back to the stage in the middle of the round."""
+    back_on_stage(actor, stage, relatives.pop(who))
+
+
+def depart(actor: Actor, _stage: Stage, relatives: list[Process], who: int) -> None:
+    """Exit."""
+    leave(actor, relatives.pop(who))
+
+
+def touch(store: bool, actor: Actor, _stage: Stage, relatives: list[Process], who: int, page: int) -> None:
+    """Load or store a page of the heap, if it is still there."""
+    va = HEAP + page * PAGE
+    if relatives[who].picture.parts(va, va + PAGE):
+        (write if store else read)(actor, relatives[who], va)
+
+
+def clean_heap(actor: Actor, _stage: Stage, relatives: list[Process], who: int, below: int) -> None:
+    """Msync of the heap, or of what lies behind it."""
+    clean(actor, relatives[who], HEAP, HEAP + PAGES * PAGE, True, bool(below))
+
+
+def write_log(actor: Actor, _stage: Stage, relatives: list[Process], who: int, page: int) -> None:
+    """A store to the shared file, and msync."""
+    write(actor, relatives[who], LOG + page % LOG_PAGES * PAGE)
+    clean(actor, relatives[who], LOG, LOG + LOG_PAGES * PAGE, True)
+
+
+def lose(drop: bool, actor: Actor, _stage: Stage, relatives: list[Process], who: int, page: int) -> None:
+    """Unmap a page of the heap, or forget what is on it."""
+    va = HEAP + page * PAGE
+    if relatives[who].picture.parts(va, va + PAGE):
+        (unmap if drop else discard)(actor, relatives[who], va, va + PAGE)
+
+
+ACTS: dict[str, Callable[..., None]] = {
+    "give": give,
+    "fork": fork_one,
+    "write": partial(touch, True),
+    "read": partial(touch, False),
+    "leave": depart,
+    "clean": clean_heap,
+    "log": write_log,
+    "unmap": partial(lose, True),
+    "discard": partial(lose, False),
+}

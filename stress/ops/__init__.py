@@ -1,0 +1,1 @@
+"""The operations that workers do on the VM, each with the checks of what it returned."""

@@ -1,0 +1,183 @@
+"""Checks that no lock can make: contents, invariants at rest, and that nothing is left at the end.
+
+A failure is an ``OracleFailure`` with its ``verdict``.  ``harness.run`` reports what ends a worker
+while the thread is still there, so the watchdog dumps the world around it, and the operation that
+failed is still the current one.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from harness.clock import Attended
+from harness.errors import HarnessError, TableFull
+from harness.run.scheduling import OwnTime
+from harness.shm.checked import unguarded
+from harness.shm.roster import Roster, SeatInfo
+from stress.oracles.hidden_pages import watch_space
+from vmcore.audit.audit import all_gone, audit
+from vmcore.config import OPTIONS
+from vmcore.constants import KERN_SUCCESS
+from vmcore.object.object_cache import cache_clear
+from vmcore.page.vm_wait import poke_daemon
+from vmcore.show.show import show_entry
+from vmcore.vm_error import kern_text
+
+if TYPE_CHECKING:
+    from vmcore.structs import Vmspace
+    from vmcore.vm import Vm
+
+SHOWN = 20  # violations in one failure; the rest is counted
+REST_S = 10.0  # how long the daemon may take to come to rest with nobody asking for memory
+
+
+class OracleFailure(HarnessError):
+    """The system under test did something wrong, and an oracle saw it.  Each subclass has its verdict."""
+
+    verdict = "invariant_violation"
+
+    def __init__(self, facts: list[str]) -> None:
+        more = len(facts) - SHOWN
+        super().__init__("; ".join(facts[:SHOWN]) + (f"; and {more} more" if more > 0 else ""))
+        self.facts = facts
+
+
+class InvariantViolated(OracleFailure):
+    """An A or Q invariant (docs/reference, section 6) does not hold, or a legal operation was refused."""
+
+
+class WrongData(OracleFailure):
+    """A read returned what no order of the stores explains."""
+
+    verdict = "wrong_data"
+
+
+class Leak(OracleFailure):
+    """Something is still there after everybody has gone."""
+
+    verdict = "leak"
+
+
+def table_full(vm: Vm, table: str) -> TableFull:
+    """A table has no record left: not the VM's fault but its configuration's."""
+    return TableFull(f"vm_{table}", getattr(vm.config, table), OPTIONS[table])
+
+
+def require_done(what: str, address: int, code: int) -> None:
+    """An operation that is legal must succeed.  InvariantViolated when it did not."""
+    if code != KERN_SUCCESS:
+        raise InvariantViolated([f"{what} at {address:#x} failed: {kern_text(code)}"])
+
+
+def wrong_data(vm: Vm, space: Vmspace, va: int, what: str) -> WrongData:
+    """The failure for a read that returned the wrong bytes; names the entry and its chain."""
+    return WrongData([f"vmspace {space.slot} read {va:#x}: {what}; {chain_at(vm, space, va)}"])
+
+
+@unguarded()
+def chain_at(vm: Vm, space: Vmspace, va: int) -> str:
+    """The entry at an address with its shadow chain, read without a lock: a hint for people."""
+    slot, views = vm.maps(space.map).first, vm.entries.views
+    for _ in range(len(views)):
+        if not slot:
+            break
+        entry = views[slot]
+        if entry.start <= va < entry.end:
+            return show_entry(vm, entry)
+        slot = entry.next
+    return "no entry"
+
+
+# --- the world at rest
+
+
+@unguarded()
+def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
+    """Wait until the daemon and the disk workers have nothing to do.  Everybody else is parked.
+
+    Looks instead of sleeping on a channel: this is the supervisor, between epochs, and the daemon
+    must not know that it is watched.  Errors: InvariantViolated when they never come to rest.
+    """
+    patience = Patience(vm, limit)
+    if services(vm):  # without a daemon nobody would ever take the poke
+        poke_daemon(vm)
+    while not at_rest(vm):
+        if patience.is_over():
+            g = vm.g
+            left = f"{g.writes_in_flight} writes in flight, pending record {g.inuse_first}"
+            raise InvariantViolated([f"the daemon does not come to rest: {left}, poked {g.pages_needed}"])
+        time.sleep(0.001)
+
+
+class Patience:
+    """Have the services had so many seconds of their own?
+
+    No time of theirs is what nobody watched, and what one of them was stopped from outside or waited for a
+    processor.
+    """
+
+    def __init__(self, vm: Vm, limit: float) -> None:
+        self.vm, self.limit, self.spent = vm, limit, 0.0
+        self.clock, self.own = Attended(), OwnTime(float("inf"))
+        self.last = self.clock.now()
+
+    def is_over(self) -> bool:
+        """To be asked often."""
+        now = self.clock.now()
+        passed, self.last = now - self.last, now
+        threads = [(row.pid, row.tid) for row in services(self.vm)]
+        self.spent += self.own.passed(passed, threads, []) if threads else passed
+        return self.spent > self.limit
+
+
+def at_rest(vm: Vm) -> bool:
+    """No write under way, no poke unanswered, and whoever serves sleeps idly."""
+    g = vm.g
+    if g.inuse_first or g.writes_in_flight or g.pages_needed or g.memory_waiters:
+        return False
+    return all(row.activity == "idle" and row.depth == 0 for row in services(vm))
+
+
+def services(vm: Vm) -> list[SeatInfo]:
+    """The seats of daemon and disk workers."""
+    rows = Roster(vm.arena).rows()
+    return [row for row in rows if row.alive and row.role.split("#")[0] in ("pageout", "disk")]
+
+
+def audit_at_rest(vm: Vm) -> None:
+    """The quiescent invariants, before and after a sweep, and the space oracle.
+
+    Errors: InvariantViolated naming every violation; Leak naming who holds hidden pages.
+    """
+    require_in_order(vm)
+    facts = watch_space(vm, partial(come_to_rest, vm) if services(vm) else None)
+    if facts:
+        raise Leak(facts)
+    require_in_order(vm)  # a collapse is an operation, too
+
+
+def require_in_order(vm: Vm) -> None:
+    """The daemon rests, and everything fits together.  Errors: InvariantViolated."""
+    come_to_rest(vm)
+    facts = audit(vm)
+    if facts:
+        raise InvariantViolated(facts)
+
+
+def audit_the_end(vm: Vm) -> None:
+    """All processes are gone: zero user objects, zero swap, all frames free."""
+    come_to_rest(vm)
+    cache_clear(vm)
+    come_to_rest(vm)
+    facts = all_gone(vm)
+    if facts:
+        raise Leak(facts) if all(leaks(fact) for fact in facts) else InvariantViolated(facts)
+
+
+def leaks(fact: str) -> bool:
+    """Is this violation of the kind "something is still there"?"""
+    if fact.startswith("Q2: entry ") and fact.endswith("in no map"):
+        return True
+    return fact.startswith("Q6: ") and ("still" in fact or fact.endswith("frames are free"))

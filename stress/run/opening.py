@@ -1,0 +1,71 @@
+"""A mistake that shows while the world is set up, before anybody runs: a finding like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.outcome import Finding, RunResult
+from harness.watch import dump as dumps
+from harness.watch.records import RunMeta, Suspicion
+from harness.watch.render.text import render
+from harness.watch.snapshot import Reader, take
+from stress.run.options import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.shm.arena import Arena
+    from stress.run.world import World
+
+
+def broken_opening(options: RunOptions, world: World, error: HarnessError) -> RunResult:
+    """The run that ended before it began; an error without a verdict is raised again."""
+    verdict = getattr(error, "verdict", "")
+    if not verdict:
+        raise error
+    why = f"while {options.what} was set up: {error}"
+    finding = written_down(options, world.arena, verdict, why, [world.arena.native.seat()])
+    return RunResult(
+        outcomes=(), findings=(finding,), ended_by="finding", seed=options.seed, mode=options.mode
+    )
+
+
+def written_down(
+    options: RunOptions,
+    arena: Arena | None,
+    verdict: str,
+    why: str,
+    seats: list[int],
+    stack: Sequence[str] = (),
+    workers: tuple[str, ...] = (),
+) -> Finding:
+    """A finding that is ours and not the watchdog's, with its dump; nobody else works in the arena now.
+
+    ``stack``: of the threads in ``seats``, innermost line first.  Without an arena there is no dump.
+    """
+    meta = RunMeta(seed=options.seed, scenario=options.what, reproduce=options.command())
+    found = Finding(
+        id=1, verdict=verdict, summary=why, reproduce=meta.reproduce, seats=tuple(seats), workers=workers
+    )
+    if arena is None:
+        return found
+    reader = Reader(arena)
+    suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why)
+    dump = dumps.build(reader, take(reader), suspicion, meta, with_stacks=False)
+    if stack:
+        threads = [
+            msgspec.structs.replace(one, stack=list(stack)) if one.number in seats else one
+            for one in dump.threads
+        ]
+        dump = msgspec.structs.replace(dump, threads=threads, summary=why)
+    try:
+        path = options.dump_dir and str(
+            dumps.write(Path(options.dump_dir).absolute() / f"{arena.name}-own-{verdict}.json", dump)
+        )
+    except dumps.DumpError:  # a full disk loses the file, not the finding
+        path = ""
+    return msgspec.structs.replace(found, dump=path, text="" if path else render(dump))

@@ -1,0 +1,52 @@
+"""Live progress: what the run's own arena says to somebody who only looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.shm.roster import ACTIVITIES, Roster
+from stress.run.options import OnProgress, Progress
+from vmcore.show.show import longest_chain, longest_chains
+from vmcore.stats import counters
+
+if TYPE_CHECKING:
+    from harness import outcome
+    from stress.run.workload import Play
+    from stress.run.world import World
+
+WATCHED = 5  # chains that are drawn
+LINKS = 8  # of each
+WAITING = {number for number, name in ACTIVITIES.items() if name.startswith("wait ") or name == "sleeping"}
+
+
+class Looker:
+    """Turns the harness's progress into the VM's: called a few times a second, takes no lock."""
+
+    def __init__(self, world: World, play: Play, tell: OnProgress, chains: bool = False) -> None:
+        self.world, self.play, self.tell, self.chains = world, play, tell, chains
+        self.roster = Roster(world.arena)
+        self.before = (0.0, 0)
+
+    def __call__(self, seen: outcome.Progress) -> None:
+        """One look."""
+        at, steps = self.before
+        passed = seen.elapsed_s - at
+        self.before = (seen.elapsed_s, seen.steps)
+        vm = self.world.vm
+        self.tell(
+            Progress(
+                elapsed_s=seen.elapsed_s,
+                epoch=seen.epoch,
+                steps=seen.steps,
+                steps_per_s=max(0.0, (seen.steps - steps) / passed) if passed > 0 else 0.0,
+                faults=counters(vm)["v_faults"],
+                longest_chain=longest_chain(vm),
+                free_pages=int(vm.g.v_free_count),
+                pages=vm.config.pages,
+                waiting=sum(seat.live == 2 and seat.activity in WAITING for seat in self.roster.seats),
+                findings=seen.findings,
+                notices=seen.notices,
+                tasks_left=self.play.left(),
+                chains=tuple(longest_chains(vm, WATCHED, LINKS)) if self.chains else (),
+            )
+        )

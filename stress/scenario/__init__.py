@@ -1,0 +1,1 @@
+"""What a scenario is made of: roles, the pool of processes, common steps, the power switch."""

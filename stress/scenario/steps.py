@@ -1,0 +1,110 @@
+"""Small acts that several scenarios have in common: who is on stage, what he touches, how he leaves.
+
+An act is made of steps (``stress.ops.core``); like them it keeps the content oracle's books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from stress.ops.address_map import Range
+from stress.ops.core import Actor, Process, leave, read, write
+from stress.ops.placement import if_there_is_room
+from stress.scenario.process_pool import Stage
+
+PAGE = 4096
+READ, WRITE = 1, 2
+READ_WRITE = READ | WRITE
+
+
+def pages_of(start: int, count: int, prot: int = READ_WRITE, shared: bool = False) -> Range:
+    """An anonymous range of so many pages."""
+    return Range(start, start + count * PAGE, prot, shared)
+
+
+def file_pages(
+    start: int, count: int, file: int, shared: bool = False, first: int = 0, prot: int = READ_WRITE
+) -> Range:
+    """A range that shows a file from its page ``first`` on."""
+    return Range(start, start + count * PAGE, prot, shared, file, first * PAGE)
+
+
+def somewhere(actor: Actor, person: Process, writable: bool = True) -> int | None:
+    """An address of a page that may be touched; None when nothing may."""
+    pieces = person.picture.touchable(writable)
+    if not pieces:
+        return None
+    piece = actor.rng.choice(pieces)
+    return piece.start + actor.rng.randrange((piece.end - piece.start) // PAGE) * PAGE
+
+
+def live_a_little(actor: Actor, person: Process, stores: int = 4, loads: int = 6) -> None:
+    """Up to so many stores and loads, at least one of each."""
+    for _ in range(actor.rng.randrange(1, stores + 1)):
+        write_somewhere(actor, person)
+    for _ in range(actor.rng.randrange(1, loads + 1)):
+        va = somewhere(actor, person, False)
+        if va is not None:
+            read(actor, person, va)
+
+
+def write_somewhere(actor: Actor, person: Process) -> None:
+    """One store."""
+    va = somewhere(actor, person)
+    if va is not None:
+        write(actor, person, va)
+
+
+def write_all(actor: Actor, person: Process, start: int, count: int) -> None:
+    """Store to so many pages from start on."""
+    for page in range(count):
+        write(actor, person, start + page * PAGE)
+
+
+def read_all(actor: Actor, person: Process) -> None:
+    """Load every page that may be read."""
+    for piece in person.picture.touchable(False):
+        for va in range(piece.start, piece.end, PAGE):
+            read(actor, person, va)
+
+
+def from_stage(actor: Actor, stage: Stage, born: Callable[[Actor], Process]) -> Process:
+    """Somebody who waits there, or a new one."""
+    return stage.take(actor) or born(actor)
+
+
+def back_on_stage(actor: Actor, stage: Stage, person: Process) -> None:
+    """Somebody else may play it; with a full stage it dies."""
+    if not stage.put(actor, person):
+        leave(actor, person)
+
+
+def leave_or_stay(actor: Actor, stage: Stage, person: Process, dies: float) -> None:
+    """Die with this probability."""
+    if actor.rng.random() < dies:
+        leave(actor, person)
+    else:
+        back_on_stage(actor, stage, person)
+
+
+def everybody_reads_everything(actor: Actor, stage: Stage) -> None:
+    """Q11: every mapped page of every space on the stage."""
+    people = []
+    while (person := stage.take(actor)) is not None:
+        people.append(person)
+        read_all(actor, person)
+    for person in people:
+        back_on_stage(actor, stage, person)
+
+
+def everybody_reads_what_he_can(actor: Actor, stage: Stage) -> None:
+    """The same where a load may be refused for want of a frame; what it returns must be right."""
+    people = []
+    while (person := stage.take(actor)) is not None:
+        people.append(person)
+        for piece in person.picture.touchable(False):
+            for va in range(piece.start, piece.end, PAGE):
+                if_there_is_room(actor, partial(read, actor, person, va))
+    for person in people:
+        back_on_stage(actor, stage, person)

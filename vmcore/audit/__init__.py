@@ -1,0 +1,1 @@
+"""What must be true of a VM at rest, record by record."""

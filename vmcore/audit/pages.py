@@ -1,0 +1,186 @@
+"""Quiescent invariants of pages: lists, flags, counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmcore.constants import (
+    PG_ACTIVE,
+    PG_BUSY,
+    PG_CLEAN,
+    PG_DEVICE,
+    PG_FAKE,
+    PG_FICTITIOUS,
+    PG_FREE,
+    PG_INACTIVE,
+    PG_LAUNDRY,
+    PG_TABLED,
+    PG_WANTED,
+)
+from vmcore.page.page import HASH_SPREAD
+from vmcore.pmap.coloring import audit_colours
+from vmcore.structs import VmObject, VmPage
+
+if TYPE_CHECKING:
+    from vmcore.vm import Vm
+
+PASSING = {PG_BUSY: "BUSY", PG_FAKE: "FAKE", PG_WANTED: "WANTED"}
+
+
+def queue(vm: Vm, slot: int) -> list[int]:
+    """The slots on a page queue, from its head."""
+    found: list[int] = []
+    while slot and len(found) <= len(vm.pages.views):
+        found.append(slot)
+        slot = vm.pages.views[slot].pageq_next
+    return found
+
+
+def memq(vm: Vm, object: VmObject) -> list[VmPage]:
+    """The resident pages of an object in list order."""
+    found: list[VmPage] = []
+    slot = object.memq_first
+    while slot and len(found) <= len(vm.pages.views):
+        found.append(vm.pages.views[slot])
+        slot = vm.pages.views[slot].listq_next
+    return found
+
+
+def audit_pages(vm: Vm) -> list[str]:
+    """Q3 (pages), Q4, Q5 (queues), Q13 (laundry, records); A2, A3."""
+    lists = {
+        PG_FREE: set(queue(vm, vm.g.free_first)),
+        PG_ACTIVE: set(queue(vm, vm.g.active_first)),
+        PG_INACTIVE: set(queue(vm, vm.g.inactive_first)),
+    }
+    bad = []
+    for page in vm.pages.views[1:]:
+        bad += placed(page, lists)
+        if page.flags_o & PG_TABLED and not page.flags_p & PG_FREE:
+            bad += settled(page)
+    buckets, twice = hashed(vm)
+    bad += twice
+    for object in vm.objects.live():
+        bad += resident(vm, object, buckets)
+    bad += [f"A2: page {slot} is in the hash, but in no object" for slot in buckets]
+    return bad + counted(vm, lists) + records(vm) + devices(vm) + audit_colours(vm)
+
+
+def placed(page: VmPage, lists: dict[int, set[int]]) -> list[str]:
+    """A3, Q4: a page is on the list its flags name; managed, unwired pages are on one."""
+    bad = []
+    for bit, members in lists.items():
+        if bool(page.flags_p & bit) != (page.slot in members):
+            bad.append(
+                f"A3: page {page.slot} has flags {page.flags_p:#x}, on that list: {page.slot in members}"
+            )
+    on = sum(page.slot in members for members in lists.values())
+    tabled = page.flags_o & PG_TABLED and not page.flags_p & PG_FREE
+    if tabled and not page.wire_count and not page.flags_o & PG_FICTITIOUS and on != 1:
+        bad.append(f"Q4: page {page.slot} is on {on} queues")
+    if page.wire_count and on:
+        bad.append(f"A3: wired page {page.slot} is on a queue")
+    managed = not page.flags_o & PG_FICTITIOUS
+    if on and not managed:
+        bad.append(f"A3: fictitious page {page.slot} is on a queue")
+    if managed and not tabled and not page.wire_count and not page.flags_p & PG_FREE:
+        bad.append(f"Q4: page {page.slot} is neither free nor in an object")
+    return bad
+
+
+def settled(page: VmPage) -> list[str]:
+    """Q3, Q13: nobody works on it, and a dirty inactive page is still to be written."""
+    bad = [f"Q3: page {page.slot} is {name}" for bit, name in PASSING.items() if page.flags_o & bit]
+    if page.flags_p & PG_INACTIVE and not page.flags_o & PG_CLEAN and not page.flags_p & PG_LAUNDRY:
+        bad.append(f"Q13: page {page.slot} is inactive and dirty without LAUNDRY")
+    return bad
+
+
+def resident(vm: Vm, object: VmObject, buckets: dict[int, int]) -> list[str]:
+    """A2: memq, count, identity, hash (what is found leaves ``buckets``)."""
+    bad = []
+    pages = memq(vm, object)
+    if len(pages) != object.resident_page_count:
+        bad.append(f"A2: object {object.slot} counts {object.resident_page_count} pages, has {len(pages)}")
+    for page in pages:
+        if not page.object or vm.objects(page.object) is not object:
+            bad.append(f"A2: page {page.slot} is in object {object.slot}, but names another")
+        elif not page.flags_o & PG_TABLED:
+            bad.append(f"A2: page {page.slot} of object {object.slot} is not TABLED")
+        elif not 0 <= page.offset < object.size:
+            bad.append(f"A2: page {page.slot} lies at {page.offset:#x}, beyond object {object.slot}")
+        elif buckets.pop(page.slot, None) != bucket_of(vm, object.slot, page.offset):
+            bad.append(f"A2: page {page.slot} is not found by its name ({object.slot}, {page.offset:#x})")
+    return bad
+
+
+def bucket_of(vm: Vm, number: int, offset: int) -> int:
+    """The hash bucket of a name."""
+    return int((number * HASH_SPREAD + (offset >> vm.page_shift)) & vm.hash_mask)
+
+
+def hashed(vm: Vm) -> tuple[dict[int, int], list[str]]:
+    """Page slot -> bucket for all pages in the hash; and those that are there twice."""
+    found: dict[int, int] = {}
+    bad = []
+    for bucket in range(vm.hash_mask + 1):
+        slot = vm.heads[bucket]
+        while slot:
+            if slot in found:
+                bad.append(f"A2: page {slot} is in the hash twice")
+                break
+            found[slot] = bucket
+            slot = vm.pages.views[slot].hashq_next
+    return found, bad
+
+
+def counted(vm: Vm, lists: dict[int, set[int]]) -> list[str]:
+    """Q5: the counters are the lengths."""
+    g = vm.g
+    wired = sum(1 for page in vm.pages.views[1:] if page.wire_count and not page.flags_o & PG_FICTITIOUS)
+    pairs = (
+        ("v_free_count", g.v_free_count, len(lists[PG_FREE])),
+        ("v_active_count", g.v_active_count, len(lists[PG_ACTIVE])),
+        ("v_inactive_count", g.v_inactive_count, len(lists[PG_INACTIVE])),
+        ("v_wire_count", g.v_wire_count, wired),
+    )
+    return [f"Q5: {name} is {said}, counted {found}" for name, said, found in pairs if said != found]
+
+
+def records(vm: Vm) -> list[str]:
+    """Q13: all records of pending page-outs are free."""
+    bad = []
+    if vm.g.inuse_first:
+        bad.append(f"Q13: pending page-out record {vm.g.inuse_first} is in use")
+    free, slot = 0, vm.g.spc_free_first
+    while slot and free < len(vm.pending.views):
+        free += 1
+        slot = vm.pending.views[slot].next
+    if free != len(vm.pending.views) - 1:
+        bad.append(f"Q13: {free} of {len(vm.pending.views) - 1} page-out records are free")
+    return bad
+
+
+def devices(vm: Vm) -> list[str]:
+    """A3, A9: a pager's list has exactly the pages it has given out; a device names its one pager."""
+    bad = []
+    listed: dict[int, int] = {}
+    for pager in vm.pagers.live():
+        if pager.pg_type != PG_DEVICE:
+            continue
+        if vm.devices.views[pager.pg_handle].pager != vm.pagers.ref(pager):
+            bad.append(f"A9: pager {pager.slot} is that of device {pager.pg_handle}, which names another")
+        for slot in queue(vm, pager.devp_pglist):
+            listed[slot] = pager.slot
+            page = vm.pages.views[slot]
+            if page.flags_o & PG_TABLED and page.object != pager.pg_object:
+                bad.append(f"A9: page {slot} of device {pager.pg_handle} is in another object")
+    for page in vm.pages.views[1:]:
+        managed = page.slot <= vm.config.pages
+        if bool(page.flags_o & PG_FICTITIOUS) == managed:
+            bad.append(f"A3: page {page.slot} has flags {page.flags_o:#x}, a frame of ours: {managed}")
+        if not managed and bool(page.wire_count) != (page.slot in listed):
+            bad.append(
+                f"A3: fictitious page {page.slot} counts {page.wire_count}, listed: {page.slot in listed}"
+            )
+    return bad

@@ -1,0 +1,1 @@
+"""The fault handler: search, copy, push, enter."""

@@ -1,0 +1,1 @@
+"""Address maps: entries, lookup, clipping, free places."""

@@ -1,0 +1,1 @@
+"""Objects: life, shadow chains, collapse, copies, cache, pages of an object."""

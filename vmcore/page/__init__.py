@@ -1,0 +1,1 @@
+"""Pages: allocation, flags, queues, waits."""

@@ -1,0 +1,1 @@
+"""Pagers: swap, files, devices, clustered transfers, asynchronous writes."""

@@ -1,0 +1,1 @@
+"""The machine-dependent layer: mappings of frames, and the simulated MMU."""

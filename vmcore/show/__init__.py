@@ -1,0 +1,1 @@
+"""Records of a VM as text, for dumps."""

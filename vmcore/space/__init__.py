@@ -1,0 +1,1 @@
+"""The interface of address spaces: allocate, map, protect, msync, mlock, fork, exit."""
