@@ -6,6 +6,7 @@ below.  Dumps use ``show_*``; ``audit`` says what does not fit together.
 """
 
 from vmcore.audit.audit import all_gone, audit
+from vmcore.boot import arena_size, attach, boot
 from vmcore.config import Config
 from vmcore.fault.fault import vm_fault
 from vmcore.map.map import vm_map_remove
@@ -29,7 +30,7 @@ from vmcore.space.vmspace import (
     vmspace_fork,
     vmspace_share,
 )
-from vmcore.vm import Vm, arena_size, attach, boot
+from vmcore.vm import Vm
 from vmcore.vm_error import VmError, VmFault
 
 __all__ = [

@@ -1,6 +1,7 @@
-"""The steps of ``boot``, one function each, in the order in which boot calls them.
+"""``boot`` lays a VM down in an empty arena, ``attach`` finds it in another process.
 
-Everybody here is alone in the arena, so nothing needs a lock.
+The steps of ``boot`` follow, one function each, in the order in which it calls them.  The process
+that boots is alone in the arena, so no step needs a lock.
 """
 
 from __future__ import annotations
@@ -8,49 +9,71 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from ctypes import sizeof
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from harness.errors import CannotRunHere, TableFull
 from harness.locks import contract
 from harness.shm.arena import Arena
-from harness.shm.native import Header
-from vmcore import ranks
-from vmcore.config import OPTIONS
-from vmcore.constants import PG_FICTITIOUS, PG_FREE
+from vmcore import ranks, structs
+from vmcore.checked.guards import install
+from vmcore.config import MAX_CLUSTER, OPTIONS, Config
+from vmcore.constants import BUCKET_LOCKS, PG_FICTITIOUS, PG_FREE, PV_LOCKS
 from vmcore.io import make_files
 from vmcore.object.object import vm_object_allocate
-from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.structs import LockCell, Stats, VmBoot, VmGlobals, VmObject, VmPage
+from vmcore.vm import POOLS, Vm, hash_size
 
 KERNEL_OBJECT_PAGES: Final = 1 << 20  # address space, not memory: nothing is resident in it
 STORED: Final = (
     *OPTIONS, "cache_max", "page_size", "cluster_pages", "devices", "device_pages", "alias_distance"
 )  # fmt: skip
 
-# Lock classes of the rows that are not called lock_ (channels have one class).
-MAP_LOCKS: Final = {"ref_lock_": ranks.MAP_REF, "hint_lock_": ranks.MAP_HINT, "chan_": ranks.CHANNEL}
-GLOBAL_LOCKS: Final = {
-    "cache_lock_": ranks.CACHE,
-    "page_queue_lock_": ranks.PAGE_QUEUES,
-    "free_lock_": ranks.FREE_LIST,
-    "object_list_lock_": ranks.OBJECT_LIST,
-    "io_list_lock_": ranks.IO_LIST,
-    "swap_map_lock_": ranks.SWAP_MAP,
-    "pages_needed_lock_": ranks.PAGES_NEEDED,
-    "handle_lock_": ranks.HANDLE,
-    "named_chan_": ranks.CHANNEL,
-    "device_lock_": ranks.DEVICE_HANDLE,
-    "daemon_chan_": ranks.CHANNEL,
-    "free_chan_": ranks.CHANNEL,
-    "disk_chan_": ranks.CHANNEL,
-}
+
+def arena_size(config: Config, seats: int = 128) -> int:
+    """What ``Arena.create(size=...)`` needs for this VM."""
+    records = sum((getattr(config, name) + 1) * (sizeof(record) + 1) for name, (record, _) in POOLS.items())
+    records += (config.frames + 1) * sizeof(VmPage) + (config.pending + 1) * sizeof(structs.PendingClean)
+    records += (config.pending * (MAX_CLUSTER - 1) + 1) * sizeof(structs.PendingPage)
+    records += (config.devices + 1) * sizeof(structs.Device)
+    records += (seats + 1) * sizeof(Stats) + 2 * (sizeof(VmGlobals) + sizeof(VmBoot))
+    records += (len(POOLS) + PV_LOCKS + BUCKET_LOCKS + 3) * sizeof(LockCell)
+    regions = (config.frames + 1) * config.page_size + hash_size(config) * 4 + (config.swap_pages + 1) * 5
+    slack = 128 * 1024  # alignment of some sixty blocks, and a caller's few tables
+    return int(records + regions + slack)
 
 
-def seat_count(arena: Arena) -> int:
-    """How many threads the arena can seat: one row of counters each."""
-    return int(Header.from_buffer(arena.mapping).seat_count)
+def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
+    """Lay a VM down in a fresh arena.  One process does this, before anybody attaches."""
+    # fmt: off
+    vm = Vm(arena, config)              # every table, every lock with its class
+    write_config(vm)              # so that attach knows the sizes
+    set_chain(vm)                 # the one case of two locks of a class: front, then shadow
+    bind(vm, replacements)        # contracts on or off
+    set_thresholds(vm)            # when the daemon works
+    empty_swap_map(vm)            # page 0 is nobody's
+    free_all_frames(vm)           # every frame on the free list
+    mark_device_pages(vm)         # except those that are a device's
+    link_pending(vm)              # every record of an asynchronous write is free
+    open_store(vm)                # the swap file and the files, unlinked at once
+    make_vnodes(vm)               # one per file
+    make_kernel_objects(vm)       # never freed
+    # fmt: on
+    if config.checked:
+        install(vm)  # last: until now we were alone
+    return vm
+
+
+def attach(arena: Arena, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
+    """Open the VM of a process that is still there (its descriptors are the store)."""
+    record: Any = arena.table("vm_boot", VmBoot)[1]
+    sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in STORED}
+    vm = Vm(arena, Config(**sizes, contracts=bool(record.contracts), checked=bool(record.checked)))
+    bind(vm, replacements)
+    vm.swap_fd = reopen(record.creator, record.swap_fd)
+    vm.files = [reopen(record.creator, record.file_fds[i]) for i in range(record.file_count)]
+    if vm.config.checked:
+        install(vm)
+    return vm
 
 
 def write_config(vm: Vm) -> None:

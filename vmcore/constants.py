@@ -87,3 +87,8 @@ SPC_REAPING: Final = 5           # one reaper has it
 
 # Kind of a report to the watcher (HD_REPORT_INVARIANT of the instrument; a test compares).
 REPORT_INVARIANT: Final = 6
+
+# Of our own: groups of locks, and the page hash.
+PV_LOCKS: Final = 64  # a lock per group of frames; no thread ever needs two of them
+BUCKET_LOCKS: Final = 16  # more would only spread contention that Python never reaches
+HASH_SPREAD: Final = 37  # neighbours in the table must not be neighbours in the hash

@@ -18,13 +18,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
 from harness.errors import Panic
 from vmcore.constants import VM_PAGER_AGAIN, VM_PAGER_ERROR, VM_PAGER_FAIL, VM_PAGER_PEND
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 Hook = Callable[[str, int, int], bool | None]
 ResultHook = Callable[[str, int, int], int | None]
@@ -37,10 +34,19 @@ INJECTABLE: Final[dict[str, tuple[int, ...]]] = {
 }
 
 
+class Store(Protocol):
+    """What the transfers need of a VM."""
+
+    native: Any
+    page_size: int
+    swap_fd: int
+    files: list[int]
+
+
 class Io:
     """The transfers of one process's view of a VM."""
 
-    def __init__(self, vm: Vm) -> None:
+    def __init__(self, vm: Store) -> None:
         self.vm = vm
         self.hook: Hook | None = None
         self.result_hook: ResultHook | None = None
@@ -64,7 +70,7 @@ class Io:
 
     def file_truncate(self, number: int, size: int) -> bool:
         """Make file ``number`` this long, new bytes being zeros; False is an I/O error."""
-        native = self.vm.arena.native
+        native = self.vm.native
         native.io_begin("file_truncate")
         try:
             if self.hook is not None and self.hook("file_truncate", number, size) is False:
@@ -92,7 +98,7 @@ class Io:
     def _read(
         self, kind: str, what: int, descriptor: int, offset: int, memory: tuple[memoryview, ...]
     ) -> int:
-        native = self.vm.arena.native
+        native = self.vm.native
         native.io_begin(kind)
         try:
             if self.hook is not None and self.hook(kind, what, sum(map(len, memory))) is False:
@@ -106,7 +112,7 @@ class Io:
     def _write(
         self, kind: str, what: int, descriptor: int, offset: int, memory: tuple[memoryview, ...]
     ) -> bool:
-        native, length = self.vm.arena.native, sum(map(len, memory))
+        native, length = self.vm.native, sum(map(len, memory))
         native.io_begin(kind)
         try:
             if self.hook is not None and self.hook(kind, what, length) is False:

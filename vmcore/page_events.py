@@ -6,11 +6,10 @@ page of it.  Slots are recycled: an argument says who it was at that moment.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from vmcore.structs import VmPage
-    from vmcore.vm import Vm
+from vmcore.structs import VmPage
+from vmcore.vm import Vm
 
 ENTERS = "page enters object"
 LEAVES = "page leaves object"

@@ -7,8 +7,6 @@ not be held meanwhile: a termination takes the object lock first and that one af
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, PG_DEVICE, VM_PROT_NONE
@@ -17,9 +15,7 @@ from vmcore.page.page import object_pages, vm_page_free
 from vmcore.pager.pager import vm_pager_deallocate
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import Pager, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

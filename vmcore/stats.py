@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmcore.structs import Stats
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 COUNTERS: tuple[str, ...] = tuple(field[0] for field in Stats._fields_)
 GAUGES: tuple[str, ...] = (

@@ -1,10 +1,11 @@
 """A VM: its tables, its locks, and what belongs to the thread that asks.
 
-``boot`` lays everything down in an empty arena; ``attach`` finds it again in another
+``boot`` (boot.py) lays everything down in an empty arena; ``attach`` finds it again in another
 process.  A forked child needs neither: it uses its parent's Vm, and only what belongs
 to a thread (``vm.me``) is made anew.
 
-Nothing here takes a VM lock except boot, which is alone.
+Every function of vmcore has a Vm as its first argument, so this file imports none of them.
+Nothing here takes a lock.
 
 The table ``vm_pending`` holds the asynchronous page-outs, ``vm_pending_pages`` the pages of
 each beyond its first.  Whoever watches the arena may register both as providers of wait
@@ -19,24 +20,40 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
-from ctypes import sizeof
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from harness.locks.ranks import LockClass
 from harness.shm.arena import Arena
+from harness.shm.native import Header
 from harness.shm.pool import Pool
 from harness.shm.table import Table
-from vmcore import boot as boot_steps
 from vmcore import ranks, structs
-from vmcore.checked.guards import install
 from vmcore.config import MAX_CLUSTER, OPTIONS, Config
+from vmcore.constants import BUCKET_LOCKS, PV_LOCKS
 from vmcore.io import Io
-from vmcore.page.page import BUCKET_LOCKS
-from vmcore.pmap.pmap_lists import PV_LOCKS
-from vmcore.structs import LockCell, Stats, VmBoot, VmGlobals, VmPage
+from vmcore.structs import LockCell, Stats, VmBoot, VmGlobals, VmObject, VmPage
 
 ALL_VMS: weakref.WeakSet[Vm] = weakref.WeakSet()
+
+# Lock classes of the rows that are not called lock_ (channels have one class).
+MAP_LOCKS: Final = {"ref_lock_": ranks.MAP_REF, "hint_lock_": ranks.MAP_HINT, "chan_": ranks.CHANNEL}
+GLOBAL_LOCKS: Final = {
+    "cache_lock_": ranks.CACHE,
+    "page_queue_lock_": ranks.PAGE_QUEUES,
+    "free_lock_": ranks.FREE_LIST,
+    "object_list_lock_": ranks.OBJECT_LIST,
+    "io_list_lock_": ranks.IO_LIST,
+    "swap_map_lock_": ranks.SWAP_MAP,
+    "pages_needed_lock_": ranks.PAGES_NEEDED,
+    "handle_lock_": ranks.HANDLE,
+    "named_chan_": ranks.CHANNEL,
+    "device_lock_": ranks.DEVICE_HANDLE,
+    "daemon_chan_": ranks.CHANNEL,
+    "free_chan_": ranks.CHANNEL,
+    "disk_chan_": ranks.CHANNEL,
+}
+
 
 # Pools by name: record type and the class of each embedded lock.
 POOLS: dict[str, tuple[type[Any], dict[str, LockClass]]] = {
@@ -44,13 +61,18 @@ POOLS: dict[str, tuple[type[Any], dict[str, LockClass]]] = {
     "mappings": (structs.Mapping, {}),
     "pmaps": (structs.Pmap, {"lock_": ranks.PMAP}),
     "entries": (structs.VmMapEntry, {}),
-    "maps": (structs.VmMap, {"lock_": ranks.MAP, **boot_steps.MAP_LOCKS}),
-    "sharing_maps": (structs.VmMap, {"lock_": ranks.SHARING_MAP, **boot_steps.MAP_LOCKS}),
+    "maps": (structs.VmMap, {"lock_": ranks.MAP, **MAP_LOCKS}),
+    "sharing_maps": (structs.VmMap, {"lock_": ranks.SHARING_MAP, **MAP_LOCKS}),
     "vmspaces": (structs.Vmspace, {"lock_": ranks.VMSPACE}),
     "pagers": (structs.Pager, {"lock_": ranks.PAGER, "chan_": ranks.CHANNEL}),
     "swap_blocks": (structs.SwapBlock, {}),
     "vnodes": (structs.Vnode, {"lock_": ranks.VNODE, "chan_": ranks.CHANNEL}),
 }
+
+
+def seat_count(arena: Arena) -> int:
+    """How many threads the arena can seat: one row of counters each."""
+    return int(Header.from_buffer(arena.mapping).seat_count)
 
 
 class ThreadState(threading.local):
@@ -60,7 +82,7 @@ class ThreadState(threading.local):
         native = vm.arena.native
         seat = native.seat() or native.sit("thread")
         self.stats: Stats = vm.stats.views[seat]
-        self.release_list: list[tuple[Any, bool]] = []  # (VmObject, via_shadow): see release.py
+        self.release_list: list[tuple[Any, bool]] = []  # (VmObject, via_shadow): see release_later
         self.is_daemon = False  # may take the reserve; never waits for memory
 
 
@@ -111,7 +133,7 @@ class Vm:
 
     def _open_tables(self) -> None:
         self.boot_record: Any = self._table("boot", VmBoot, 1)[1]
-        self.globals_table = self._table("globals", VmGlobals, 1, **boot_steps.GLOBAL_LOCKS)
+        self.globals_table = self._table("globals", VmGlobals, 1, **GLOBAL_LOCKS)
         self.g: Any = self.globals_table[1]
         self.pages: Table[VmPage] = self._table("pages", VmPage, self.config.frames, chan_=ranks.CHANNEL)
         self.pending: Table[structs.PendingClean] = self._table(
@@ -124,7 +146,7 @@ class Vm:
         self.devices: Table[structs.Device] = self._table(
             "devices", structs.Device, self.config.devices, chan_=ranks.CHANNEL
         )
-        self.stats: Table[Stats] = self._table("stats", Stats, boot.seat_count(self.arena))
+        self.stats: Table[Stats] = self._table("stats", Stats, seat_count(self.arena))
 
     def _open_locks(self) -> None:
         g = self.g
@@ -182,48 +204,10 @@ def hash_size(config: Config) -> int:
     return 1 << (config.pages - 1).bit_length()
 
 
-def arena_size(config: Config, seats: int = 128) -> int:
-    """What ``Arena.create(size=...)`` needs for this VM."""
-    records = sum((getattr(config, name) + 1) * (sizeof(record) + 1) for name, (record, _) in POOLS.items())
-    records += (config.frames + 1) * sizeof(VmPage) + (config.pending + 1) * sizeof(structs.PendingClean)
-    records += (config.pending * (MAX_CLUSTER - 1) + 1) * sizeof(structs.PendingPage)
-    records += (config.devices + 1) * sizeof(structs.Device)
-    records += (seats + 1) * sizeof(Stats) + 2 * (sizeof(VmGlobals) + sizeof(VmBoot))
-    records += (len(POOLS) + PV_LOCKS + BUCKET_LOCKS + 3) * sizeof(LockCell)
-    regions = (config.frames + 1) * config.page_size + hash_size(config) * 4 + (config.swap_pages + 1) * 5
-    slack = 128 * 1024  # alignment of some sixty blocks, and a caller's few tables
-    return int(records + regions + slack)
+def release_later(vm: Vm, object: VmObject, via_shadow: bool) -> None:
+    """Move one reference of the caller's to its thread's release list; any locks may be held.
 
-
-def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
-    """Lay a VM down in a fresh arena.  One process does this, before anybody attaches."""
-    # fmt: off
-    vm = Vm(arena, config)              # every table, every lock with its class
-    boot.write_config(vm)         # so that attach knows the sizes
-    boot.set_chain(vm)            # the one case of two locks of a class: front, then shadow
-    boot.bind(vm, replacements)   # contracts on or off
-    boot.set_thresholds(vm)       # when the daemon works
-    boot.empty_swap_map(vm)       # page 0 is nobody's
-    boot.free_all_frames(vm)      # every frame on the free list
-    boot.mark_device_pages(vm)    # except those that are a device's
-    boot.link_pending(vm)         # every record of an asynchronous write is free
-    boot.open_store(vm)           # the swap file and the files, unlinked at once
-    boot.make_vnodes(vm)          # one per file
-    boot.make_kernel_objects(vm)  # never freed
-    # fmt: on
-    if config.checked:
-        install(vm)  # last: until now we were alone
-    return vm
-
-
-def attach(arena: Arena, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
-    """Open the VM of a process that is still there (its descriptors are the store)."""
-    record: Any = arena.table("vm_boot", VmBoot)[1]
-    sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in boot_steps.STORED}
-    vm = Vm(arena, Config(**sizes, contracts=bool(record.contracts), checked=bool(record.checked)))
-    boot.bind(vm, replacements)
-    vm.swap_fd = boot.reopen(record.creator, record.swap_fd)
-    vm.files = [boot.reopen(record.creator, record.file_fds[i]) for i in range(record.file_count)]
-    if vm.config.checked:
-        install(vm)
-    return vm
+    Here because every function above deallocate.py (collapse, maps, faults) appends to the list,
+    and only deallocate.py may work it off.
+    """
+    vm.me.release_list.append((object, via_shadow))

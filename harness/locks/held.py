@@ -6,13 +6,11 @@ may change while they are read, but every row was held at some moment of the cal
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import _native
 from harness.shm import native
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
+from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
 KINDS = {_C["MUTEX"]: "mutex", _C["READ"]: "read", _C["WRITE"]: "write"}

@@ -10,13 +10,11 @@ locks that count.  Reads the arena and changes nothing.
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import _native
 from harness.shm import native
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
+from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
 Site = tuple[str, int, str]

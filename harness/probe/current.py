@@ -4,10 +4,9 @@ Free of cost but a call when nothing is attached; recorded, delayed or held ther
 whoever watches the arena.  Every lock operation passes the same C function by itself.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
+from harness.shm.arena import Arena
 
 _current: "Arena | None" = None
 

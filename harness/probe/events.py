@@ -5,13 +5,11 @@ left out, so every event given back was written as a whole.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import _native
 from harness.shm import native
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
+from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
 POINTS_KEPT: int = _C["POINTS"] - 1  # named points of a thread that ``points`` can give back

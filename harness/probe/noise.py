@@ -6,13 +6,10 @@ given per place, and the place that matters most has the highest one.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness import _native
 from harness.errors import BadInput
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
+from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
 CERTAIN = 65536  # a chance of one, in the C core's units

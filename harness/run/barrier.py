@@ -10,15 +10,13 @@ the supervisor afterwards.
 
 import enum
 from ctypes import Structure, c_uint32, c_uint64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import _native
 from harness.shm import native
+from harness.shm.arena import Arena
 from harness.shm.layout import guarded
 from harness.shm.native import on_list
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
 

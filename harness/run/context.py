@@ -6,21 +6,18 @@ All methods are for the worker's own thread, but ``send``, which any thread may 
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dill
 
 from harness import _native
 from harness.run import messages
-from harness.run.barrier import Row, State
+from harness.run.barrier import Gate, Row, State
 from harness.run.exception_report import describe
 from harness.run.messages import Wire
 from harness.run.plan import derive_seed
-
-if TYPE_CHECKING:
-    from harness.run.barrier import Gate
-    from harness.run.post import Post
-    from harness.shm.arena import Arena
+from harness.run.post import Post
+from harness.shm.arena import Arena
 
 _PARKED, _RUNNING = _native.CONSTANTS["PARKED"], _native.CONSTANTS["RUNNING"]
 

@@ -6,15 +6,12 @@ still there to be looked at.
 
 import os
 import traceback
-from typing import TYPE_CHECKING
 
 from harness import _native
 from harness.shm import native
+from harness.shm.arena import Arena
 from harness.watch import stacks
 from harness.watch.detectors.judge import REPORTS
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
 
 _PANIC = _native.CONSTANTS["REPORT_PANIC"]
 _KINDS = {verdict: kind for kind, verdict in reversed(REPORTS.items())}  # the first kind of each verdict

@@ -8,14 +8,12 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from harness.errors import BadInput, require, require_whole
+from harness.run.faults import Faults
+from harness.shm.arena import Arena
 from harness.shm.names import encoded, shown
-
-if TYPE_CHECKING:
-    from harness.run.faults import Faults
-    from harness.shm.arena import Arena
 
 Mode = Literal["process", "thread"]
 AuditIn = Literal["child", "worker"]

@@ -8,15 +8,13 @@ sleeper of the old life must not match the new one.
 
 import ctypes
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from harness import _native
 from harness.errors import ArenaError, DoubleFree, RecordError, TableFull
+from harness.shm.arena import Arena
 from harness.shm.layout import embedded_rows
 from harness.shm.table import Table
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
 
 R = TypeVar("R")
 JUNK = 0xDB

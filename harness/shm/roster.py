@@ -7,13 +7,11 @@ pid belongs to somebody else by now.  Refuses nothing and changes nothing.
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import _native
 from harness.shm import native, segment
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
+from harness.shm.arena import Arena
 
 FREE, BEING_TAKEN, TAKEN, LEFT = range(4)  # hd_seat.live
 ACTIVITIES = {

@@ -8,14 +8,11 @@ row ``NAME_``, the live lock object ``NAME``.
 
 import ctypes
 from types import MemberDescriptorType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from harness import _native
 from harness.errors import ArenaError
 from harness.shm.layout import ChannelRecord, MutexRecord, RwLockRecord, embedded_rows
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
 
 R = TypeVar("R")
 _FORMATS: dict[Any, Any] = {
@@ -25,11 +22,18 @@ _FORMATS: dict[Any, Any] = {
 }
 
 
+class Home(Protocol):
+    """What a table needs of its arena."""
+
+    mapping: Any
+    native: Any
+
+
 class Table(Generic[R]):
     """``table[slot]`` and ``table.views[slot]`` are views; slots 1 to ``count``, slot 0 is null."""
 
     def __init__(
-        self, arena: "Arena", name: str, record_type: Any, offset: int, count: int, option: str
+        self, arena: Home, name: str, record_type: Any, offset: int, count: int, option: str
     ) -> None:
         self.arena, self.name, self.record_type, self.option = arena, name, record_type, option
         self.offset, self.count, self.stride = offset, count, ctypes.sizeof(record_type)
@@ -61,7 +65,7 @@ class Table(Generic[R]):
         return view
 
     @staticmethod
-    def format(arena: "Arena", record_type: Any, offset: int, rows: int, classes: dict[str, int]) -> None:
+    def format(arena: Home, record_type: Any, offset: int, rows: int, classes: dict[str, int]) -> None:
         """Initialise the embedded locks of ``rows`` new records; the instance number is the slot."""
         stride = ctypes.sizeof(record_type)
         for name, kind, inside in embedded_rows(record_type):
@@ -82,6 +86,7 @@ class Table(Generic[R]):
         return self.count
 
 
-def open_table(arena: "Arena", name: str, record_type: Any, option: str) -> Table[Any]:
+def open_table(arena: Any, name: str, record_type: Any, option: str) -> Table[Any]:
     """What a pickled table becomes."""
-    return arena.table(name, record_type, option=option)
+    found: Table[Any] = arena.table(name, record_type, option=option)
+    return found

@@ -5,13 +5,11 @@ A thread that changes a word on which others sleep notes it in its own seat
 same place, or when the seat is taken by somebody else; then there is no answer.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import _native
+from harness.watch.reader import Reader
 from harness.watch.records import ChangeFact
-
-if TYPE_CHECKING:
-    from harness.watch.snapshot import Reader
 
 CHANGES: int = _native.CONSTANTS["CHANGES"]
 MIX = 0x9E3779B97F4A7C15

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -30,11 +30,9 @@ from stress.cli.preflight import (
 )
 from stress.cli.run import INTERRUPTED, is_typed
 from stress.cli.table import columns
+from stress.defect import Defect
+from stress.detect.detect import Detection, DetectOptions, Trial
 from stress.run.options import DISKS
-
-if TYPE_CHECKING:
-    from stress.defect import Defect
-    from stress.detect.detect import Detection, DetectOptions, Trial
 
 PAGE = Path("docs") / "defects.md"
 TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

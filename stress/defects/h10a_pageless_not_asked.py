@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.object.object_prefer import ask_pages
 from vmcore.space.access import vm_write
 from vmcore.space.map_user import vm_allocate
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_object_prefer(vm: Vm, object: VmObject | None, offset: int, addr: int) -> int:

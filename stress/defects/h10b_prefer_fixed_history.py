@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.oracles.at_rest import InvariantViolated
 from stress.script.scene import BASE, Scene
@@ -12,9 +10,7 @@ from vmcore.object.object_prefer import PREFER
 from vmcore.space.access import vm_write
 from vmcore.space.map_user import vm_map_file
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_object_prefer(vm: Vm, object: VmObject | None, offset: int, addr: int) -> int:  # noqa: ARG001

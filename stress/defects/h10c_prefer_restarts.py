@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.map.map import range_is_free, vm_map_findspace
 from vmcore.map.map_place import Preference
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> int | None:

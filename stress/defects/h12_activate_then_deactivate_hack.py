@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -14,9 +12,7 @@ from vmcore.page.page_queues import vm_page_activate, vm_page_deactivate
 from vmcore.page.page_wait import page_wakeup
 from vmcore.pageout.pageout import scan_page
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def leave_source(vm: Vm, object: VmObject, page: VmPage) -> None:

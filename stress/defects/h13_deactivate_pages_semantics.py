@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -16,9 +14,7 @@ from vmcore.space.access import vm_read
 from vmcore.space.map_device import vm_map_device
 from vmcore.space.vmspace import space_map
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_object_deactivate_pages(vm: Vm, object: VmObject) -> None:

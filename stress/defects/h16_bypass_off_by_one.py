@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.object.bypass import shows
 from vmcore.object.object_pager import next_in_pager
 from vmcore.page.page import object_pages
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def hides(vm: Vm, object: VmObject, backing: VmObject) -> bool:

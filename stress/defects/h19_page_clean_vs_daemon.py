@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE
 from vmcore.page.page_flags import clear_flags_o
 from vmcore.page.page_wait import page_busy, page_wakeup
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def own_for_write(vm: Vm, page: VmPage) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -14,9 +12,7 @@ from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.page.page_wait import clear_busy
 from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import Pager, PendingClean, SwapBlock, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def queue_write(

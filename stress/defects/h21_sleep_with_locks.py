@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -11,9 +9,7 @@ from stress.script.script import Script
 from vmcore.constants import VM_PAGER_AGAIN
 from vmcore.pageout.pageout import AGAIN_S, nap
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def settle(vm: Vm, page: VmPage, object: VmObject, result: int, target: bool = True) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.oracles.at_rest import InvariantViolated
 from stress.script.scene import Scene
@@ -12,9 +10,7 @@ from vmcore.constants import PG_CLEAN, PG_FAKE
 from vmcore.page.page_flags import clear_flags_o
 from vmcore.stats import counters
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def page_was_read(vm: Vm, page: VmPage) -> None:

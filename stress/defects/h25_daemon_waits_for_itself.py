@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -13,9 +11,7 @@ from vmcore.object.object_pager import ensure_pager
 from vmcore.pager.cluster import vm_pager_put_cluster
 from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:

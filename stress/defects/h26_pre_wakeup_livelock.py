@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.oracles.at_rest import InvariantViolated
@@ -12,9 +10,7 @@ from stress.script.script import Script
 from vmcore.page.vm_wait import VM_WAIT, wake_memory_waiters
 from vmcore.pageout.pageout import FAILED, WRITTEN
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:

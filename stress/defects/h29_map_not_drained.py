@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -14,9 +12,7 @@ from vmcore.space.vmspace_look import vmspace_hold as hold
 from vmcore.space.vmspace_look import vmspace_let_go as let_go
 from vmcore.space.vmspace_look import vmspace_size as size_of
 from vmcore.structs import VmMap, Vmspace
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vmspace_hold(vm: Vm, space: Vmspace) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.constants import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
 from vmcore.pager.swap import pager_offset
 from vmcore.structs import Pager, VmPage, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vnode_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:

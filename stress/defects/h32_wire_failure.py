@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import KERN_SUCCESS, VM_PROT_NONE
 from vmcore.fault.fault import vm_fault
 from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_fault_wire(vm: Vm, map: VmMap, start: int, end: int) -> int:

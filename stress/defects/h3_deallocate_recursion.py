@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -13,9 +11,7 @@ from vmcore.object.object import link_shadower, only_shadower, unlink_shadower
 from vmcore.object.overlay import abandon
 from vmcore.object.terminate import vm_object_terminate
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING
 from vmcore.object.object import link_shadower, object_list_remove, unlink_shadower
 from vmcore.object.overlay import abandon
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -12,9 +10,7 @@ from vmcore.object.collapse import grand_blocks
 from vmcore.object.overlay import trim_pager
 from vmcore.pager.swap import blocks_of, free_block, range_mask
 from vmcore.structs import Pager, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObject | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.object.object_pager import drop_pager
 from vmcore.pager.pager import vm_pager_count, vm_pager_has_page, vm_pager_next, vm_pager_remove
 from vmcore.space.map_user import vm_deallocate
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def pager_holds(vm: Vm, object: VmObject, offset: int) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.shm.checked import unguarded
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -11,9 +9,7 @@ from stress.script.script import Script
 from vmcore.page.page import object_pages
 from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def change(vm: Vm, page: VmPage, put: tuple[int, int], drop: tuple[int, int]) -> None:

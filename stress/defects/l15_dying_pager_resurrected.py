@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -13,9 +11,7 @@ from vmcore.object.object_cache import vm_object_enter, vm_object_lookup
 from vmcore.object.vnode import make_object
 from vmcore.object.vnode_size import vnode_pager_uncache
 from vmcore.structs import Pager, VmObject, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:

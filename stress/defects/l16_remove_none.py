@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -14,9 +12,7 @@ from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT, vm_object_enter
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map
 from vmcore.structs import Pager, VmObject, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -11,9 +9,7 @@ from stress.script.script import Script
 from vmcore.object.deallocate import pager_cache
 from vmcore.object.object_cache import cache_clear, vm_object_lookup
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def cache_trim(vm: Vm, limit: int | None = None) -> int:

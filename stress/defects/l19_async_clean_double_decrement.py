@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -17,9 +15,7 @@ from vmcore.page.page_wait import page_busy
 from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool, terminating: bool) -> int:

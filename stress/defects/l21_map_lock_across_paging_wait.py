@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -19,9 +17,7 @@ from vmcore.object.deallocate import (
 )
 from vmcore.space.map_user import vm_allocate, vm_deallocate
 from vmcore.structs import VmMap, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_map_unlock_and_release(vm: Vm, map: VmMap, shares: list[VmMap]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -17,9 +15,7 @@ from vmcore.page.page import object_pages
 from vmcore.page.page_flags import set_flags_o
 from vmcore.page.page_queues import page_dequeue
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def fault_copy(vm: Vm, state: FaultState) -> None:

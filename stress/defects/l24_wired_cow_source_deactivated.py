@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
@@ -13,9 +11,7 @@ from vmcore.space.map_protect import vm_map_protect
 from vmcore.space.mlock import vm_map_pageable
 from vmcore.space.vmspace import space_map
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_page_deactivate(vm: Vm, page: VmPage) -> None:

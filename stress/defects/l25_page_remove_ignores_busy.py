@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -12,10 +10,8 @@ from vmcore.object.vnode_size import vnode_pager_setsize
 from vmcore.page.page import object_pages
 from vmcore.space.access import vm_read
 from vmcore.structs import VmObject
+from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def vm_object_page_remove(vm: Vm, object: VmObject, start: int, end: int, spare_dirty: bool = False) -> int:

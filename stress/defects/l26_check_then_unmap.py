@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.shm.checked import unguarded
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -15,9 +13,7 @@ from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.pageout.pageout import FREED, MOVED, scan_page
 from vmcore.pmap.pmap import pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def free_clean_page(vm: Vm, page: VmPage) -> int:

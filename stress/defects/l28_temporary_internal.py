@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -11,9 +9,7 @@ from stress.script.script import Script
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.object.object_copy import Copy
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_object_copy(

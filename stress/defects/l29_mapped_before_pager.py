@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -23,13 +21,10 @@ from vmcore.object.object import vm_object_allocate, vm_object_setpager
 from vmcore.object.object_cache import vm_object_enter
 from vmcore.object.vnode import vnode_pager_alloc
 from vmcore.object.vnode_size import vnode_pager_uncache
-from vmcore.release import release_later
 from vmcore.space.map_user import front_of_file
 from vmcore.structs import Pager, VmMap, VmObject, Vnode
+from vmcore.vm import Vm, release_later
 from vmcore.vm_error import VmError
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:

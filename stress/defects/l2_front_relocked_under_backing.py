@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -16,9 +14,7 @@ from vmcore.page.page_wait import FREE_PAGE, RELEASE_PAGE
 from vmcore.pager.pager import vm_pager_get_pages
 from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip: int) -> bool:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.space.vmspace import vmspace_share
 from vmcore.structs import Vmspace
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def drop_user(vm: Vm, space: Vmspace) -> int:

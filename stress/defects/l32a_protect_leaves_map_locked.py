@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import KERN_SUCCESS, VM_PROT_ALL, VM_PROT_READ
 from vmcore.space.map_protect import protect_locked
 from vmcore.space.map_protect import vm_map_protect as protect
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_map_protect(vm: Vm, map: VmMap, start: int, end: int, protection: int, set_max: bool = False) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -22,9 +20,7 @@ from vmcore.pmap.pmap_range import mappings_in
 from vmcore.space.map_protect import vm_map_protect
 from vmcore.space.map_user import vm_allocate
 from vmcore.structs import Pmap, VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def protect_locked(vm: Vm, map: VmMap, start: int, end: int, protection: int, set_max: bool) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -13,9 +11,7 @@ from vmcore.map.map_entry import entry_share
 from vmcore.object.object import vm_object_reference
 from vmcore.space.msync import Piece, vm_map_clean
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def collect(vm: Vm, map: VmMap, start: int, end: int, writable: bool) -> list[Piece]:

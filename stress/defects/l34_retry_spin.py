@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import PG_COPYONWRITE, VM_PROT_WRITE
 from vmcore.fault.fault_push import LOOK_AGAIN, PUSHED, copy_is_due, push_to
 from vmcore.fault.fault_state import FOUND, FaultState
 from vmcore.page.page_flags import clear_flags_o
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def fault_push(vm: Vm, state: FaultState) -> int:

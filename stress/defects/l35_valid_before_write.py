@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
@@ -11,9 +9,7 @@ from stress.script.script import Script
 from vmcore.constants import SPC_DONE
 from vmcore.pager.swap import find_block, make_block, place, run_bits
 from vmcore.structs import Pager, PendingClean, SwapBlock
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def begin_write(vm: Vm, pager: Pager, offset: int, asynchronous: bool, pages: int = 1) -> SwapBlock | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -15,9 +13,7 @@ from vmcore.pager.pager import vm_pager_allocate, vm_pager_deallocate
 from vmcore.space.map_user import vm_allocate
 from vmcore.space.vmspace import space_map
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def ensure_pager(vm: Vm, object: VmObject) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from threading import local
-from typing import TYPE_CHECKING
 
 from harness.locks.contract import original
 from stress.defect import Defect
@@ -11,9 +10,7 @@ from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.constants import PG_BUSY
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 _process = local()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
@@ -13,9 +11,7 @@ from vmcore.page.page_queues import append_active, vm_page_activate, vm_page_dea
 from vmcore.page.page_wait import page_wakeup
 from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_page_unwire(vm: Vm, page: VmPage) -> None:

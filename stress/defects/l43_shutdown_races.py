@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.scenario.power_switch import lay_down_switch, power_on, switch
 from stress.script.scene import Scene
@@ -15,9 +13,7 @@ from vmcore.page.vm_wait import stop_services
 from vmcore.pager.pager import vm_pager_deallocate
 from vmcore.shutdown import free_device_pages
 from vmcore.structs import Pager
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_object_shutdown(vm: Vm) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.oracles.at_rest import WrongData
 from stress.script.scene import BASE, Scene
@@ -14,10 +12,8 @@ from vmcore.space.access import vm_read
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map
 from vmcore.structs import Vnode
+from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def cut_without_a_look(vm: Vm, vnode: Vnode, size: int) -> int:

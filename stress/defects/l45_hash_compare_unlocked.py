@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.oracles.at_rest import WrongData, require_done
 from stress.script.scene import BASE, Scene
@@ -25,9 +23,7 @@ from vmcore.space.map_named import vm_map_named
 from vmcore.space.map_protect import vm_map_inherit
 from vmcore.space.vmspace import space_map, vmspace_exit, vmspace_fork
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def make_named(vm: Vm, name: int, size: int) -> VmObject | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
@@ -12,10 +10,8 @@ from vmcore.constants import PG_FAKE
 from vmcore.page.page import vm_page_lookup, vm_page_remove
 from vmcore.space.access import vm_read
 from vmcore.structs import VmObject, VmPage
+from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPage | None:  # noqa: ARG001

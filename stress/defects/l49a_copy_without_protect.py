@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import PG_COPYONWRITE
 from vmcore.page.page import object_pages
 from vmcore.page.page_flags import set_flags_o
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def protect_source(vm: Vm, source: VmObject) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import original
 from harness.shm.checked import unguarded
 from stress.defect import Defect
@@ -13,9 +11,7 @@ from vmcore.constants import VM_PROT_WRITE
 from vmcore.fault.fault import vm_fault
 from vmcore.fault.fault_state import FaultState
 from vmcore.pmap.mmu import access
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def enter_page(vm: Vm, state: FaultState) -> int:

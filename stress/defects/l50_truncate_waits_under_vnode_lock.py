@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -16,10 +14,8 @@ from vmcore.object.vnode_size import (
 )
 from vmcore.space.access import vm_read
 from vmcore.structs import Pager, VmObject, Vnode
+from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def resize(vm: Vm, vnode: Vnode, pager: Pager, object: VmObject, size: int) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -11,9 +9,7 @@ from vmcore.constants import PG_SWAP
 from vmcore.object.object import adopt_pager
 from vmcore.pager.pager import vm_pager_allocate
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def ensure_pager(vm: Vm, object: VmObject) -> bool:

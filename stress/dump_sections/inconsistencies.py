@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import HarnessError
 from harness.shm.checked import unguarded
@@ -18,9 +18,7 @@ from vmcore.checked.objects import object_facts, resident_facts
 from vmcore.checked.records import SLOT, Records
 from vmcore.checked.store import name_facts, pager_facts
 from vmcore.constants import OBJ_DYING, OBJ_INTERNAL, PG_SWAP
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 APART_S = 0.004  # between the two looks
 LOOK_S = 0.1  # a look at very many records ends here

@@ -9,7 +9,7 @@ behind a plus.  No lock is taken.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from harness.errors import RecordError
 from harness.probe import POINTS_KEPT, points
@@ -18,10 +18,8 @@ from harness.shm.roster import Roster
 from vmcore import page_events
 from vmcore.page_events import Place
 from vmcore.show.show import LONGEST_CHAIN, walk
-
-if TYPE_CHECKING:
-    from vmcore.structs import VmMapEntry, VmObject, Vmspace
-    from vmcore.vm import Vm
+from vmcore.structs import VmMapEntry, VmObject, Vmspace
+from vmcore.vm import Vm
 
 MOST = 24  # lines; the newest
 WORDS = {

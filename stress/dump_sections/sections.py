@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.shm.checked import unguarded
+from harness.watch.records import Dump, SeatFacts
 from harness.watch.render import sections
 from stress.dump_sections.inconsistencies import contradictions
 from stress.dump_sections.invariants import told
@@ -21,10 +22,7 @@ from vmcore import page_events
 from vmcore.show.show import OBJ, PG, names, show_chain, show_object, show_page
 from vmcore.show.store import show_pager
 from vmcore.show.world import CHAINS, show_world
-
-if TYPE_CHECKING:
-    from harness.watch.records import Dump, SeatFacts
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 SECTION, JOURNEY, RULES = "vmcore", "journey of the page", "what must hold"
 CANNOT_BE = "what cannot be in this picture"

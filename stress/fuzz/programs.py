@@ -136,31 +136,3 @@ def candidates(program: Program) -> Iterator[Program]:
         if piece == 1:
             return
         piece //= 2
-
-
-def hunt(
-    seed: int, budget_s: float, defect: str | None = None, k: int = 2, n: int = 3, repeat: int = 2
-) -> Caught | None:
-    """Look for a program that fails, for so long; what is left then goes into shrinking.
-
-    Each is run ``repeat`` times; one that failed once must then fail k of n times to be believed.
-    None: nothing was found, every repetition was clean.
-    """
-    from stress.fuzz.execute import Runner
-
-    execute = Runner(defect).once
-    deadline = time.monotonic() + budget_s
-    drawn = 0
-    while time.monotonic() < deadline:
-        program = draw(seed * 1_000_003 + drawn)
-        drawn += 1
-        if not failures(program, execute, 1, repeat):
-            continue
-        verdicts = failures(program, execute, k, n)
-        if len(verdicts) < k:
-            k = 1  # it is rare: once is all we can ask of a smaller one
-        small = shrink(program, k, n, execute, deadline)
-        again = [verdict for number in range(n) if (verdict := execute(small, number)) is not None]
-        told = (again or verdicts or ["unknown"])[0]
-        return Caught(small, told, len(again), n, drawn, program)
-    return None

@@ -8,8 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from stress.trace.ops import READ, WRITE
-
+READ, WRITE, EXECUTE = 1, 2, 4  # Mach's values
 ANON = -1
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from random import Random
+from typing import Any, TypeAlias
 
 from stress.ops.address_map import AddressPicture, Range
 from stress.oracles.at_rest import require_done, table_full, wrong_data
@@ -39,11 +40,7 @@ from vmcore.space.map_protect import vm_map_protect
 from vmcore.space.map_user import vm_allocate, vm_deallocate, vm_map_discard, vm_map_file, vm_map_move
 from vmcore.space.vmspace import vmspace_alloc, vmspace_exec, vmspace_exit, vmspace_fork, vmspace_share
 from vmcore.structs import VmMap, VmMapEntry, VmObject, Vmspace
-
-if TYPE_CHECKING:
-    from random import Random
-
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 Where: TypeAlias = tuple[int, int, bytes]  # space, page there, initial stamp
 ID_BITS = 22  # space numbers: worker << ID_BITS | running number

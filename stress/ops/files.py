@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import Structure, c_uint64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from harness.errors import BadInput
+from harness.shm.arena import Arena
 from harness.shm.layout import guarded
 from stress.ops import core
 from stress.ops.core import Actor, Process, Where, process_map
@@ -31,9 +32,6 @@ from vmcore.object.vnode_size import vnode_pager_cut_unused, vnode_pager_setsize
 from vmcore.space.access import vm_read, vm_write
 from vmcore.space.msync import vm_map_clean
 from vmcore.vm_error import VmFault
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
 
 Key = tuple[int, int]  # space of the file, page
 

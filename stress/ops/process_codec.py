@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import TYPE_CHECKING
 
 from stress.ops.address_map import AddressPicture, Range
 from stress.ops.core import Process
 from stress.oracles.contents import SIZE, Journal, Region
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 HEAD = struct.Struct("<QIIIIIII")  # vmspace, generation, space, flags, counts of what follows
 RANGE = struct.Struct("<QQBBqQ")

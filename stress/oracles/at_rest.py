@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
 
 from harness.clock import Attended
 from harness.errors import HarnessError, TableFull
@@ -23,11 +22,9 @@ from vmcore.constants import KERN_SUCCESS
 from vmcore.object.object_cache import cache_clear
 from vmcore.page.vm_wait import poke_daemon
 from vmcore.show.show import show_entry
+from vmcore.structs import Vmspace
+from vmcore.vm import Vm
 from vmcore.vm_error import kern_text
-
-if TYPE_CHECKING:
-    from vmcore.structs import Vmspace
-    from vmcore.vm import Vm
 
 SHOWN = 20  # violations in one failure; the rest is counted
 REST_S = 10.0  # how long the daemon may take to come to rest with nobody asking for memory

@@ -30,17 +30,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import Structure, c_uint64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.shm.arena import Arena
 from harness.shm.checked import unguarded
 from harness.shm.layout import guarded
 from vmcore.audit.reachability import Cells
 from vmcore.audit.sweep import Pair, audit_hidden, audit_pairs, collapsible, held_back, sweep
 from vmcore.show.show import longest_chain, show_chain
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 EPOCHS = 512  # remembered; older ones are overwritten
 TABLE = "space_epochs"

@@ -7,17 +7,12 @@ at, and which gates had been passed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from harness.outcome import Passed, RunResult
+from harness.outcome import Outcome, Passed, RunResult
 from stress.run.opening import written_down
-
-if TYPE_CHECKING:
-    from harness.outcome import Outcome
-    from stress.run.options import RunOptions
-    from stress.run.world import World
+from stress.run.options import RunOptions
+from stress.run.world import World
 
 
 def broken_off(options: RunOptions, world: World, result: RunResult) -> RunResult:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from harness.errors import HarnessError
 from harness.outcome import Finding, RunResult
+from harness.shm.arena import Arena
 from harness.watch import dump as dumps
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.render.text import render
 from harness.watch.snapshot import Reader, take
 from stress.run.options import RunOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from harness.shm.arena import Arena
-    from stress.run.world import World
+from stress.run.world import World
 
 
 def broken_opening(options: RunOptions, world: World, error: HarnessError) -> RunResult:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from harness import outcome
 from harness.shm.roster import ACTIVITIES, Roster
 from stress.run.options import OnProgress, Progress
+from stress.run.workload import Play
+from stress.run.world import World
 from vmcore.show.show import longest_chain, longest_chains
 from vmcore.stats import counters
-
-if TYPE_CHECKING:
-    from harness import outcome
-    from stress.run.workload import Play
-    from stress.run.world import World
 
 WATCHED = 5  # chains that are drawn
 LINKS = 8  # of each

@@ -9,7 +9,8 @@ oracles.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -33,9 +34,6 @@ from stress.scenario.scenario import find_scenario
 from stress.trace import plan_trace, shipped
 from vmcore.config import OPTIONS, Config
 from vmcore.stats import counters
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LINGER_S = 3.0  # a wrong lock order is followed that long: it may become the hang it threatens
 CURTAIN_S = 120.0  # of watched time: the last audit has so long, and then it hangs

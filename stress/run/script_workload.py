@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.run.plan import RoleSpec
 from harness.shm.checked import unguarded
 from stress.oracles.at_rest import audit_at_rest, audit_the_end
+from stress.run.world import World
 from stress.script.scene import Scene
 from stress.script.script import Act, Script
-
-if TYPE_CHECKING:
-    from stress.run.world import World
 
 OTHERS = 80  # records of each other table
 

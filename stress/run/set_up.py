@@ -16,28 +16,25 @@ import signal
 import sysconfig
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from types import FrameType
+from typing import Any, Self
 
 from harness.clock import Attended
 from harness.locks import contract
+from harness.outcome import Finding
 from harness.run.evidence import place_of
 from harness.run.process_control import in_main_thread
 from harness.run.scheduling import queued_s
+from harness.shm.arena import Arena
 from harness.watch.snapshot import Reader, take
 from stress.run.opening import written_down
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from harness.outcome import Finding
-    from harness.shm.arena import Arena
-    from stress.run.options import RunOptions
-    from stress.run.world import World
+from stress.run.options import RunOptions
+from stress.run.world import World
 
 TICK_S = 0.25
 MOST_TIMES = 10  # the limit, also for a set-up that gets no processor
 AGAIN_S = 1.0  # a clean-up on the way out may hang as well: it is broken off, too
-INSTRUMENT = str(Path(__file__).resolve().parents[1] / "harness")
+INSTRUMENT = str(Path(__file__).resolve().parents[2] / "harness")
 LIBRARIES = (sysconfig.get_paths()["stdlib"], "<")
 
 

@@ -31,13 +31,14 @@ from stress.oracles.contents import Witness, WriterRow, file_stamp
 from stress.scenario.power_switch import serve
 from stress.script.script import Script, install, rig
 from stress.script.sync_points import Gates
+from vmcore.boot import arena_size, attach, boot
 from vmcore.config import Config
 from vmcore.constants import SPC_BUSY, SPC_DONE, SPC_ERROR, SPC_WRITING
 from vmcore.page.vm_wait import stop_services
 from vmcore.pageout.pageout import vm_pageout_loop
 from vmcore.pager.swap_io import disk_worker_loop
 from vmcore.structs import PendingClean, PendingPage, VmGlobals
-from vmcore.vm import Vm, arena_size, attach, boot
+from vmcore.vm import Vm
 
 SEATS = 128
 EXTRA_ROOM = 256 * 1024

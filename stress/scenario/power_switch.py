@@ -10,18 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from ctypes import Structure, c_uint32
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.locks.ranks import LockClass
+from harness.shm.arena import Arena
 from harness.shm.checked import unguarded
 from harness.shm.layout import ChannelRecord, MutexRecord, guarded
 from stress.oracles.at_rest import REST_S, InvariantViolated, Leak, Patience
 from vmcore.page.vm_wait import stop_services
 from vmcore.shutdown import vm_object_shutdown
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 TABLE = "power"
 POWER = LockClass("power", 5)  # before every lock of the VM; never held across an operation

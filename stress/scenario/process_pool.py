@@ -8,15 +8,13 @@ to nobody; one that was taken belongs to its taker alone.
 from __future__ import annotations
 
 from ctypes import Structure, c_uint32
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from harness.locks.ranks import LockClass
+from harness.shm.arena import Arena
 from harness.shm.layout import MutexRecord, guarded
 from stress.ops import process_codec
 from stress.ops.core import Actor, Process
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
 
 STAGE = LockClass("stage", 4)  # before every lock of the VM; never held across an operation
 PLACE_BYTES: Final = 16 * 1024

@@ -8,7 +8,7 @@ contents are one number, repeated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import Panic
 from stress.oracles.at_rest import WrongData, require_done, wrong_data
@@ -30,9 +30,7 @@ from vmcore.space.access import vm_read, vm_write
 from vmcore.space.map_user import vm_allocate, vm_map_file
 from vmcore.space.vmspace import space_map, vmspace_alloc, vmspace_exit, vmspace_fork
 from vmcore.structs import VmMap, VmMapEntry, VmObject, Vmspace
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 BASE = 0x10000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from stress.oracles.at_rest import require_done
 from vmcore.audit.sweep import collapse_below
@@ -13,12 +13,8 @@ from vmcore.pageout.pageout import scan_page
 from vmcore.pmap.pmap import pmap_clear_reference
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vmcore.structs import VmMap, VmObject, VmPage, Vmspace
-    from vmcore.vm import Vm
+from vmcore.structs import VmMap, VmObject, VmPage, Vmspace
+from vmcore.vm import Vm
 
 
 class SceneActs:

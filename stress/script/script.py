@@ -21,23 +21,19 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import BadInput
 from harness.locks import contract
+from harness.shm.arena import Arena
 from stress.disk_faults import ANSWERS, Tally
 from stress.script.scene import Scene
 from stress.script.sync_points import Cue, Gates
 from vmcore.fault.fault_state import FaultState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.shm.arena import Arena
-    from vmcore.io import ResultHook
-    from vmcore.vm import Vm
+from vmcore.io import ResultHook
+from vmcore.vm import Vm
 
 Act = Callable[[Scene], Any]
 _POINT = re.compile(r"^(start|end|(?:enter|exit|at|point|io) [^()]+?)(?:\((\w+)\))?$")

@@ -18,17 +18,15 @@ import time
 from collections.abc import Sequence
 from ctypes import Structure, c_uint8, c_uint32
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import CannotRunHere
+from harness.shm.arena import Arena
 from harness.shm.layout import guarded
 from harness.shm.native import CONSTANTS, Seat
+from harness.watch.records import LockFact, SeatFacts, Snapshot
 from harness.watch.snapshot import Reader, take
 from harness.watch.wait_edges import LOCKS
-
-if TYPE_CHECKING:
-    from harness.shm.arena import Arena
-    from harness.watch.records import LockFact, SeatFacts, Snapshot
 
 _C = CONSTANTS
 _FUTEX = {"x86_64": 202, "aarch64": 98}

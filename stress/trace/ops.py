@@ -10,7 +10,6 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 PAGE = 4096
-READ, WRITE, EXECUTE = 1, 2, 4
 
 
 class OpKind(IntEnum):

@@ -6,8 +6,8 @@ Only ``stress.trace.build`` uses this.  Two views of a space are kept apart: ``p
 
 from functools import lru_cache
 
-from stress.ops.address_map import AddressPicture, Range
-from stress.trace.ops import EXECUTE, PAGE, READ, WRITE, After, Exit, MapAnon, MapFile, Op
+from stress.ops.address_map import EXECUTE, READ, WRITE, AddressPicture, Range
+from stress.trace.ops import PAGE, After, Exit, MapAnon, MapFile, Op
 from stress.trace.plan import FileInfo
 
 EVERYTHING = 1 << 64

@@ -17,6 +17,7 @@ from harness.shm.arena import Arena
 from harness.shm.checked import unguarded
 from harness.shm.native import Report, Seat
 from tests.waiting import reap
+from vmcore.boot import arena_size, boot
 from vmcore.config import Config
 from vmcore.constants import (
     PG_ACTIVE,
@@ -40,7 +41,7 @@ from vmcore.pager.pager import vm_pager_get_pages
 from vmcore.pager.swap_io import disk_worker_loop
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_create, pmap_page_protect
 from vmcore.structs import Pmap, VmObject, VmPage
-from vmcore.vm import Vm, arena_size, boot
+from vmcore.vm import Vm
 
 LIMIT_S = 240.0  # of members that have seconds of work to do, also on a crowded machine
 PR_SET_PDEATHSIG = 1

@@ -8,9 +8,9 @@ import pytest
 from harness.errors import BadInput
 from harness.shm.arena import Arena
 from tests.vmcore.builders import Team, load, new_object, store
+from vmcore.boot import arena_size, attach, boot
 from vmcore.config import Config
 from vmcore.stats import counters, gauges
-from vmcore.vm import arena_size, attach, boot
 
 
 @pytest.mark.parametrize("pages", [16, 32, 128, 200, 2048, 65536])

@@ -18,8 +18,6 @@ it, and is itself a violation (A16).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import RecordError
 from harness.shm.checked import unguarded
 from vmcore.audit.contents import audit_contents
@@ -33,10 +31,7 @@ from vmcore.audit.shown import audit_shown
 from vmcore.audit.sleepers import audit_sleepers
 from vmcore.audit.swap import audit_swap
 from vmcore.audit.wired import audit_wired
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
-
+from vmcore.vm import Vm
 
 PARTS = (
     audit_objects,

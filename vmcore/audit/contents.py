@@ -7,15 +7,12 @@ check must not meet injected delays and errors, nor count as a transfer.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from vmcore.audit.pages import memq
 from vmcore.audit.swap import blocks_of
 from vmcore.constants import PG_CLEAN, PG_FAKE, PG_SWAP, PV_MODIFIED
 from vmcore.structs import Pager, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_contents(vm: Vm) -> list[str]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmcore.audit.maps import mappings
 from vmcore.audit.pages import memq
 from vmcore.constants import PG_SWAP, VM_PROT_WRITE
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_copies(vm: Vm) -> list[str]:

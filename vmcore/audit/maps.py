@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from vmcore.audit.objects import map_entries
 from vmcore.constants import PG_FAKE, PG_FREE, VM_PROT_WRITE
 from vmcore.structs import Mapping, VmMap, VmMapEntry
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_maps(vm: Vm) -> list[str]:

@@ -7,13 +7,10 @@ as names go: named memory is never cached.  And the sizes of a file agree everyw
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL, PG_SWAP, PG_VNODE
 from vmcore.structs import Pager
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_named(vm: Vm) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from vmcore.constants import (
     OBJ_CANPERSIST,
@@ -16,9 +15,7 @@ from vmcore.constants import (
     PG_SWAP,
 )
 from vmcore.structs import VmMap, VmMapEntry, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 PASSING = {
     OBJ_WAITING: "WAITING",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmcore.constants import (
+    HASH_SPREAD,
     PG_ACTIVE,
     PG_BUSY,
     PG_CLEAN,
@@ -17,12 +16,9 @@ from vmcore.constants import (
     PG_TABLED,
     PG_WANTED,
 )
-from vmcore.page.page import HASH_SPREAD
 from vmcore.pmap.coloring import audit_colours
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 PASSING = {PG_BUSY: "BUSY", PG_FAKE: "FAKE", PG_WANTED: "WANTED"}
 

@@ -12,16 +12,13 @@ Read without a lock; meant for a VM at rest.  Every walk is bounded.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 from vmcore.audit.objects import kernel_slots, map_entries
 from vmcore.audit.pages import memq
 from vmcore.audit.swap import blocks_of
 from vmcore.constants import OBJ_INTERNAL, PG_SWAP
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 Cell = tuple[int, int]  # object slot, page number
 

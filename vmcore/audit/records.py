@@ -6,15 +6,12 @@ A record that nobody points to is a leak that no walk from the top can see.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from vmcore.audit.maps import mappings
 from vmcore.audit.objects import kernel_slots, map_entries
 from vmcore.audit.pages import queue
 from vmcore.constants import PG_FICTITIOUS, PG_FREE
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_records(vm: Vm) -> list[str]:

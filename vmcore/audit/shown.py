@@ -6,14 +6,10 @@ see any more; a right to write is checked in audit_maps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmcore.audit.maps import holder_of, mappings
 from vmcore.audit.pages import memq
 from vmcore.structs import VmMapEntry, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_shown(vm: Vm) -> list[str]:

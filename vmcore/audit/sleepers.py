@@ -7,13 +7,11 @@ a mutex or a map lock sleeps on no channel.  Workers of a run are parked meanwhi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.shm.native import Channel
 from harness.shm.roster import Roster
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 RESTLESS = ("wait mutex", "wait read", "wait write", "wait upgrade", "sleeping")
 

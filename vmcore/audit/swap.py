@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
 
 from vmcore.constants import PG_SWAP, PG_VNODE, SPC_FREE
 from vmcore.structs import Pager, SwapBlock
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def blocks_of(vm: Vm, pager: Pager) -> list[SwapBlock]:

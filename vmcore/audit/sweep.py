@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
 from harness.shm.checked import unguarded
@@ -23,12 +22,9 @@ from vmcore.audit.reachability import Cells
 from vmcore.constants import OBJ_CANPERSIST, OBJ_COLLAPSING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.object.collapse import vm_object_collapse
 from vmcore.object.deallocate import drain_release_list
-from vmcore.release import release_later
 from vmcore.stats import counters
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 MOST_DISTURBED = 100  # fruitless passes in which the daemon was at work, each after a rest
 

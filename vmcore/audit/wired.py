@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from vmcore.audit.maps import mappings
 from vmcore.audit.objects import map_entries
 from vmcore.constants import PG_FICTITIOUS, PG_TABLED
 from vmcore.structs import VmMap, VmMapEntry, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def audit_wired(vm: Vm) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.locks.held import mine
 from harness.shm.checked import Ask, CheckedPool, CheckedTable, Rules, checked_area
@@ -17,8 +17,7 @@ from harness.shm.native import Seat
 from harness.shm.pool import Pool
 from harness.shm.table import Table
 from vmcore.checked.on_release import Observers, observers
-from vmcore.constants import PG_FREE, PG_TABLED
-from vmcore.page.page import HASH_SPREAD
+from vmcore.constants import HASH_SPREAD, PG_FREE, PG_TABLED
 from vmcore.structs import (
     ARRAYS,
     Pager,
@@ -30,9 +29,7 @@ from vmcore.structs import (
 from vmcore.structs import (
     Mapping as MappingRecord,
 )
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 SLOT = 0xFFFFFFFF  # of a Ref
 PLAIN = {"stats"}  # one row per thread

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmcore.checked.records import SLOT, Records, walk
-from vmcore.constants import PG_FAKE, PG_FREE, VM_PROT_WRITE
-from vmcore.pmap.pmap_lists import BUCKETS, PV_LOCKS
+from vmcore.constants import PG_FAKE, PG_FREE, PV_LOCKS, VM_PROT_WRITE
+from vmcore.pmap.pmap_lists import BUCKETS
 
 # --- A14
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.locks.observed import observe
 from vmcore.checked.mappings import look_at_frames, look_at_pmap, look_at_rights
@@ -22,9 +22,7 @@ from vmcore.checked.records import Records
 from vmcore.checked.store import look_at_cache, look_at_name, look_at_pager
 from vmcore.constants import VM_PROT_WRITE
 from vmcore.structs import Mapping as MappingRecord
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 View = Callable[[Any], None]  # is told of a view
 

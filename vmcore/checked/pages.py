@@ -13,6 +13,7 @@ from typing import Any
 
 from vmcore.checked.records import SLOT, Records, walk
 from vmcore.constants import (
+    HASH_SPREAD,
     OBJ_DYING,
     PG_ACTIVE,
     PG_BUSY,
@@ -24,7 +25,6 @@ from vmcore.constants import (
     PG_TABLED,
     PG_WANTED,
 )
-from vmcore.page.page import HASH_SPREAD
 
 QUEUED = PG_ACTIVE | PG_INACTIVE
 

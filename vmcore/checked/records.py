@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from threading import local
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import HarnessError
 from harness.shm.checked import REPORT_INVARIANT
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 SLOT = 0xFFFFFFFF  # of a Ref
 WALK_EVERY = 16  # looks of one thread at one kind of thing, for what costs a walk

@@ -12,8 +12,6 @@ The steps are those of the historic function, one function each:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import KERN_SUCCESS, PG_COPYONWRITE, VM_PROT_READ, VM_PROT_WRITE
 from vmcore.fault.fault_copy import fault_copy
@@ -28,9 +26,7 @@ from vmcore.page.page_flags import clear_flags_o
 from vmcore.page.page_wait import FREE_PAGE, RELEASE_PAGE
 from vmcore.pmap.pmap import pmap_enter
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

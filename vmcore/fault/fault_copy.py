@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     PG_CLEAN,
@@ -21,9 +19,7 @@ from vmcore.page.page_wait import page_wakeup
 from vmcore.page_events import COPIED, SLOTS
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

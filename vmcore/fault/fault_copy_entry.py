@@ -11,8 +11,6 @@ stores into it, because our caller has taken the right to write from all its map
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PROT_WRITE
@@ -28,11 +26,8 @@ from vmcore.page.vm_wait import VM_WAIT
 from vmcore.page_events import COPIED, pack
 from vmcore.pmap.pmap import pmap_enter
 from vmcore.pmap.pmap_range import pmap_protect
-from vmcore.release import release_later
 from vmcore.structs import VmMap, VmMapEntry, VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 
 @contract

@@ -14,8 +14,6 @@ other's page again and again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_RESOURCE_SHORTAGE,
@@ -36,11 +34,8 @@ from vmcore.page.page_wait import FREE_PAGE, PAGE_ASSERT_WAIT, RELEASE_PAGE, thr
 from vmcore.page.vm_wait import VM_WAIT
 from vmcore.pager.pager import vm_pager_has_page
 from vmcore.pmap.pmap import pmap_page_protect
-from vmcore.release import release_later
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 PUSHED = -5  # this copy-object has been dealt with
 LOOK_AGAIN = -6  # locks were dropped: read ``copy`` again

@@ -8,8 +8,6 @@ paging count does that instead.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_PROTECTION_FAILURE,
@@ -40,9 +38,7 @@ from vmcore.page.vm_wait import VM_WAIT
 from vmcore.pager.read_ahead import get_run, give_up_neighbours, read_ahead
 from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 NOT_HERE = -4  # this object has no such page: go on below
 

@@ -11,7 +11,6 @@ waits for another one.
 from __future__ import annotations
 
 from threading import local
-from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from harness.locks.contract import contract
@@ -20,9 +19,7 @@ from vmcore.object.deallocate import vm_object_deallocate
 from vmcore.page.object_paging import vm_object_paging_end
 from vmcore.page.page_wait import FREE_PAGE
 from vmcore.structs import VmMap, VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 RETRY = -2  # start over with the lookup; KERN_* results are >= 0
 FOUND = -3  # the search ended with a busy page in ``page``

@@ -11,8 +11,6 @@ copied the page up.  The wiring moves with the mapping.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import KERN_RESOURCE_SHORTAGE, KERN_SUCCESS
 from vmcore.fault.fault_state import FaultState
@@ -22,9 +20,7 @@ from vmcore.page.page_queues import vm_page_activate, vm_page_unwire, vm_page_wi
 from vmcore.page.page_wait import page_wakeup
 from vmcore.pmap.pmap import pmap_enter
 from vmcore.structs import Pmap, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

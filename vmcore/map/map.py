@@ -9,8 +9,6 @@ page may be waiting for this very map.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_INVALID_ARGUMENT,
@@ -34,11 +32,8 @@ from vmcore.map.unwire import vm_map_entry_unwire
 from vmcore.object.deallocate import drain_release_list
 from vmcore.object.object_coalesce import vm_object_coalesce
 from vmcore.pmap.pmap_range import pmap_remove
-from vmcore.release import release_later
 from vmcore.structs import Pmap, VmMap, VmMapEntry, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 
 @contract

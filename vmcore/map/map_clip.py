@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.map.map_entry import (
     entry_object,
@@ -15,9 +13,7 @@ from vmcore.map.map_entry import (
 )
 from vmcore.object.object import vm_object_reference
 from vmcore.structs import VmMap, VmMapEntry
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -8,13 +8,9 @@ two writers of the hint apart.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmcore.constants import VM_INHERIT_COPY
 from vmcore.structs import VmMap, VmMapEntry, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def vm_map_entry_create(

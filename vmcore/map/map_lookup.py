@@ -9,8 +9,6 @@ flight owns both, and therefore never upgrades and passes queued writers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
@@ -25,9 +23,7 @@ from vmcore.map.map_entry import entry_object, entry_share, vm_map_lookup_entry
 from vmcore.object.object import vm_object_allocate
 from vmcore.object.shadow import vm_object_shadow
 from vmcore.structs import VmMap, VmMapEntry, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 AGAIN = -1  # another reader upgrades too: everything is unlocked, start over
 

@@ -7,7 +7,6 @@ what has an object is asked where it would like to lie.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
 from vmcore.constants import KERN_NO_SPACE, KERN_RESOURCE_SHORTAGE, KERN_SUCCESS
@@ -17,9 +16,7 @@ from vmcore.map.map_entry import entry_share
 from vmcore.object.object_prefer import note_fixed, vm_object_prefer
 from vmcore.pmap.coloring import congruent
 from vmcore.structs import VmMap, VmMapEntry, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 Preference = Callable[[int], int]  # from an address to the best one that is not below it
 

@@ -8,8 +8,6 @@ section of the page-queue lock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.map.map_clip import entries_between
@@ -18,9 +16,7 @@ from vmcore.page.page_queues import vm_page_unwire
 from vmcore.pmap.pmap import pmap_change_wiring
 from vmcore.pmap.pmap_lists import find
 from vmcore.structs import Pmap, VmMap, VmMapEntry, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

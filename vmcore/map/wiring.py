@@ -7,13 +7,9 @@ lock and waits here.  The count's owners claim it, so that a watcher sees for wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 WIRINGS: int = VmMap.wirings.offset
 

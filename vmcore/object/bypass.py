@@ -6,18 +6,13 @@ answer for, in memory or in its pager, must be hidden by a real page of ours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import PG_FAKE
 from vmcore.object.object import link_shadower, unlink_shadower
 from vmcore.object.object_pager import next_in_pager, pager_holds
 from vmcore.page.page import object_pages, vm_page_lookup
-from vmcore.release import release_later
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 
 @contract

@@ -8,17 +8,13 @@ was wrong once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, OBJ_COLLAPSING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.object.bypass import bypass
 from vmcore.object.overlay import overlay
 from vmcore.page.object_paging import vm_object_paging_sleep
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 vm_object_collapse_allowed = True
 

@@ -14,8 +14,6 @@ everything goes through one list per thread:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
@@ -23,11 +21,8 @@ from vmcore.object.collapse import vm_object_collapse
 from vmcore.object.object import only_shadower
 from vmcore.object.object_cache import cache_object, cache_trim, keep_or_not, vm_object_remove
 from vmcore.object.terminate import vm_object_terminate
-from vmcore.release import release_later
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
 

@@ -13,15 +13,11 @@ zero (it may be cached: only ``vm_object_lookup`` may revive it).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.structs import Pager, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

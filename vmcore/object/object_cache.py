@@ -11,18 +11,13 @@ lock alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, OBJ_DYING
 from vmcore.object.object_pages import vm_object_deactivate_pages
 from vmcore.object.terminate import vm_object_terminate
-from vmcore.release import release_later
 from vmcore.structs import Pager, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 VM_OBJECT_HASH_COUNT = 157
 

@@ -7,16 +7,12 @@ new memory reads zeros.  There is nothing of the kind in swap: the object has no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.object.collapse import vm_object_collapse
 from vmcore.object.object_page_remove import vm_object_page_remove
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

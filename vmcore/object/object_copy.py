@@ -14,7 +14,6 @@ pushes: an older one is put behind it, so that what it misses it finds there.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from harness.errors import Panic
 from harness.locks.contract import contract
@@ -23,11 +22,8 @@ from vmcore.object.object import vm_object_allocate, vm_object_set_shadow
 from vmcore.page.page import object_pages
 from vmcore.page.page_flags import set_flags_o
 from vmcore.pmap.pmap import pmap_page_protect
-from vmcore.release import release_later
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm, release_later
 
 BACK_OFF_S = 0.00005  # of the first retry; doubled for each further one
 BACK_OFF_DOUBLINGS = 6

@@ -12,8 +12,6 @@ is a bound, because everything may come back for ever.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import PG_BUSY, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, VM_PROT_NONE
 from vmcore.page.page import object_pages, vm_page_free
@@ -21,9 +19,7 @@ from vmcore.page.page_flags import clear_flags_o, set_flags_p
 from vmcore.page.page_wait import PAGE_ASSERT_WAIT, thread_block
 from vmcore.pmap.pmap import pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

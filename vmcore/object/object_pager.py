@@ -7,8 +7,6 @@ and nowhere else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_PAGERALLOC, PG_SWAP
 from vmcore.object.object import vm_object_setpager
@@ -24,9 +22,7 @@ from vmcore.pager.pager import (
     vm_pager_remove,
 )
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -9,7 +9,6 @@ for ever.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -43,9 +42,7 @@ from vmcore.page.vm_wait import poke_daemon
 from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 BACK_OFF_S = 0.001
 

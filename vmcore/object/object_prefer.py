@@ -8,16 +8,12 @@ same answer without seeing the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_FIXED, PG_FAKE, PG_FICTITIOUS
 from vmcore.page.page import object_pages
 from vmcore.pmap.coloring import congruent
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -14,8 +14,6 @@ object expects it, and nobody else sees backing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -39,9 +37,7 @@ from vmcore.page.page_wait import FREE_PAGE, RELEASE_PAGE, page_wakeup
 from vmcore.pager.pager import vm_pager_get_pages
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

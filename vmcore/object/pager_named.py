@@ -11,8 +11,6 @@ the cache could only lose its contents, so they last as long as somebody maps th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL
 from vmcore.object.object import vm_object_allocate, vm_object_setpager
@@ -20,9 +18,7 @@ from vmcore.object.object_cache import vm_object_enter, vm_object_lookup
 from vmcore.pager.named_list import enter_named, find_named
 from vmcore.pager.swap import swap_pager_alloc
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

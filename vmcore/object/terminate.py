@@ -9,8 +9,6 @@ a collapse like any other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_FADING, OBJ_INTERNAL, PG_BUSY, PG_VNODE, VM_PROT_NONE
@@ -21,9 +19,7 @@ from vmcore.page.page import object_pages, vm_page_free
 from vmcore.pager.pager import vm_pager_deallocate
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -6,16 +6,12 @@ cache, which needs the pagers' other half.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_INTERNAL, PG_VNODE
 from vmcore.object.object import vm_object_allocate, vm_object_setpager
 from vmcore.object.object_cache import vm_object_enter, vm_object_lookup
 from vmcore.structs import Pager, VmObject, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

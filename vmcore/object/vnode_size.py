@@ -11,8 +11,6 @@ change out meanwhile is ``vnp_resizing``, not the lock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_FAILURE,
@@ -28,9 +26,7 @@ from vmcore.object.object_page_remove import vm_object_page_remove, wait_for_own
 from vmcore.page.page import object_pages, vm_page_lookup
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import Pager, VmObject, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 RESIZING: int = Pager.vnp_resizing.offset
 

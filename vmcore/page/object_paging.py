@@ -11,15 +11,11 @@ that address, so a watcher can walk from the sleeper to the thread he waits for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_DRAINING, OBJ_DYING, OBJ_WAITING
 from vmcore.structs import VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 PIP_OFFSET: int = VmObject.paging_in_progress.offset
 PIP_LIMIT = 65535  # the historic counter had 16 bits; beyond it somebody forgot to end

@@ -10,11 +10,11 @@ caller lets go of everything and asks ``VM_WAIT``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
+    BUCKET_LOCKS,
+    HASH_SPREAD,
     PG_ACTIVE,
     PG_BUSY,
     PG_CLEAN,
@@ -29,13 +29,9 @@ from vmcore.page.page_queues import page_dequeue
 from vmcore.page.vm_wait import poke_daemon
 from vmcore.page_events import COPIED, ENTERS, LEAVES, NUMBER_AT, SLOTS, ZEROED, pack
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 FLAGS_O: int = VmPage.flags_o.offset
-BUCKET_LOCKS = 16  # more would only spread contention that Python never reaches
-HASH_SPREAD = 37  # neighbours in the table must not be neighbours in the hash
 FRESH = PG_BUSY | PG_CLEAN | PG_FAKE
 
 

@@ -8,16 +8,12 @@ under the page-queue lock; callers that also change what decides queue membershi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_ACTIVE, PG_BUSY, PG_CLEAN, PG_FICTITIOUS, PG_INACTIVE, PG_LAUNDRY
 from vmcore.pmap.pmap import pmap_clear_reference, pmap_is_modified
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

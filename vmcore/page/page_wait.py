@@ -8,8 +8,6 @@ clears it, so nobody meets a page that is neither busy nor where it belongs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_BUSY, PG_WANTED
@@ -17,9 +15,7 @@ from vmcore.page.page import FLAGS_O, vm_page_free
 from vmcore.page.page_flags import clear_flags_o, set_flags_o
 from vmcore.page.page_queues import vm_page_activate
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

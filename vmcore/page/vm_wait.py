@@ -11,13 +11,9 @@ that a daemon that looks again before they have run does not see them a second t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -9,7 +9,6 @@ ends both.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -31,9 +30,7 @@ from vmcore.pageout.pageout_page import pageout_page
 from vmcore.pager.swap_io import reap
 from vmcore.pmap.pmap import pmap_is_modified, pmap_is_referenced, pmap_page_protect
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 __all__ = ["VM_WAIT", "poke_daemon", "stop_services", "vm_pageout_loop", "vm_pageout_scan"]
 

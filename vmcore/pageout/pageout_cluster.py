@@ -8,7 +8,7 @@ wanted or clean ends the run, because a run has no gaps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -22,11 +22,7 @@ from vmcore.page.page import vm_page_lookup
 from vmcore.pager.cluster import vm_pager_cluster
 from vmcore.pmap.pmap import pmap_is_referenced
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 WASHABLE = PG_INACTIVE | PG_LAUNDRY
 

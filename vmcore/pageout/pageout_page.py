@@ -8,8 +8,6 @@ and reaped, and the object may be gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     OBJ_PAGERALLOC,
@@ -35,9 +33,7 @@ from vmcore.pager.cluster import vm_pager_put_cluster
 from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_clear_reference, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -7,8 +7,6 @@ share of the object's paging count for all of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     PG_SWAP,
@@ -21,9 +19,7 @@ from vmcore.constants import (
 from vmcore.pager.swap import find_block, pager_offset, place, run_bits
 from vmcore.pager.swap_io import swap_pager_write_cluster
 from vmcore.structs import Pager, VmPage, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 MAXPHYS = 64 * 1024  # bytes that one transfer may move
 

@@ -12,8 +12,6 @@ There is nothing to read and nothing to write: a store reaches the device at onc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_BUSY, PG_CLEAN, PG_FAKE, PG_FICTITIOUS, PG_TABLED, VM_PAGER_BAD, VM_PAGER_OK
@@ -21,9 +19,7 @@ from vmcore.page.page import FLAGS_O, vm_page_free, vm_page_insert
 from vmcore.page.page_wait import page_wakeup
 from vmcore.pager.swap import pager_offset
 from vmcore.structs import Device, Pager, VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def device_size(vm: Vm) -> int:

@@ -6,14 +6,10 @@ object of one (pager_named.py) needs the object cache, which needs parting with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.structs import Pager
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def find_named(vm: Vm, name: int) -> Pager | None:

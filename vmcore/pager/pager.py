@@ -7,8 +7,6 @@ page, object and pager where they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_DEVICE, PG_SWAP, VM_PAGER_OK
@@ -38,9 +36,7 @@ from vmcore.pager.vnode_pager import (
     vnode_pager_putpage,
 )
 from vmcore.structs import Pager, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -9,7 +9,7 @@ before the fault does anything else, so nothing waits for two pages at once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from harness.locks.contract import contract
 from vmcore.constants import PG_FAKE, PG_SWAP, VM_PAGER_OK
@@ -20,11 +20,7 @@ from vmcore.page.page_wait import page_wakeup
 from vmcore.pager.cluster import swap_pager_valid, vm_pager_cluster, vm_pager_get_cluster
 from vmcore.pager.pager import vm_pager_get_pages
 from vmcore.structs import Pager, VmObject, VmPage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -12,8 +12,6 @@ into somebody else's page.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     PG_SWAP,
@@ -24,9 +22,7 @@ from vmcore.constants import (
 )
 from vmcore.pager.swap_map import swap_map_alloc, swap_map_free
 from vmcore.structs import Pager, SwapBlock, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 KIB = 1024
 BLOCK_SIZES = ((1024 * KIB, 16 * KIB), (2048 * KIB, 32 * KIB), (4096 * KIB, 64 * KIB))

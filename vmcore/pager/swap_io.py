@@ -11,8 +11,6 @@ flag and no queue: whoever reaps does that, under the object's lock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -51,10 +49,7 @@ from vmcore.pager.swap_records import (
 )
 from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import Pager, PendingClean, SwapBlock, VmObject, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
-
+from vmcore.vm import Vm
 
 # --- the writer's side
 

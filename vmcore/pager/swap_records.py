@@ -7,15 +7,11 @@ page that the record owns.  The rows have fixed places: only records can run out
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.config import MAX_CLUSTER
 from vmcore.constants import SPC_FREE
 from vmcore.structs import PendingClean, PendingPage, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

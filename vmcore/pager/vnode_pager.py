@@ -7,15 +7,11 @@ the daemon's too; they end at the end of the file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
 from vmcore.pager.swap import pager_offset
 from vmcore.structs import Pager, VmPage, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

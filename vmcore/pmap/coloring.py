@@ -12,14 +12,10 @@ stale data in it, is not simulated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.shm.checked import unguarded
 from vmcore.constants import OBJ_FIXED, VM_PROT_WRITE
 from vmcore.structs import VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def congruent(vm: Vm, va: int, addr: int) -> int:

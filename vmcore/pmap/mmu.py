@@ -7,15 +7,13 @@ between the test and the transfer, or a store happen after the modify bit was re
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from harness.locks.contract import contract
 from vmcore.constants import PV_MODIFIED, PV_REFERENCED, VM_PROT_READ, VM_PROT_WRITE
 from vmcore.pmap.pmap_lists import BUCKETS
 from vmcore.structs import Pmap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 T = TypeVar("T")
 READ_BITS = PV_REFERENCED

@@ -13,17 +13,13 @@ The range operations on a pmap are in pmap_range.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
-from vmcore.constants import PV_MODIFIED, PV_REFERENCED, VM_PROT_NONE, VM_PROT_WRITE
+from vmcore.constants import PV_LOCKS, PV_MODIFIED, PV_REFERENCED, VM_PROT_NONE, VM_PROT_WRITE
 from vmcore.pmap.coloring import count_conflict
-from vmcore.pmap.pmap_lists import PV_LOCKS, find, link, remove_mapping, unlink
+from vmcore.pmap.pmap_lists import find, link, remove_mapping, unlink
 from vmcore.pmap.pmap_steal import steal_mapping
 from vmcore.structs import Pmap, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -6,16 +6,12 @@ the pmap is read under its lock alone, that of the frame under the pv lock alone
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
+from vmcore.constants import PV_LOCKS
 from vmcore.structs import Mapping, Pmap, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 BUCKETS: int = Pmap.buckets.size // 4
-PV_LOCKS = 64  # a lock per group of frames; no thread ever needs two of them
 
 
 def find(vm: Vm, pmap: Pmap, va: int) -> Mapping | None:

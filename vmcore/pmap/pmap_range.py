@@ -8,16 +8,12 @@ faults of that range away (map lock), page-outs may come first and do no harm.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import VM_PROT_NONE
 from vmcore.pmap.pmap_lists import find, remove_mapping
 from vmcore.structs import Mapping, Pmap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 def mappings_in(vm: Vm, pmap: Pmap, start: int, end: int) -> list[Mapping]:

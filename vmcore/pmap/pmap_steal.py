@@ -14,16 +14,13 @@ all of them are wired, and only then the table is too small.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import TableFull
 from harness.locks.contract import contract
 from vmcore.config import OPTIONS
-from vmcore.pmap.pmap_lists import PV_LOCKS, remove_mapping, unlink
+from vmcore.constants import PV_LOCKS
+from vmcore.pmap.pmap_lists import remove_mapping, unlink
 from vmcore.structs import Pmap, VmPage
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 STOLEN = -1  # steal_from_frame: dropped one
 

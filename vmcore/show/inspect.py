@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.shm.arena import Arena
-from vmcore import boot, ranks
+from vmcore import ranks
+from vmcore.boot import STORED
 from vmcore.config import OPTIONS, Config
 from vmcore.structs import VmBoot
 from vmcore.vm import Vm
@@ -41,7 +42,7 @@ def inspect(arena: Arena) -> Inspection | None:
     if arena.entry("vm_boot") is None:
         return None
     record: Any = arena.table("vm_boot", VmBoot)[1]
-    sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in boot.STORED}
+    sizes: dict[str, Any] = {name: int(getattr(record, name)) for name in STORED}
     # The sizes are written when every table is there; the last of them may be on its way.
     if not all(sizes[name] for name in OPTIONS if name in sizes):
         return None

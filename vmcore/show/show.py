@@ -16,15 +16,13 @@ the flags that do not stand for rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import RecordError
 from harness.shm.checked import unguarded
 from vmcore import constants
 from vmcore.structs import VmMap, VmMapEntry, VmObject, VmPage, Vmspace
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 LONGEST_CHAIN = 64  # a ring must not hang the dump
 

@@ -5,15 +5,11 @@ Like show.py: no lock, no blind link.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.shm.checked import unguarded
 from vmcore import constants
 from vmcore.show.show import walk
 from vmcore.structs import Pager, PendingClean, SwapBlock, Vnode
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 KINDS = {constants.PG_SWAP: "swap", constants.PG_VNODE: "vnode", constants.PG_DEVICE: "device"}
 STATES = {

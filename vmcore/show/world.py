@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from harness.shm.checked import unguarded
 from vmcore.constants import SPC_FREE
 from vmcore.show.show import PASSING, longest_chains, show_object, show_vmspace
 from vmcore.show.store import show_pager, show_pending, show_vnode
 from vmcore.stats import counters, gauges
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 CHAINS = 5
 MOST = 8  # lines of one kind; the rest is counted

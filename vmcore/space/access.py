@@ -11,16 +11,12 @@ records, ran out).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmcore.constants import KERN_SUCCESS, VM_PROT_READ, VM_PROT_WRITE
 from vmcore.fault.fault import vm_fault
 from vmcore.pmap.mmu import access
 from vmcore.structs import Vmspace
+from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def vm_read(vm: Vm, space: Vmspace, va: int) -> bytes:

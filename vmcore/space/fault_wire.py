@@ -8,16 +8,12 @@ map before he gives the page up, and therefore passes writers too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import KERN_SUCCESS, VM_PROT_NONE
 from vmcore.fault.fault import vm_fault
 from vmcore.map.unwire import vm_fault_unwire
 from vmcore.structs import VmMap
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

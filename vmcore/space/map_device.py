@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE, VM_PROT_ALL
 from vmcore.object.device import device_pager_alloc
@@ -11,10 +9,8 @@ from vmcore.pager.device_pager import device_size
 from vmcore.space.map_named import map_object
 from vmcore.space.map_user import require_pages
 from vmcore.structs import Device, VmMap
+from vmcore.vm import Vm
 from vmcore.vm_error import VmError
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 @contract

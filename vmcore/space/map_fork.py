@@ -7,8 +7,6 @@ entries point to, so that a later copy-on-write of the range is seen by both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_ALL, VM_PROT_WRITE
 from vmcore.fault.fault_copy_entry import own_wired_pages, vm_fault_copy_entry
@@ -26,9 +24,7 @@ from vmcore.object.object_copy import vm_object_copy
 from vmcore.object.object_pages import vm_object_pmap_copy
 from vmcore.pmap.pmap_range import pmap_protect
 from vmcore.structs import VmMap, VmMapEntry
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -7,8 +7,6 @@ zeros, and that page would hide the pager's for ever.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_INVALID_ARGUMENT,
@@ -22,13 +20,10 @@ from vmcore.map.map_place import place_object
 from vmcore.object.deallocate import vm_object_deallocate
 from vmcore.object.object_cache import vm_object_lookup
 from vmcore.object.pager_named import swap_pager_named
-from vmcore.release import release_later
 from vmcore.space.map_user import require_pager, require_pages
 from vmcore.structs import Pager, VmMap, VmObject
+from vmcore.vm import Vm, release_later
 from vmcore.vm_error import VmError
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 @contract

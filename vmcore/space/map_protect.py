@@ -6,8 +6,6 @@ knows whether a page must be copied first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
@@ -20,9 +18,7 @@ from vmcore.map.map import map_pmap
 from vmcore.map.map_clip import entries_between, vm_map_clip_range
 from vmcore.pmap.pmap_range import pmap_protect
 from vmcore.structs import VmMap, VmMapEntry
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -7,8 +7,6 @@ taken.  Growing the heap is a fixed allocation right behind it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -40,12 +38,9 @@ from vmcore.object.shadow import vm_object_shadow
 from vmcore.object.vnode import vnode_pager_alloc
 from vmcore.pmap.coloring import congruent
 from vmcore.pmap.pmap_range import pmap_remove
-from vmcore.release import release_later
 from vmcore.structs import VmMap, VmMapEntry, VmObject, Vnode
+from vmcore.vm import Vm, release_later
 from vmcore.vm_error import VmError
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 
 def require_pages(vm: Vm, what: str, *values: int) -> None:

@@ -13,8 +13,6 @@ pages are wired yet; ``wirings`` says so, and a fork that has to copy them waits
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from harness.shm.checked import unguarded
 from vmcore.constants import (
@@ -32,9 +30,7 @@ from vmcore.map.unwire import vm_map_entry_unwire
 from vmcore.map.wiring import wiring_begin, wiring_end
 from vmcore.space.fault_wire import vm_fault_wire
 from vmcore.structs import VmMap, VmMapEntry
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -13,7 +13,7 @@ anybody could have changed, so there is nothing to get by dropping it; it is lef
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -32,9 +32,7 @@ from vmcore.object.object import vm_object_reference
 from vmcore.object.object_page_remove import vm_object_page_remove
 from vmcore.object.object_pages import vm_object_page_clean
 from vmcore.structs import VmMap, VmObject
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 class Piece(NamedTuple):

@@ -7,8 +7,6 @@ reference, exactly once, whatever the order in which two last sharers come.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import KERN_RESOURCE_SHORTAGE
@@ -19,10 +17,8 @@ from vmcore.pmap.pmap import pmap_create
 from vmcore.pmap.pmap_range import pmap_destroy
 from vmcore.space.map_fork import vm_map_fork
 from vmcore.structs import VmMap, Vmspace
+from vmcore.vm import Vm
 from vmcore.vm_error import VmError
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
 
 VM_MIN_ADDRESS = 0x1000
 VM_MAX_ADDRESS = 0x8000_0000_0000

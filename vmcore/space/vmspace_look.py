@@ -6,15 +6,11 @@ goes while somebody waits for its lock is locked by him as a free record.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.locks.contract import contract
 from vmcore.map.map_clip import entries_between
 from vmcore.space.vmspace import space_map, vmspace_free, vmspace_share
 from vmcore.structs import VmMap, Vmspace
-
-if TYPE_CHECKING:
-    from vmcore.vm import Vm
+from vmcore.vm import Vm
 
 
 @contract

@@ -11,7 +11,7 @@ import pytest
 
 from stress.defect import all_defects
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 900.0
 DETECTORS = ("audits", "circles_of_waits", "contents", "forgotten_sleepers")
 

@@ -9,7 +9,7 @@ from stress.dump_sections.invariants import RULES, told
 from stress.run.options import RunOptions
 from stress.run.runner import run
 
-SOURCES = Path(vmcore.__file__).parent.glob("*.py")
+SOURCES = Path(vmcore.__file__).parent.rglob("*.py")
 
 
 def test_every_invariant_that_an_audit_names_has_words():

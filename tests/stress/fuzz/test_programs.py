@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput
-from stress.fuzz.execute import Runner
-from stress.fuzz.programs import KINDS, MOST_OPERATIONS, Program, draw, failures, hunt, shrink
+from stress.fuzz.execute import Runner, hunt
+from stress.fuzz.programs import KINDS, MOST_OPERATIONS, Program, draw, failures, shrink
 from stress.fuzz.scenario_file import as_scenario
 from stress.scenario.scenario import find_scenario, load_scenario
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HUNT_S = 9.0
 LIMIT_S = 180.0
 NEEDED = (("write", 1, 2), ("leave", 0))

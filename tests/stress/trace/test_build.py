@@ -1,11 +1,9 @@
 import pytest
 
+from stress.ops.address_map import EXECUTE, READ, WRITE
 from stress.trace import FileInfo, Plan, TraceError
 from stress.trace.ops import (
-    EXECUTE,
     PAGE,
-    READ,
-    WRITE,
     After,
     DontNeed,
     Exec,

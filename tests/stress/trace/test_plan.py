@@ -3,18 +3,7 @@ import pickle
 import pytest
 
 from stress.trace import Plan, Task, TraceError
-from stress.trace.ops import (
-    PAGE,
-    After,
-    Exec,
-    Exit,
-    Fork,
-    Lock,
-    MapAnon,
-    MapFile,
-    Unmap,
-    Wait,
-)
+from stress.trace.ops import PAGE, After, Exec, Exit, Fork, Lock, MapAnon, MapFile, Unmap, Wait
 
 # Counted with zcat | grep -c in the logs, not with our code.
 COUNTED = {

@@ -7,23 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stress.ops.address_map import EXECUTE, READ, WRITE
 from stress.trace import AddressPicture, Plan, Range, TouchModel, build_plan
-from stress.trace.ops import (
-    EXECUTE,
-    PAGE,
-    READ,
-    WRITE,
-    After,
-    Exec,
-    Exit,
-    Fork,
-    MapAnon,
-    MapFile,
-    Mremap,
-    Protect,
-    Unmap,
-    Wait,
-)
+from stress.trace.ops import PAGE, After, Exec, Exit, Fork, MapAnon, MapFile, Mremap, Protect, Unmap, Wait
 from stress.trace.touch import HOT_PAGES, all_touches, apply
 
 RW = READ | WRITE

@@ -15,10 +15,11 @@ from harness.shm.arena import Arena
 from tests.vmcore.builders import close_vm, leaks
 from tests.vmcore.machine import pump
 from vmcore.audit.audit import all_gone
+from vmcore.boot import arena_size, boot
 from vmcore.config import Config
 from vmcore.constants import KERN_SUCCESS
 from vmcore.object.object_cache import cache_clear
-from vmcore.vm import Vm, arena_size, boot
+from vmcore.vm import Vm
 from vmcore.vm_error import VmError
 
 LOW, PAGES = 16, 12  # the pages that a space has: [LOW, LOW + PAGES)

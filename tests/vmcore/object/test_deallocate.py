@@ -20,8 +20,8 @@ from tests.waiting import join
 from vmcore.audit.audit import all_gone, audit
 from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING
 from vmcore.object.deallocate import drain_release_list, vm_object_deallocate
-from vmcore.release import release_later
 from vmcore.space.vmspace import vmspace_exit
+from vmcore.vm import release_later
 
 
 def family(vm):
