@@ -10,6 +10,7 @@ contract is the one that is checked at run time, so it is read from where it is 
 
 import ast
 import importlib
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 def test_names() -> Iterator[tuple[str, str, set[str]]]:
     """(file, test, names that it mentions itself or through a helper of its file)."""
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         functions = {
             node.name: names_in(node)
             for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -51,19 +52,14 @@ def test_names() -> Iterator[tuple[str, str, set[str]]]:
             if not name.startswith("test_"):
                 continue
             helpers = [functions[other] for other in mentioned if other in functions and other != name]
-            yield path.name, name, mentioned.union(*helpers)
+            yield str(path.relative_to(TESTS)), name, mentioned.union(*helpers)
 
 
 def contract_of(where: str) -> tuple[str, str]:
     """(file, contract in a line) of ``module.function``; Empty when it has none that is checked."""
     from harness.locks.contract import SEAMS
 
-    module, _, function = where.rpartition(".")
-    try:
-        importlib.import_module(f"vmcore.{module}")
-    except ModuleNotFoundError as error:
-        raise Empty(f"{where}: {error}") from None
-    seam = SEAMS.get(f"{module}.{function}")
+    seam = SEAMS.get(where)
     if seam is None:
         raise Empty(f"{where} has no checked contract")
     lines = [line.strip() for line in (seam.function.__doc__ or "").splitlines()]
@@ -77,7 +73,7 @@ def contract_of(where: str) -> tuple[str, str]:
                     break
                 text += " " + following
             parts.append(f"{key}: {text.rstrip('.')}")
-    return f"vmcore/{module}.py", "; ".join(parts)
+    return f"{seam.where.rpartition('.')[0].replace('.', '/')}.py", "; ".join(parts)
 
 
 def tests_of(function: str, given: tuple[str, ...]) -> str:
@@ -94,8 +90,11 @@ def tests_of(function: str, given: tuple[str, ...]) -> str:
 
 def page() -> str:
     """The whole file.  Empty names every cell that would be."""
+    import vmcore
     from ci.coverage_rows import ROWS
 
+    for module in pkgutil.walk_packages(vmcore.__path__, "vmcore."):
+        importlib.import_module(module.name)  # registers its functions with their contracts
     rows, missing = [], []
     for section, name, where, given in ROWS:
         try:

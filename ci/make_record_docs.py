@@ -108,7 +108,7 @@ def takers(name: str) -> int:
 
 def tries() -> Iterator[tuple[str, str]]:
     """(file and function, lock) of every try in vmcore, read from the source."""
-    for path in sorted((ROOT / "vmcore").glob("*.py")):
+    for path in sorted((ROOT / "vmcore").rglob("*.py")):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(function, ast.FunctionDef):
                 continue
@@ -118,7 +118,7 @@ def tries() -> Iterator[tuple[str, str]]:
                     and isinstance(node.func, ast.Attribute)
                     and node.func.attr in ("try_acquire", "try_write", "try_read", "upgrade")
                 ):
-                    yield f"vmcore/{path.name}, `{function.name}`", f"`{ast.unparse(node.func)}`"
+                    yield f"{path.relative_to(ROOT)}, `{function.name}`", f"`{ast.unparse(node.func)}`"
 
 
 def order_page() -> str:
@@ -126,8 +126,8 @@ def order_page() -> str:
     import vmcore
     from vmcore import ranks
 
-    for module in pkgutil.iter_modules(vmcore.__path__):
-        importlib.import_module(f"vmcore.{module.name}")  # registers its functions with their contracts
+    for module in pkgutil.walk_packages(vmcore.__path__, "vmcore."):
+        importlib.import_module(module.name)  # registers its functions with their contracts
     lines, remarks = [], rank_remarks()
     for lock in sorted(ranks.ALL, key=lambda lock: lock.rank):
         nests = "no"

@@ -44,21 +44,21 @@ def arguments() -> dict[str, str]:
 def generated() -> tuple[Mutant, ...]:
     """All of them, in the order of files and lines."""
     argued, made = arguments(), []
-    for path in sorted((ROOT / "vmcore").glob("*.py")):
+    for path in sorted((ROOT / "vmcore").rglob("*.py")):
         if not LOOKS_OR_DECLARES.fullmatch(path.stem):
             for name, old, new in errors(path.stem, path.read_text()):
-                made.append(Mutant(name, f"vmcore/{path.name}", old, new, argued.get(name, "")))
+                made.append(Mutant(name, str(path.relative_to(ROOT)), old, new, argued.get(name, "")))
     return tuple(made)
 
 
 def tests_of(module: str) -> list[str]:
     """Test files: those of the module's name, then those that import it."""
     named, users = [], []
-    for path in sorted((ROOT / "tests/vmcore").glob("test_*.py")):
+    for path in sorted((ROOT / "tests/vmcore").rglob("test_*.py")):
         name, text = str(path.relative_to(ROOT)), path.read_text()
         if path.stem.startswith(f"test_{module}"):
             named.append(name)
-        elif f"vmcore.{module} " in text:
+        elif re.search(rf"vmcore\.(\w+\.)?{module} ", text):
             users.append(name)
     return named + users
 

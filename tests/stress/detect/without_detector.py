@@ -4,8 +4,8 @@ A program of its own: from a process with one thread the supervisor and the watc
 taken away here is away there.
 
     python -m tests.stress.detect.without_detector DETECTOR DEFECT FOLDER
-    python -m tests.stress.detect.without_detector DETECTOR all FOLDER    of each: id, found or missed, by whom
-    python -m tests.stress.detect.without_detector DETECTOR DEFECT FOLDER SECONDS    by chance instead: the verdicts
+    python -m tests.stress.detect.without_detector DETECTOR all FOLDER    each: id, found or missed
+    python -m tests.stress.detect.without_detector DETECTOR DEFECT FOLDER SECONDS    by chance: the verdicts
 """
 
 import re
