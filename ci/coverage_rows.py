@@ -74,7 +74,7 @@ FAULT = [
     ("4.3", "step 2: the walk", "fault_search.fault_search", ("fault/test_fault.py",)),
     ("4.3", "step 3: copy up", "fault_copy.fault_copy", ("fault/test_fault.py",)),
     ("4.3", "step 4: the push", "fault_push.fault_push", ("object/test_object_copy.py",)),
-    ("4.3", "step 5: look again", "fault.look_again", ("fault/test_fault.py",)),
+    ("4.3", "step 5: look again", "fault.relookup", ("fault/test_fault.py",)),
     ("4.3", "step 6: enter", "fault.enter_page", ("fault/test_fault.py",)),
     ("4.3", "unlock_things", "fault_state.unlock_things", ("fault/test_fault.py",)),
     ("4.3", "unlock_and_deallocate", "fault_state.unlock_and_deallocate", ("fault/test_fault.py",)),

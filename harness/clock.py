@@ -1,6 +1,6 @@
 """Time behind one object that a test can replace; seconds everywhere.
 
-``Clock`` is monotonic.  ``Attended`` counts only time in which somebody was there to
+``Clock`` is monotonic.  ``WatchedClock`` counts only time in which somebody was there to
 look: a process that was stopped (Ctrl-Z, SIGSTOP, a suspended machine) did not use up
 anybody's limit.  ``Deadline`` is a limit on either.  Nothing here sleeps or waits.
 """
@@ -35,7 +35,7 @@ class ManualClock(Clock):
         self.at += seconds
 
 
-class Attended(Clock):
+class WatchedClock(Clock):
     """Another clock without the gaps in which nobody looked.
 
     Between two calls of ``now`` at most ``attention_s`` pass; what goes beyond is left out and

@@ -27,7 +27,7 @@ WAKING = {"wakeup", "page_wakeup", "wake_memory_waiters", "wake_paging_waiters",
 SLEEPING = {
     "sleep", "thread_block", "VM_WAIT", "PAGE_ASSERT_WAIT", "wait_for_owner", "vm_object_paging_sleep",
     "vm_object_paging_wait", "wait_for_wirings", "wait_for_paging", "wait_for_pager", "wait_for_memory",
-    "wait_for_copy_page", "wait_for_busy_page", "await_poke", "block_until",
+    "wait_for_copy_page", "wait_for_busy_page", "await_wakeup", "block_until",
 }  # fmt: skip
 REFERRING = {
     "vm_object_reference", "vm_object_deallocate", "vm_object_paging_begin", "vm_object_paging_end",

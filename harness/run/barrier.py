@@ -65,7 +65,7 @@ class GateRow(Structure):
 # fmt: on
 
 
-class Gate:
+class Barrier:
     """The records, opened (or made) in an arena; rows are numbered like the workers, from 0."""
 
     def __init__(self, arena: "Arena") -> None:

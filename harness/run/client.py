@@ -20,11 +20,11 @@ import msgspec
 import multiprocess
 from multiprocess import resource_tracker
 
-from harness.clock import Attended, Deadline
+from harness.clock import Deadline, WatchedClock
 from harness.errors import BadInput, shortage
 from harness.outcome import Finding, Outcome, Payload, Progress, RunResult
 from harness.run import messages, process_control, supervisor
-from harness.run.barrier import Gate, State
+from harness.run.barrier import Barrier, State
 from harness.run.errors import (
     RunFailed,
     Shortage,
@@ -42,18 +42,18 @@ GONE_S = 5.0  # processes with PDEATHSIG end within milliseconds; a loaded machi
 _MAX_INTERRUPTS = 2  # the second Ctrl-C does not wait for anybody
 
 
-class Front:
+class Client:
     """One run; not to be used twice."""
 
     def __init__(
         self,
         plan: RunPlan,
-        gate: Gate,
+        gate: Barrier,
         time_limit_s: float | None,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.plan, self.gate, self.on_progress = plan, gate, on_progress
-        self.clock = Attended()
+        self.clock = WatchedClock()
         self.time_limit_s = time_limit_s
         self.limit = Deadline(None, self.clock)  # a limit is one on the work, not on the start
         self.interrupts = 0
@@ -70,7 +70,7 @@ class Front:
     def run(self) -> RunResult:
         """Start, wait, and leave nothing behind."""
         self.gate.clear()
-        self._stand_up()
+        self._release_seat()
         self._take_signals()
         try:
             self._start()
@@ -83,7 +83,7 @@ class Front:
             self._give_signals_back()
         return self._conclude()
 
-    def _stand_up(self) -> None:
+    def _release_seat(self) -> None:
         """Our seat is no part of the run: "nobody is left who could wake it" must not wait for us."""
         seat = self.plan.arena.native
         if seat.seat() and not seat.depth():
@@ -123,7 +123,7 @@ class Front:
         args = (os.getpid(), theirs, ours.fileno() if fork else -1, packed)
         self.process = context.Process(target=supervisor.main, args=args, name="hangdog supervisor")
         try:
-            with process_control.deaf():
+            with process_control.signals_blocked():
                 self.process.start()
         except Exception as error:
             if what := shortage(error):
@@ -141,10 +141,10 @@ class Front:
                 [self.wire.fd, self.death], TICK_S if self.stopping else min(TICK_S, self.limit.left())
             )
             over = self.death in ready
-            self._hear()
+            self._add_reader()
             self._look()
 
-    def _hear(self) -> None:
+    def _add_reader(self) -> None:
         for message in self.wire.receive():
             word, *rest = message
             if word == messages.STARTED:
@@ -204,7 +204,7 @@ class Front:
             self.process.kill()
             self.process.join()
         self.everybody_gone = bool(readable([self.process.sentinel], GONE_S))
-        self._hear()
+        self._add_reader()
         self.exit_code = self.process.exitcode
         os.close(self.death)
         self.wire.close()

@@ -12,7 +12,7 @@ import dill
 
 from harness import _native
 from harness.run import messages
-from harness.run.barrier import Gate, Row, State
+from harness.run.barrier import Barrier, Row, State
 from harness.run.exception_report import describe
 from harness.run.messages import Wire
 from harness.run.plan import derive_seed
@@ -70,7 +70,7 @@ class WorkerContext:
     audit: "Callable[[WorkerContext], Any] | None"
     watched: bool
 
-    def __init__(self, arena: "Arena", gate: "Gate", post: "Post", wire: Wire, seed: int) -> None:
+    def __init__(self, arena: "Arena", gate: "Barrier", post: "Post", wire: Wire, seed: int) -> None:
         self.arena, self.role, self.index, self.name = arena, post.spec.name, post.index, post.name
         self.seed = derive_seed(seed, post.name)
         self.rng = random.Random(self.seed)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from harness import _native
 from harness.run import evidence, process_control, scheduling
-from harness.run.event_loop import TICK_S, Hearing
+from harness.run.event_loop import TICK_S, EventLoop
 from harness.run.helper import Helper
-from harness.run.workers import Member
+from harness.run.workers import WorkerHandle
 
 _C = _native.CONSTANTS
 Thread = tuple[int, int]  # pid, tid
@@ -22,7 +22,7 @@ MOST_STOPS = 10  # who is stopped again and again while it ends is no longer wai
 HUSH_S = 10.0  # the watchdog has so long to finish a dump
 
 
-class Ending(Hearing):
+class Ending(EventLoop):
     """What the supervisor does about those who are late."""
 
     helper: Helper | None = None  # it works now
@@ -39,7 +39,7 @@ class Ending(Hearing):
             bodies[self.helper.body.pid] = self.helper.post.name
         stopped = {pid: name for pid, name in bodies.items() if scheduling.of_thread(pid, pid).state == "T"}
         for pid, name in stopped.items():
-            self.ledger.incident(f"{name} was stopped by a signal from outside and is continued to end")
+            self.store.incident(f"{name} was stopped by a signal from outside and is continued to end")
             process_control.send_signal(pid, signal.SIGCONT)
         return bool(stopped)
 
@@ -76,14 +76,14 @@ class Ending(Hearing):
             found.append((self.helper.body.pid, self.helper.tid))
         return found
 
-    def last_look(self, late: list[Member]) -> None:
+    def last_look(self, late: list[WorkerHandle]) -> None:
         """Before anything is ended: what the watchdog knows, and the finding that names those who hang.
 
         A service that has no ``stop`` has no end of its own.  An interrupt is in a hurry, and a finding has
         said what there is to say.
         """
         before = self.listening
-        crashed = {f.verdict for f in self.ledger.findings} <= {"crash", "orphaned_lock"}
+        crashed = {f.verdict for f in self.store.findings} <= {"crash", "orphaned_lock"}
         self.hush(settle=self.ending in ("", "time limit") or (self.ending == "finding" and crashed))
         if not before or self.ending not in ("", "time limit"):
             return
@@ -92,14 +92,14 @@ class Ending(Hearing):
             why = f"told to end, and {self.plan.grace_s:g} s later still there"
             self.hung([(m.post.name, seat_of(self, m)) for m in hung], why)
 
-    def is_hung(self, member: Member) -> bool:
+    def is_hung(self, member: WorkerHandle) -> bool:
         """It ought to have come to its end, and no finding says why it did not."""
         seat = seat_of(self, member)
-        if self.ledger.hang_of(seat) or self.standing(member).state == "t":
+        if self.store.hang_of(seat) or self.standing(member).state == "t":
             return False
         return not member.post.spec.service or member.post.spec.stop is not None
 
-    def standing(self, member: Member) -> scheduling.Standing:
+    def standing(self, member: WorkerHandle) -> scheduling.Standing:
         """How its thread stands now."""
         return scheduling.of_thread(member.body.pid, member.tid) if member.body else scheduling.Standing()
 
@@ -107,9 +107,9 @@ class Ending(Hearing):
         """Write down that these, as (name, seat), hang: with the last picture, while they are there."""
         *told, trouble = evidence.of_hung(self.plan, late, why)
         if trouble:
-            self.ledger.incident(trouble)
+            self.store.incident(trouble)
         summary, dump, text = told
-        self.ledger.hung(
+        self.store.hung(
             [name for name, _ in late], [seat for _, seat in late if seat], (summary, dump, text), self.now()
         )
         self.tell_front()
@@ -130,6 +130,6 @@ class Ending(Hearing):
         self.plan.arena.native.mode &= ~_C["FREEZE"]
 
 
-def seat_of(home: Hearing, member: Member) -> int:
+def seat_of(home: EventLoop, member: WorkerHandle) -> int:
     """Its seat; also before it has said so."""
     return member.seat or int(home.gate.rows[member.post.number].seat)

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.clock import Attended, Deadline
+from harness.clock import Deadline, WatchedClock
 from harness.outcome import Crashed, Failed, Finding, Killed
 from harness.run import evidence, messages, process_control, scheduling
-from harness.run.barrier import Gate, State
-from harness.run.faults import Injector, Shot
-from harness.run.findings import Candidate, Ledger, forget
+from harness.run.barrier import Barrier, State
+from harness.run.faults import Injection, Injector
+from harness.run.findings import Candidate, FindingStore, forget
 from harness.run.messages import Wire
 from harness.run.plan import RunPlan, derive_seed
 from harness.run.watchdog_process import MOST_RESTARTS, Watcher
-from harness.run.workers import INJECTED, Body, Crew, Member
+from harness.run.workers import INJECTED, ChildProcess, Crew, WorkerHandle
 
 TICK_S = 0.1
 
@@ -30,16 +30,16 @@ class FrontGone(Exception):
     """The front closed its end: there is nobody to work for."""
 
 
-class Hearing:
+class EventLoop:
     """State of a run, and how events change it."""
 
     def __init__(self, plan: RunPlan, front: Wire) -> None:
         self.plan, self.front = plan, front
-        self.clock = Attended()
-        self.gate = Gate(plan.arena)
+        self.clock = WatchedClock()
+        self.gate = Barrier(plan.arena)
         self.crew = Crew(plan, self.gate)
         self.watcher = Watcher(plan, self.crew)
-        self.ledger = Ledger(plan.stop_on, plan.linger_s, plan.reproduce, self.name_of, self.picture)
+        self.store = FindingStore(plan.stop_on, plan.linger_s, plan.reproduce, self.name_of, self.picture)
         self.injector = Injector(plan.faults, derive_seed(plan.seed, "faults"))
         self.injecting = False  # between go and the end
         self.listening = True  # findings count until we begin to kill
@@ -55,12 +55,12 @@ class Hearing:
         self._poller = select.poll()
         self._ears: dict[int, Callable[[], None]] = {}
         self._told = 0
-        self._hear(front.fd, self._from_front)
+        self._add_reader(front.fd, self._from_front)
 
     # --- the loop
 
     def now(self) -> float:
-        """Attended seconds since go; before that 0."""
+        """WatchedClock seconds since go; before that 0."""
         return self.clock.now() - self.begun if self.begun else 0.0
 
     def is_ending(self) -> bool:
@@ -91,27 +91,29 @@ class Hearing:
                 ear()
         self.clock.now()
         if self.injecting:
-            self.shoot(self.injector.due(self.now(), self._targets()))
-        self.ledger.settle(self.now())
+            self.inject(self.injector.due(self.now(), self._targets()))
+        self.store.settle(self.now())
         if self.asked and self.ending in ("", "time limit"):
             self.ending = "interrupt"
-        if not self.ending and self.ledger.ends_run(self.now()):
+        if not self.ending and self.store.ends_run(self.now()):
             self.ending = "finding"
         self.tell_front()
 
-    def _hear(self, fd: int, ear: Callable[[], None]) -> None:
+    def _add_reader(self, fd: int, ear: Callable[[], None]) -> None:
         self._ears[fd] = ear
         self._poller.register(fd, select.POLLIN)
 
-    def deafen(self, fd: int) -> None:
+    def remove_reader(self, fd: int) -> None:
         """Listen to it no more."""
         if self._ears.pop(fd, None):
             self._poller.unregister(fd)
 
-    def hear(self, wire: Wire, body: Body, message: Callable[[], None], death: Callable[[], None]) -> None:
+    def hear(
+        self, wire: Wire, body: ChildProcess, message: Callable[[], None], death: Callable[[], None]
+    ) -> None:
         """Listen to somebody's words and death."""
-        self._hear(wire.fd, message)
-        self._hear(body.fd, death)
+        self._add_reader(wire.fd, message)
+        self._add_reader(body.fd, death)
 
     # --- the front
 
@@ -129,31 +131,31 @@ class Hearing:
 
     def tell_front(self) -> None:
         """Pass on what is new."""
-        for finding in self.ledger.new:
+        for finding in self.store.new:
             self.front.post((messages.FINDING, finding))
-        self.ledger.new.clear()
-        for text in self.ledger.incidents[self._told :]:
+        self.store.new.clear()
+        for text in self.store.incidents[self._told :]:
             self.front.post((messages.INCIDENT, text))
-        self._told = len(self.ledger.incidents)
+        self._told = len(self.store.incidents)
 
     # --- workers
 
     def listen_to_crew(self) -> None:
         """All members, and each process once."""
         for member in self.crew.members:
-            self._hear(member.wire.fd, lambda member=member: self._from_member(member))  # type: ignore[misc]
+            self._add_reader(member.wire.fd, lambda member=member: self._from_member(member))  # type: ignore[misc]
         for body in {id(m.body): m.body for m in self.crew.members}.values():
             assert body is not None
-            self._hear(body.fd, lambda body=body: self._died(body))  # type: ignore[misc]
+            self._add_reader(body.fd, lambda body=body: self._died(body))  # type: ignore[misc]
 
-    def _from_member(self, member: Member) -> None:
+    def _from_member(self, member: WorkerHandle) -> None:
         for message in member.wire.receive():
             self._heard(member, message)
         if member.wire.ended:
-            self.deafen(member.wire.fd)
+            self.remove_reader(member.wire.fd)
             self._left_by_exec(member)
 
-    def _left_by_exec(self, member: Member) -> None:
+    def _left_by_exec(self, member: WorkerHandle) -> None:
         """Its pipe is closed and it said nothing: dying, or another program by now.
 
         The kernel has marked its seat in both cases; a dying process has no program any more.  What it has
@@ -166,9 +168,9 @@ class Hearing:
             member.program = scheduling.program_of(body.pid)
             if member.program:
                 self._settle(member)
-                self._mourn([member])
+                self._report_crashes([member])
 
-    def _heard(self, member: Member, message: messages.Message) -> None:
+    def _heard(self, member: WorkerHandle, message: messages.Message) -> None:
         word, *rest = message
         if word == messages.READY:
             member.seat, member.tid = rest
@@ -185,7 +187,7 @@ class Hearing:
             member.said = tuple(rest)
             self._settle(member)
 
-    def _parked(self, member: Member) -> None:
+    def _parked(self, member: WorkerHandle) -> None:
         member.parked = True
         if self.ending or self.gate.gate.state == State.ENDING:
             member.wire.post((messages.FINISH,))
@@ -196,18 +198,18 @@ class Hearing:
             else:
                 self.gate.gate.state = State.PARKING
 
-    def _died(self, body: Body) -> None:
-        self.deafen(body.fd)
+    def _died(self, body: ChildProcess) -> None:
+        self.remove_reader(body.fd)
         for member in self.crew.of_body(body):
             self._from_member(member)  # its last words first
         body.process.join()
         members = [member for member in self.crew.of_body(body) if not member.over]
         for member in members:
             self._settle(member)
-        self._mourn([m for m in members if isinstance(m.outcome, Crashed)])
+        self._report_crashes([m for m in members if isinstance(m.outcome, Crashed)])
 
-    def _settle(self, member: Member) -> None:
-        member.named_by = self.ledger.hang_of(member.seat)
+    def _settle(self, member: WorkerHandle) -> None:
+        member.named_by = self.store.hang_of(member.seat)
         outcome = self.crew.settle(member)
         self.front.post((messages.OUTCOME, outcome))
         if isinstance(outcome, Failed) and member.ready:
@@ -217,10 +219,10 @@ class Hearing:
                 (outcome.error, outcome.text, "", outcome.verdict, outcome.where),
             )
         if isinstance(outcome, Killed) and outcome.why == INJECTED:
-            self.ledger.ended(member.seat, f"killed by {INJECTED}")
-            self.ledger.injure(member.seat, "killed", self.now())
+            self.store.ended(member.seat, f"killed by {INJECTED}")
+            self.store.note_injected(member.seat, "killed", self.now())
 
-    def _mourn(self, crashed: list[Member]) -> None:
+    def _report_crashes(self, crashed: list[WorkerHandle]) -> None:
         """One process died by itself: one finding, whoever lived in it."""
         if not crashed or not crashed[0].ready or not self.listening:
             return
@@ -231,20 +233,20 @@ class Hearing:
         else:
             how = process_control.died_by(member.body.process.exitcode)
         names = ", ".join(m.post.name for m in crashed)
-        self.mourn(names, member.seat, how)
+        self.report_crash(names, member.seat, how)
 
-    def mourn(self, name: str, seat: int, how: str) -> None:
+    def report_crash(self, name: str, seat: int, how: str) -> None:
         """Write down that somebody died by himself."""
         held = ", ".join(f"{one.lock} since {one.site}" for one in evidence.held_by(self.plan, seat))
         dump = self.picture(name, seat, "crash", f"worker {name} died: {how}")
-        if self.ledger.from_death(name, seat, how, self.now(), dump, held) is None:
+        if self.store.from_death(name, seat, how, self.now(), dump, held) is None:
             Path(dump).unlink(missing_ok=True) if dump else None
 
     def picture(self, name: str, seat: int, verdict: str, why: str) -> str:
         """The path of a dump made here and now; empty when there can be none, which is written down."""
         dump, trouble = evidence.of_worker(self.plan, name, seat, verdict, why)
         if trouble:
-            self.ledger.incident(trouble)
+            self.store.incident(trouble)
         return dump
 
     def failed(self, worker: str, seat: int, account: tuple[str, str, str, str, str]) -> None:
@@ -253,7 +255,7 @@ class Hearing:
         if self.listening:
             summary = f"{worker}: {error}: {text}" + (f" ({where})" if where else "")
             watched = self.plan.watch is not False and not self.broken
-            self.ledger.from_exception(
+            self.store.from_exception(
                 Candidate(verdict or "panic", seat, worker, summary, self.now()), watched
             )
 
@@ -281,21 +283,21 @@ class Hearing:
             elif word in (messages.FINDING, messages.NOTICE):
                 self._found(word, rest[0])
         if wire.ended:
-            self.deafen(wire.fd)
+            self.remove_reader(wire.fd)
 
     def _found(self, word: str, found: Finding) -> None:
         """A verdict: it counts until we begin to kill, and what does not count leaves no dump."""
         if not self.listening:
             forget(found)
         elif word == messages.FINDING:
-            self.ledger.from_watchdog(found, self.now())
-        elif (notice := self.ledger.notice(found, self.now())) is not None:
+            self.store.from_watchdog(found, self.now())
+        elif (notice := self.store.notice(found, self.now())) is not None:
             self.front.post((messages.NOTICE, notice))
 
-    def _watchdog_died(self, wire: Wire, body: Body) -> None:
-        self.deafen(body.fd)
+    def _watchdog_died(self, wire: Wire, body: ChildProcess) -> None:
+        self.remove_reader(body.fd)
         self._from_watchdog(wire)
-        self.deafen(wire.fd)
+        self.remove_reader(wire.fd)
         body.process.join()
         if self.closing:
             return
@@ -304,7 +306,7 @@ class Hearing:
             self.broken = f"the watchdog died, and nobody would have seen a hang: {how}"
             self.ending = self.ending or "broken"
             return
-        self.ledger.incident(f"the watchdog died ({how}) and was started again")
+        self.store.incident(f"the watchdog died ({how}) and was started again")
         self.watcher.restarts += 1
         self.watcher.start([self.front.fd, *(m.wire.fd for m in self.crew.members)])
         self.listen_to_watchdog()
@@ -319,22 +321,22 @@ class Hearing:
             if not m.over and (m.post.spec.name in roles if roles else not m.post.spec.service)
         ]
 
-    def shoot(self, shots: list[Shot]) -> None:
+    def inject(self, injections: list[Injection]) -> None:
         """Send them, and say so."""
-        for shot in shots:
-            member = self.crew.members[shot.target]
+        for injection in injections:
+            member = self.crew.members[injection.target]
             assert member.body is not None
             if member.over or member.body.process.exitcode is not None:
                 continue
             when = f"after {self.now():.3f} s"
-            if shot.signal == signal.SIGKILL:
+            if injection.signal == signal.SIGKILL:
                 member.body.kill(signal.SIGKILL, INJECTED)
-                self.ledger.injure(member.seat, "killed", self.now())
-                self.ledger.incident(f"{INJECTED}: SIGKILL to {member.post.name} {when}")
+                self.store.note_injected(member.seat, "killed", self.now())
+                self.store.incident(f"{INJECTED}: SIGKILL to {member.post.name} {when}")
                 continue
-            process_control.send_signal(member.body.pid, shot.signal)
-            if shot.signal == signal.SIGSTOP:
-                self.ledger.injure(member.seat, "stopped", self.now() + shot.stopped_s)
-                self.ledger.incident(
-                    f"{INJECTED}: SIGSTOP to {member.post.name} {when} for {shot.stopped_s:.3f} s"
+            process_control.send_signal(member.body.pid, injection.signal)
+            if injection.signal == signal.SIGSTOP:
+                self.store.note_injected(member.seat, "stopped", self.now() + injection.stopped_s)
+                self.store.incident(
+                    f"{INJECTED}: SIGSTOP to {member.post.name} {when} for {injection.stopped_s:.3f} s"
                 )

@@ -51,7 +51,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Shot:
+class Injection:
     """Send ``signal`` to the process of worker ``target``; ``stopped_s`` for a SIGSTOP: for how long."""
 
     target: int
@@ -66,7 +66,7 @@ class Injector:
         self.faults = faults or Faults()
         self.rng = random.Random(seed)
         self.rate = self.faults.kills + self.faults.stops
-        self.shots = 0
+        self.injections = 0
         self._next = self._after(0.0)
         self._continue: dict[int, float] = {}  # worker -> when it is to go on
 
@@ -79,22 +79,22 @@ class Injector:
         return min([first, *self._continue.values()])
 
     def _spent(self) -> bool:
-        return self.faults.most is not None and self.shots >= self.faults.most
+        return self.faults.most is not None and self.injections >= self.faults.most
 
-    def due(self, now: float, alive: Sequence[int]) -> list[Shot]:
+    def due(self, now: float, alive: Sequence[int]) -> list[Injection]:
         """What is to be sent at ``now``; ``alive``: workers that may be hit."""
-        shots = [Shot(n, signal.SIGCONT) for n, at in self._continue.items() if at <= now]
-        for shot in shots:
-            del self._continue[shot.target]
+        injections = [Injection(n, signal.SIGCONT) for n, at in self._continue.items() if at <= now]
+        for injection in injections:
+            del self._continue[injection.target]
         while self._next <= now and not self._spent():
             self._next = self._after(self._next)
             if drawn := self._draw(now, alive):
-                self.shots += 1
-                shots.append(drawn)
+                self.injections += 1
+                injections.append(drawn)
                 alive = [n for n in alive if n != drawn.target]
-        return shots
+        return injections
 
-    def _draw(self, now: float, alive: Sequence[int]) -> Shot | None:
+    def _draw(self, now: float, alive: Sequence[int]) -> Injection | None:
         # Both are drawn before anything else is looked at: the sequence must not depend on it.
         kill = self.rng.random() * self.rate < self.faults.kills
         share, pause = self.rng.random(), self.rng.uniform(*self.faults.stop_s)
@@ -103,17 +103,17 @@ class Injector:
             return None
         target = able[int(share * len(able))]
         if kill:
-            return Shot(target, signal.SIGKILL)
+            return Injection(target, signal.SIGKILL)
         self._continue[target] = now + pause
-        return Shot(target, signal.SIGSTOP, pause)
+        return Injection(target, signal.SIGSTOP, pause)
 
     def stopped(self) -> set[int]:
         """Workers that are stopped by us now."""
         return set(self._continue)
 
-    def end(self) -> list[Shot]:
+    def end(self) -> list[Injection]:
         """No more shots, but everybody who is stopped goes on."""
-        shots = [Shot(n, signal.SIGCONT) for n in self._continue]
+        injections = [Injection(n, signal.SIGCONT) for n in self._continue]
         self._continue.clear()
         self._next = float("inf")
-        return shots
+        return injections

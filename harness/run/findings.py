@@ -34,7 +34,7 @@ class Candidate:
     at: float
 
 
-class Ledger:
+class FindingStore:
     """``name_of(seat)`` is the worker that sits there, or empty.
 
     ``picture(worker, seat, verdict, summary)`` makes a dump of an exception of which the watchdog
@@ -205,7 +205,7 @@ class Ledger:
         self._bare |= {finding.id for finding in found}
         return found
 
-    def injure(self, seat: int, how: str, until: float) -> None:
+    def note_injected(self, seat: int, how: str, until: float) -> None:
         """We killed, or stopped until then, the worker of this seat."""
         self.injured[seat] = (how, until)
 

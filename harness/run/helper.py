@@ -15,13 +15,13 @@ from harness.run.post import Launch, Post
 from harness.run.workers import END_OF_RUN
 
 if TYPE_CHECKING:
-    from harness.run.event_loop import Hearing
+    from harness.run.event_loop import EventLoop
 
 
 class Helper:
     """``said`` is (word, value) when it has answered; ``over`` when nothing more will come."""
 
-    def __init__(self, home: "Hearing", role: str, function: Any, wants_context: bool) -> None:
+    def __init__(self, home: "EventLoop", role: str, function: Any, wants_context: bool) -> None:
         self.home, self.function, self.wants_context = home, function, wants_context
         # Behind the last worker's row; the gate does not count it.
         self.post = Post(len(home.crew.members), home.epoch, RoleSpec(role, function, service=True))
@@ -56,23 +56,25 @@ class Helper:
                 if rest[0] == "failed":
                     self.home.failed(self.post.name, self.seat, rest[1])
         if self.wire.ended:
-            self.home.deafen(self.wire.fd)
+            self.home.remove_reader(self.wire.fd)
 
     def _died(self) -> None:
-        self.home.deafen(self.body.fd)
+        self.home.remove_reader(self.body.fd)
         self._heard()
         self.body.process.join()
         if self.said is None and not self.body.ended_because:
-            self.home.mourn(self.post.name, self.seat, process_control.died_by(self.body.process.exitcode))
+            self.home.report_crash(
+                self.post.name, self.seat, process_control.died_by(self.body.process.exitcode)
+            )
         self.over = True
 
     def end(self) -> None:
         """Whatever it was about to do; reaped, and its pipe is closed."""
         if not self.over:
             self.body.kill(signal.SIGKILL, END_OF_RUN)
-            self.home.ledger.incident(f"{self.post.name} did not come to an end and was killed")
+            self.home.store.incident(f"{self.post.name} did not come to an end and was killed")
             self.home.wait_until(lambda: self.over)
-        self.home.deafen(self.wire.fd)
+        self.home.remove_reader(self.wire.fd)
         self.wire.close()
         self.home.crew.bodies.remove(self.body)
         os.close(self.body.fd)

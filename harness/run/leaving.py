@@ -5,15 +5,15 @@ ends.  Guarantees: who gets no processor, is stopped or traced is not late; noth
 """
 
 from harness.run import scheduling
-from harness.run.event_loop import TICK_S, Hearing
-from harness.run.workers import Body, Member
+from harness.run.event_loop import TICK_S, EventLoop
+from harness.run.workers import ChildProcess, WorkerHandle
 from harness.watch import kernel
 
 MOST_THREADS = 4  # named in the sentence
 MOST_TIMES = 10  # the limit, also for a process that wants a processor and gets none
 
 
-def still_there(home: Hearing) -> list[tuple[Body, list[Member]]]:
+def still_there(home: EventLoop) -> list[tuple[ChildProcess, list[WorkerHandle]]]:
     """Processes that live although everybody in them is over, and that we have not ended."""
     found = []
     for body in home.crew.bodies:
@@ -26,7 +26,7 @@ def still_there(home: Hearing) -> list[tuple[Body, list[Member]]]:
     return found
 
 
-def late(home: Hearing, limit_s: float) -> list[tuple[str, str]]:
+def late(home: EventLoop, limit_s: float) -> list[tuple[str, str]]:
     """(worker, where its threads are) of each that is still there after ``limit_s``."""
     home.wait_until(lambda: not still_there(home), limit_s)
     if still_there(home):
@@ -39,7 +39,7 @@ def late(home: Hearing, limit_s: float) -> list[tuple[str, str]]:
     ]
 
 
-def busy(home: Hearing) -> bool:
+def busy(home: EventLoop) -> bool:
     """Is one of them on its way: does a thread of it want the processor?"""
     return any(
         kernel.state(body.pid, tid) == "R"

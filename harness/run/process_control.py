@@ -4,7 +4,7 @@
 * ``adopt_orphans`` and ``sweep``: what a killed worker had started itself comes to the
   supervisor and is ended there.
 * ``death_fd``: readable when a process is over, whoever holds copies of its pipes.
-* ``deaf``: no SIGINT or SIGTERM while a child is being made: it would meet the parent's handler,
+* ``signals_blocked``: no SIGINT or SIGTERM while a child is being made: it would meet the parent's handler,
   or Python's own, in a process that is nobody yet.
 """
 
@@ -61,7 +61,7 @@ def death_fd(process: Any) -> int:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """SIGINT and SIGTERM wait; a child made meanwhile inherits that and calls ``listen``."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -70,7 +70,7 @@ def deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def listen(interrupt: Any, terminate: Any) -> None:
+def install_handlers(interrupt: Any, terminate: Any) -> None:
     """Take the signals from now on, with these handlers.  Main thread only."""
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, terminate)

@@ -17,8 +17,8 @@ from harness.errors import BadInput, require, require_whole
 from harness.outcome import Progress, RunResult
 from harness.probe import NAMES
 from harness.run.arguments import folder_of, own_command, require_callable, require_strings, verdicts_of
-from harness.run.barrier import Gate
-from harness.run.client import Front
+from harness.run.barrier import Barrier
+from harness.run.client import Client
 from harness.run.faults import Faults
 from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate_roles, validate_times
 from harness.shm.arena import Arena
@@ -195,7 +195,7 @@ class Session:
         self._runs += 1
         limit = self.time_limit_s if time_limit_s is None else time_limit_s
         # The gate is opened here first, so that an arena without room for it says so to the caller.
-        return Front(plan, Gate(self.arena), limit, on_progress).run()
+        return Client(plan, Barrier(self.arena), limit, on_progress).run()
 
     def _options(self) -> dict[str, Any]:
         """Later runs have dumps of their own: a watchdog numbers its findings from 1."""

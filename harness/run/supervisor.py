@@ -44,7 +44,7 @@ from harness.run.helper import Helper
 from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.run.watchdog_process import forget_reports
-from harness.run.workers import END_OF_RUN, Member
+from harness.run.workers import END_OF_RUN, WorkerHandle
 from harness.shm import native
 from harness.watch import bystanders
 
@@ -56,7 +56,7 @@ SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
 class Supervisor(Ending):
-    """One run.  ``Hearing`` turns events into state, ``Ending`` looks at those who are late."""
+    """One run.  ``EventLoop`` turns events into state, ``Ending`` looks at those who are late."""
 
     def run(self) -> RunResult:
         """The whole life."""
@@ -167,7 +167,7 @@ class Supervisor(Ending):
 
         rested = self.wait_until(look, QUIET_S, every_s=0.002)
         if not rested:
-            self.ledger.incident(
+            self.store.incident(
                 f"epoch {self.epoch + 1} has no audit: a service did not rest for {QUIET_S:g} s"
             )
         return rested and not self.is_ending()
@@ -223,7 +223,7 @@ class Supervisor(Ending):
     def audit_hung(self, name: str, seat: int) -> None:
         """It is looked at by the watchdog first, which may know the reason."""
         self.hush(settle=True)
-        if not self.ledger.hang_of(seat):
+        if not self.store.hang_of(seat):
             self.hung([(name, seat)], f"epoch {self.epoch + 1}: {name} did not end")
 
     # --- end
@@ -231,7 +231,7 @@ class Supervisor(Ending):
     def end(self) -> None:
         """Steppers first: services work for them."""
         self.injecting = False
-        self.shoot(self.injector.end())
+        self.inject(self.injector.end())
         self.gate.gate.state = State.ENDING
         self.go_on()
         hurried = self.ending in ("finding", "broken")
@@ -260,7 +260,7 @@ class Supervisor(Ending):
             if spec.stop and any(m.post.spec is spec for m in self.crew.services()):
                 self.help(f"stop {spec.name}"[:24], spec.stop, wants_context=False, limit_s=grace)
 
-    def end_members(self, who: Callable[[], list[Member]], grace: float) -> None:
+    def end_members(self, who: Callable[[], list[WorkerHandle]], grace: float) -> None:
         """By word, by SIGTERM, by SIGKILL; each has its time."""
         if not self.is_ending() and who == self.crew.steppers:
             # Without a reason to hurry, what a role does after its last epoch is simply work.
@@ -291,10 +291,10 @@ class Supervisor(Ending):
         """Nothing is left: no report unread, no candidate, no process."""
         # A short run may be over before the watchdog's next look.
         self.wait_until(lambda: not (self.watched() and self.unread_report()), SETTLE_S, every_s=0.002)
-        self.wait_until(lambda: not (self.watched() and self.ledger.candidates), SETTLE_S)
+        self.wait_until(lambda: not (self.watched() and self.store.candidates), SETTLE_S)
         if self.watched():
             self.hush(settle=self.ending in ("", "time limit"))
-        self.ledger.settle(self.now(), at_once=True)
+        self.store.settle(self.now(), at_once=True)
         self.tell_front()
         self.end_everything()
 
@@ -323,7 +323,7 @@ class Supervisor(Ending):
             body.process.join()
         self.plan.arena.native.mode = self.mode_before
         if left := process_control.sweep():
-            self.ledger.incident(f"{len(left)} processes that workers had started were still there: ended")
+            self.store.incident(f"{len(left)} processes that workers had started were still there: ended")
 
     def unsaid(self) -> None:
         """What the watchdog said last is in its pipe: it does not count, and its dump goes."""
@@ -336,10 +336,10 @@ class Supervisor(Ending):
         outcomes = tuple(m.outcome for m in self.crew.members if m.outcome is not None)
         return RunResult(
             outcomes=outcomes,
-            findings=tuple(self.ledger.findings),
-            notices=tuple(self.ledger.notices),
+            findings=tuple(self.store.findings),
+            notices=tuple(self.store.notices),
             limits=dict(self.plan.limits),
-            incidents=tuple(self.ledger.incidents),
+            incidents=tuple(self.store.incidents),
             audits=tuple(self.audits),
             epochs=self.epoch,
             steps=sum(outcome.steps for outcome in outcomes),
@@ -350,7 +350,7 @@ class Supervisor(Ending):
         )
 
 
-def cause_of(member: Member) -> str:
+def cause_of(member: WorkerHandle) -> str:
     """Why a worker never got ready."""
     if member.said and member.said[1] == "failed":
         error, text = member.said[2][:2]
@@ -371,7 +371,7 @@ def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -
     try:
         plan = dill.loads(packed) if isinstance(packed, bytes) else packed
         supervisor = Supervisor(plan, wire)
-        process_control.listen(process_control.ignore, supervisor.interrupt)
+        process_control.install_handlers(process_control.ignore, supervisor.interrupt)
         last = (messages.RESULT, dill.dumps(supervisor.run()))
     except FrontGone:  # nobody to tell
         if supervisor is not None:

@@ -26,7 +26,7 @@ from harness.watch.snapshot import Reader
 from harness.watch.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from harness.run.workers import Body, Crew
+    from harness.run.workers import ChildProcess, Crew
     from harness.shm.arena import Arena
 
 MOST_RESTARTS = 1
@@ -63,7 +63,7 @@ def main(post: Post) -> None:
     for fd in post.foreign:
         os.close(fd)
     # Ctrl-C reaches every process of the terminal; when we end is the supervisor's word.
-    process_control.listen(process_control.ignore, process_control.ignore)
+    process_control.install_handlers(process_control.ignore, process_control.ignore)
     wire = Wire(post.connection)
 
     def tell(found: Verdict) -> None:
@@ -144,7 +144,7 @@ class Watcher:
 
     def __init__(self, plan: RunPlan, crew: "Crew") -> None:
         self.plan, self.crew = plan, crew
-        self.body: Body | None = None
+        self.body: ChildProcess | None = None
         self.wire: Wire | None = None
         self.restarts = 0
         self.ready = False

@@ -21,7 +21,7 @@ import dill
 
 from harness import _native, probe
 from harness.run import messages, process_control
-from harness.run.barrier import Gate, Row
+from harness.run.barrier import Barrier, Row
 from harness.run.context import WorkerContext, WorkerStopped
 from harness.run.exception_report import describe, place
 from harness.run.messages import PeerGone, Wire
@@ -77,7 +77,7 @@ def main(launch: Launch) -> None:
     for fd in launch.foreign:
         os.close(fd)
     stopper = Stopper()
-    process_control.listen(process_control.ignore, stopper)
+    process_control.install_handlers(process_control.ignore, stopper)
     arena = launch.plan.arena
     probe.use(arena)
     crew = [Worker(launch, post, Wire(connection)) for post, connection in launch.posts]
@@ -101,7 +101,7 @@ class Worker:
     def __init__(self, launch: Launch, post: Post, wire: Wire) -> None:
         self.plan, self.post, self.wire = launch.plan, post, wire
         self.arena = launch.plan.arena
-        self.gate = Gate(self.arena)
+        self.gate = Barrier(self.arena)
         self.ready = False
 
     def serve(self, stopper: Stopper | None = None) -> None:
@@ -170,14 +170,14 @@ def helper_main(launch: Launch, function: Any, wants_context: bool) -> None:
     for fd in launch.foreign:
         os.close(fd)
     stopper = Stopper()
-    process_control.listen(process_control.ignore, stopper)
+    process_control.install_handlers(process_control.ignore, stopper)
     (post, connection) = launch.posts[0]
     wire, arena = Wire(connection), launch.plan.arena
     stopper.wires = [wire]
     probe.use(arena)
     word: tuple[Any, ...]
     try:
-        context = WorkerContext(arena, Gate(arena), post, wire, launch.plan.seed)
+        context = WorkerContext(arena, Barrier(arena), post, wire, launch.plan.seed)
         context.seat = arena.native.sit(post.name)
         stacks.enable(arena)
         wire.send((messages.READY, context.seat, threading.get_native_id()))

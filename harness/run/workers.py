@@ -15,7 +15,7 @@ import multiprocess
 
 from harness.outcome import Crashed, Failed, Hung, Killed, Outcome, Passed
 from harness.run import process_control, worker
-from harness.run.barrier import Gate, Row
+from harness.run.barrier import Barrier, Row
 from harness.run.messages import Wire
 from harness.run.plan import RunPlan
 from harness.run.post import Launch, Post, posts_of
@@ -25,7 +25,7 @@ END_OF_RUN = "end of the run"
 
 
 @dataclass
-class Body:
+class ChildProcess:
     """A process, its death, and why we ended it (if we did)."""
 
     process: Any
@@ -46,12 +46,12 @@ class Body:
 
 
 @dataclass
-class Member:
+class WorkerHandle:
     """One worker."""
 
     post: Post
     wire: Wire
-    body: Body | None = None
+    body: ChildProcess | None = None
     seat: int = 0
     tid: int = 0
     ready: bool = False
@@ -72,16 +72,16 @@ class Member:
 class Crew:
     """All workers of a run; ``members`` in the order of the plan."""
 
-    def __init__(self, plan: RunPlan, gate: Gate) -> None:
+    def __init__(self, plan: RunPlan, gate: Barrier) -> None:
         self.plan, self.gate = plan, gate
         self.context = multiprocess.get_context("fork")
-        self.members: list[Member] = []
-        self.bodies: list[Body] = []
+        self.members: list[WorkerHandle] = []
+        self.bodies: list[ChildProcess] = []
 
     def start(self, foreign: list[int]) -> None:
         """Fork them all.  ``foreign``: descriptors of the supervisor that workers must not keep."""
         pairs = [(post, *self.context.Pipe()) for post in posts_of(self.plan)]
-        self.members = [Member(post, Wire(ours)) for post, ours, _ in pairs]
+        self.members = [WorkerHandle(post, Wire(ours)) for post, ours, _ in pairs]
         every = [ours.fileno() for _, ours, _ in pairs] + [theirs.fileno() for *_, theirs in pairs]
         groups = [pairs] if self.plan.mode == "thread" else [[pair] for pair in pairs]
         for group in groups:
@@ -97,30 +97,30 @@ class Crew:
         for *_, theirs in pairs:
             theirs.close()
 
-    def spawn(self, target: Any, args: tuple[Any, ...], name: str) -> Body:
+    def spawn(self, target: Any, args: tuple[Any, ...], name: str) -> ChildProcess:
         """Fork one process."""
         process = self.context.Process(target=target, args=args, name=name)
-        with process_control.deaf():
+        with process_control.signals_blocked():
             process.start()
-        body = Body(process, process_control.death_fd(process))
+        body = ChildProcess(process, process_control.death_fd(process))
         self.bodies.append(body)
         return body
 
-    def of_body(self, body: Body) -> list[Member]:
+    def of_body(self, body: ChildProcess) -> list[WorkerHandle]:
         """The members that live in a process."""
         return [member for member in self.members if member.body is body]
 
-    def steppers(self) -> list[Member]:
+    def steppers(self) -> list[WorkerHandle]:
         """Those that are not over and not services."""
         return [m for m in self.members if not m.over and not m.post.spec.service]
 
-    def services(self) -> list[Member]:
+    def services(self) -> list[WorkerHandle]:
         """Services that are not over."""
         return [m for m in self.members if not m.over and m.post.spec.service]
 
     # --- outcomes
 
-    def settle(self, member: Member) -> Outcome:
+    def settle(self, member: WorkerHandle) -> Outcome:
         """Decide the outcome of a member that spoke its last word or whose process is over."""
         body = member.body
         assert body is not None
@@ -142,7 +142,7 @@ class Crew:
         member.parked = False
         return member.outcome
 
-    def _told(self, member: Member, common: dict[str, Any]) -> Outcome | None:
+    def _told(self, member: WorkerHandle, common: dict[str, Any]) -> Outcome | None:
         word = member.said[1] if member.said else ""
         if word == "passed" and member.named_by and member.forced:
             # It went on because other members of its circle were ended, or because our signal got it out of a
@@ -160,7 +160,9 @@ class Crew:
             return self._ended(member, common, member.said[2])
         return None
 
-    def _silent(self, member: Member, body: Body, common: dict[str, Any], where: str) -> Outcome:
+    def _silent(
+        self, member: WorkerHandle, body: ChildProcess, common: dict[str, Any], where: str
+    ) -> Outcome:
         if member.program:
             return Crashed(**common, where=where, program=member.program)
         if body.ended_because:
@@ -169,7 +171,7 @@ class Crew:
         code = 0 if code is None else int(code)
         return Crashed(**common, where=where, signal=max(0, -code), exit_code=max(0, code))
 
-    def _ended(self, member: Member, common: dict[str, Any], where: str) -> Outcome:
+    def _ended(self, member: WorkerHandle, common: dict[str, Any], where: str) -> Outcome:
         body = member.body
         assert body is not None
         if body.ended_because == INJECTED:
@@ -182,7 +184,7 @@ class Crew:
 
     # --- the end
 
-    def end(self, members: list[Member], number: int, why: str) -> None:
+    def end(self, members: list[WorkerHandle], number: int, why: str) -> None:
         """Send SIGTERM or SIGKILL to the processes of these members."""
         bodies = [body for body in self.bodies if any(member.body is body for member in members)]
         for member in members:
@@ -190,14 +192,14 @@ class Crew:
         for body in bodies:
             body.kill(number, why)
 
-    def tell(self, members: list[Member], *message: Any) -> None:
+    def tell(self, members: list[WorkerHandle], *message: Any) -> None:
         """Say a word to each that still listens."""
         for member in members:
             if not member.over:
                 member.wire.post(message)
 
 
-def close_body(body: Body) -> None:
+def close_body(body: ChildProcess) -> None:
     """Reap a process that is over and give its descriptors back."""
     body.process.join()
     os.close(body.fd)

@@ -237,14 +237,14 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
     # Imported here: `hangdog run --help`, and every wrong option, need no VM.
     from stress.cli.display import Display
     from stress.cli.summary import tell
-    from stress.run.runner import make_play, run_play, setting_of
+    from stress.run.runner import make_workload, run_workload, setting_of
     from stress.run.runner import run as run_it
 
     stream = sys.stderr if as_json else sys.stdout
-    play = make_play(options)
-    setting_of(options, play)  # an unknown name is refused before anything is said to run
+    workload = make_workload(options)
+    setting_of(options, workload)  # an unknown name is refused before anything is said to run
     with Display(stream, options) as display:
-        report = run_play(options, play, display.update)
+        report = run_workload(options, workload, display.update)
 
     def without() -> RunReport:
         """The VM without the defect, for as long and a bit; nobody is to see it, or to read its dumps."""

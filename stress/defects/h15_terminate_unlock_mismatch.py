@@ -10,7 +10,7 @@ from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def unlock_the_dead(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
+def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     """As the repaired step, but the test whether somebody has unlocked it before is upside down.
 
     Enter:  anything.
@@ -32,7 +32,7 @@ def scene(scene: Scene) -> None:
 script = Script(
     scene=scene,
     roles={"E": lambda scene: scene.exit("P")},
-    cues=(("E", "enter terminate.unlock_the_dead(O)"),),
+    cues=(("E", "enter terminate.unlock_terminated(O)"),),
 )
 
 defect = Defect(
@@ -49,6 +49,6 @@ defect = Defect(
     symptom="locks that nobody gives back, in memory that is somebody else's",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "panic"),
     scenario="fork-storm",
-    replacements={"terminate.unlock_the_dead": unlock_the_dead},
+    replacements={"terminate.unlock_terminated": unlock_terminated},
     script=script,
 )

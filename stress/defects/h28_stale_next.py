@@ -5,7 +5,7 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.page.vm_wait import poke_daemon
+from vmcore.page.vm_wait import wake_daemon
 from vmcore.vm import Vm
 
 
@@ -34,7 +34,7 @@ def scene(scene: Scene) -> None:
 
 def poke(scene: Scene) -> None:
     """The daemon has something to do."""
-    poke_daemon(scene.vm)
+    wake_daemon(scene.vm)
 
 
 script = Script(

@@ -48,14 +48,14 @@ def journey(vm: Vm, space: Vmspace, va: int, now: int) -> list[str]:
     if not start:
         return []
     steps = page_steps(vm)
-    steps = concerning(steps, followed(steps, set(start)), resident(vm, start))
+    steps = filter_steps(steps, trace_back(steps, set(start)), resident(vm, start))
     lines = [told(step, now) for step in steps]
     chain = "→".join(f"O{slot}+{number}" for slot, number in start)
     head = f"page at {va:#x} of V{space.slot} ({chain}), oldest first:"
     return [
         head,
         *(f"  {line}" for line in lines[-MOST:] or ["no event of it is left in the recorders"]),
-        *given_up(steps, known_since(vm)),
+        *explain_loss(steps, known_since(vm)),
     ]
 
 
@@ -122,7 +122,7 @@ def page_steps(vm: Vm) -> list[Step]:
     return sorted(found)
 
 
-def followed(steps: list[Step], places: set[tuple[int, int]]) -> set[tuple[int, int]]:
+def trace_back(steps: list[Step], places: set[tuple[int, int]]) -> set[tuple[int, int]]:
     """These places, and those that their pages were moved from."""
     origin: dict[int, Step] = {}  # thread -> what it took out last
     moves = []
@@ -138,7 +138,7 @@ def followed(steps: list[Step], places: set[tuple[int, int]]) -> set[tuple[int, 
     return places
 
 
-def concerning(steps: list[Step], places: set[tuple[int, int]], pages: set[int]) -> list[Step]:
+def filter_steps(steps: list[Step], places: set[tuple[int, int]], pages: set[int]) -> list[Step]:
     """The events at these places, and what was done to the contents of the pages while there."""
     entered = {
         step.place.page for step in steps if step.what == page_events.ENTERS and step.place[1:] in places
@@ -169,7 +169,7 @@ def known_since(vm: Vm) -> int:
     return max((one[0].when for one in kept if len(one) == POINTS_KEPT), default=0)
 
 
-def given_up(steps: list[Step], since: int = 0) -> list[str]:
+def explain_loss(steps: list[Step], since: int = 0) -> list[str]:
     """What the events prove about a loss; nothing where they prove nothing.
 
     That a write has not ended is only proved by memories that go back to ``since``, before it began.

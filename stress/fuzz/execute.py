@@ -19,7 +19,7 @@ from stress.fuzz.scenario_file import as_scenario
 from stress.run.options import RunOptions
 from stress.run.runner import setting_of
 from stress.run.set_up import SetUp, SetUpHung
-from stress.run.workload import ScenarioPlay
+from stress.run.workload import ScenarioWorkload
 from stress.run.world import World
 from stress.scenario.scenario import find_scenario
 
@@ -53,13 +53,13 @@ class Runner:
             name=f"program-{os.getpid()}",
             setup_limit=self.limit_s,
         )
-        play, limit = ScenarioPlay(find_scenario(path), options), SetUp(options)
+        workload, limit = ScenarioWorkload(find_scenario(path), options), SetUp(options)
         world: World | None = None
         try:
             with limit:
-                world = World.boot(setting_of(options, play), limit.saw)
-                play.begin(world)
-            return self.verdict_of(options, play, world)
+                world = World.boot(setting_of(options, workload), limit.saw)
+                workload.begin(world)
+            return self.verdict_of(options, workload, world)
         except SetUpHung:
             return "hung"
         except HarnessError as error:
@@ -69,22 +69,22 @@ class Runner:
         finally:
             limit.close(world)
 
-    def verdict_of(self, options: RunOptions, play: ScenarioPlay, world: World) -> str | None:
+    def verdict_of(self, options: RunOptions, workload: ScenarioWorkload, world: World) -> str | None:
         """What comes of the workers."""
         session = Session(
             workers=options.workers,
             seed=options.seed,
             arena=world.arena,
-            noise=play.noise,
+            noise=workload.noise,
             scenario=options.what,
             linger_s=LINGER_S,
             grace_s=GRACE_S,
         )
         with session:
             result = session.run_roles(
-                [*play.roles(world), *world.services()],
+                [*workload.roles(world), *world.services()],
                 epochs=self.epochs,
-                audit=play.audit(world, self.epochs),
+                audit=workload.audit(world, self.epochs),
                 time_limit_s=LIMIT_S,
             )
         if result.findings:

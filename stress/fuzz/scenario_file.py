@@ -11,8 +11,8 @@ from stress.ops.core import (
     Actor,
     Process,
     allocate,
-    be_born,
     clean,
+    create_process,
     discard,
     fork,
     leave,
@@ -21,7 +21,7 @@ from stress.ops.core import (
     unmap,
     write,
 )
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 
 PAGE = 4096
@@ -86,15 +86,15 @@ def show(operation: Operation) -> str:
 # --- the people
 
 
-def two_families(actor: Actor, stage: Stage) -> None:
+def two_families(actor: Actor, pool: ProcessPool) -> None:
     """The ancestors."""
     for _ in range(2):
-        back_on_stage(actor, stage, new_family(actor))
+        return_to_pool(actor, pool, new_family(actor))
 
 
 def new_family(actor: Actor) -> Process:
     """An ancestor with a heap and the shared log."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, Range(HEAP, HEAP + PAGES * PAGE, READ_WRITE))
     map_file(actor, person, Range(LOG, LOG + LOG_PAGES * PAGE, READ_WRITE, True, 0, 0))
     for page in range(PAGES):
@@ -102,76 +102,80 @@ def new_family(actor: Actor) -> Process:
     return person
 
 
-def back_on_stage(actor: Actor, stage: Stage, person: Process) -> None:
+def return_to_pool(actor: Actor, pool: ProcessPool, person: Process) -> None:
     """Somebody else may play it; with a full stage it dies."""
-    if not stage.put(actor, person):
+    if not pool.put(actor, person):
         leave(actor, person)
 
 
-def everybody_can_read_everything(actor: Actor, stage: Stage) -> None:
+def everybody_can_read_everything(actor: Actor, pool: ProcessPool) -> None:
     """Every mapped page of every space."""
     people = []
-    while (person := stage.take(actor)) is not None:
+    while (person := pool.take(actor)) is not None:
         people.append(person)
         for piece in person.picture.touchable(False):
             for va in range(piece.start, piece.end, PAGE):
                 read(actor, person, va)
     for person in people:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
 # --- one round of a role
 
 
-def play(operations: tuple[Operation, ...], actor: Actor, stage: Stage) -> None:
+def play(operations: tuple[Operation, ...], actor: Actor, pool: ProcessPool) -> None:
     """Take somebody, do the operations, send everybody back."""
-    relatives = [stage.take(actor) or new_family(actor)]
+    relatives = [pool.take(actor) or new_family(actor)]
     for kind, *values in operations:
         if kind == "take":
             if len(relatives) < MOST_RELATIVES:
-                relatives.append(stage.take(actor) or new_family(actor))
+                relatives.append(pool.take(actor) or new_family(actor))
         elif relatives:
             who, *rest = values
-            ACTS[str(kind)](actor, stage, relatives, int(who) % len(relatives), *map(int, rest))
+            ACTS[str(kind)](actor, pool, relatives, int(who) % len(relatives), *map(int, rest))
     for person in relatives:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
-def fork_one(actor: Actor, _stage: Stage, relatives: list[Process], who: int) -> None:
+def fork_one(actor: Actor, _stage: ProcessPool, relatives: list[Process], who: int) -> None:
     """A child, if there is room and the line is not too old."""
     if len(relatives) < MOST_RELATIVES and relatives[who].generation < OLDEST:
         relatives.append(fork(actor, relatives[who]))
 
 
-def give(actor: Actor, stage: Stage, relatives: list[Process], who: int) -> None:
+def give(actor: Actor, pool: ProcessPool, relatives: list[Process], who: int) -> None:
     """Back to the stage in the middle of the round."""
-    back_on_stage(actor, stage, relatives.pop(who))
+    return_to_pool(actor, pool, relatives.pop(who))
 
 
-def depart(actor: Actor, _stage: Stage, relatives: list[Process], who: int) -> None:
+def depart(actor: Actor, _stage: ProcessPool, relatives: list[Process], who: int) -> None:
     """Exit."""
     leave(actor, relatives.pop(who))
 
 
-def touch(store: bool, actor: Actor, _stage: Stage, relatives: list[Process], who: int, page: int) -> None:
+def touch(
+    store: bool, actor: Actor, _stage: ProcessPool, relatives: list[Process], who: int, page: int
+) -> None:
     """Load or store a page of the heap, if it is still there."""
     va = HEAP + page * PAGE
     if relatives[who].picture.parts(va, va + PAGE):
         (write if store else read)(actor, relatives[who], va)
 
 
-def clean_heap(actor: Actor, _stage: Stage, relatives: list[Process], who: int, below: int) -> None:
+def clean_heap(actor: Actor, _stage: ProcessPool, relatives: list[Process], who: int, below: int) -> None:
     """Msync of the heap, or of what lies behind it."""
     clean(actor, relatives[who], HEAP, HEAP + PAGES * PAGE, True, bool(below))
 
 
-def write_log(actor: Actor, _stage: Stage, relatives: list[Process], who: int, page: int) -> None:
+def write_log(actor: Actor, _stage: ProcessPool, relatives: list[Process], who: int, page: int) -> None:
     """A store to the shared file, and msync."""
     write(actor, relatives[who], LOG + page % LOG_PAGES * PAGE)
     clean(actor, relatives[who], LOG, LOG + LOG_PAGES * PAGE, True)
 
 
-def lose(drop: bool, actor: Actor, _stage: Stage, relatives: list[Process], who: int, page: int) -> None:
+def lose(
+    drop: bool, actor: Actor, _stage: ProcessPool, relatives: list[Process], who: int, page: int
+) -> None:
     """Unmap a page of the heap, or forget what is on it."""
     va = HEAP + page * PAGE
     if relatives[who].picture.parts(va, va + PAGE):

@@ -1,4 +1,4 @@
-"""AddressPicture: which ranges of one address space are mapped, with what rights and what behind.
+"""AddressMap: which ranges of one address space are mapped, with what rights and what behind.
 
 Sorted, disjoint, half-open ranges.  Holes are legal everywhere; nothing here fails.  A page is never
 looked at by itself, so a reservation of gigabytes costs one entry.
@@ -28,7 +28,7 @@ class Range(NamedTuple):
         return Range(start, end, self.prot, self.shared, self.file, offset)
 
 
-class AddressPicture:
+class AddressMap:
     """The ranges of one address space.  Not safe for concurrent use; copy() is for forks."""
 
     __slots__ = ("_ranges", "_readable", "_starts", "_writable", "avoid")
@@ -47,9 +47,9 @@ class AddressPicture:
     def __len__(self) -> int:
         return len(self._ranges)
 
-    def copy(self, avoid: tuple[tuple[int, int], ...] = ()) -> "AddressPicture":
+    def copy(self, avoid: tuple[tuple[int, int], ...] = ()) -> "AddressMap":
         """An equal picture that changes by itself, as a forked child's address space does."""
-        other = AddressPicture(avoid=avoid)
+        other = AddressMap(avoid=avoid)
         other._ranges = self._ranges.copy()
         other._starts = self._starts.copy()
         return other

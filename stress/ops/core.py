@@ -15,7 +15,7 @@ from itertools import count
 from random import Random
 from typing import Any, TypeAlias
 
-from stress.ops.address_map import AddressPicture, Range
+from stress.ops.address_map import AddressMap, Range
 from stress.oracles.at_rest import require_done, table_full, wrong_data
 from stress.oracles.contents import (
     FILE_SPACES,
@@ -23,8 +23,8 @@ from stress.oracles.contents import (
     ZERO,
     Journal,
     Mismatch,
+    ObservationLog,
     Region,
-    Witness,
     file_stamp,
 )
 from vmcore.constants import (
@@ -53,7 +53,7 @@ class Actor:
         self.vm, self.number, self.rng = vm, number, rng
         self.native = vm.arena.native
         self.page = vm.page_size
-        self.witness = Witness(vm.arena, number, vm.page_size)
+        self.witness = ObservationLog(vm.arena, number, vm.page_size)
         self._numbers = count(number << ID_BITS | 1)
 
     def new_number(self) -> int:
@@ -66,9 +66,7 @@ class Process:
 
     __slots__ = ("generation", "journal", "picture", "space")
 
-    def __init__(
-        self, space: Vmspace, picture: AddressPicture, journal: Journal, generation: int = 0
-    ) -> None:
+    def __init__(self, space: Vmspace, picture: AddressMap, journal: Journal, generation: int = 0) -> None:
         self.space, self.picture, self.journal, self.generation = space, picture, journal, generation
 
 
@@ -162,13 +160,13 @@ def behind(actor: Actor, process: Process, va: int, store: bool = False) -> Wher
 # --- address spaces
 
 
-def be_born(actor: Actor) -> Process:
+def create_process(actor: Actor) -> Process:
     """A process with an empty space."""
     actor.native.begin("be born")
     space = vmspace_alloc(actor.vm)
     if space is None:
         raise table_full(actor.vm, "vmspaces")
-    process = Process(space, AddressPicture(), Journal(actor.new_number()))
+    process = Process(space, AddressMap(), Journal(actor.new_number()))
     actor.native.end()
     return process
 

@@ -272,14 +272,14 @@ def check(actor: Actor, where: Where, data: bytes, ended: int, row: Any) -> None
     witness, cuts, key = actor.witness, cuts_of(actor), (space, page)
     begun = int(row.begun)
     if ended > cuts.marks.get(key, 0):
-        bury(actor, key)
+        invalidate_history(actor, key)
     if data == ZERO * witness.repeat:
         witness.row.reads += 1
         least = max(witness.floor.get(key, {}).get(NOBODY, 0), 1)
         if begun < least:
             raise Mismatch(f"page {page} of {space_name(space)}: found zeros, and no cut explains them")
         if witness.last.get(key) != ZERO:
-            bury(actor, key)
+            invalidate_history(actor, key)
             witness.last[key] = ZERO
     else:
         witness.check_shared(space, page, data, initial)
@@ -288,7 +288,7 @@ def check(actor: Actor, where: Where, data: bytes, ended: int, row: Any) -> None
     cuts.marks[key] = begun
 
 
-def bury(actor: Actor, key: Key) -> None:
+def invalidate_history(actor: Actor, key: Key) -> None:
     """A cut has come after what we saw there: it, and what the file held at first, cannot come back."""
     witness = actor.witness
     floor = witness.floor.setdefault(key, {})

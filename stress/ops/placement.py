@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stress.ops.address_map import AddressPicture, Range
+from stress.ops.address_map import AddressMap, Range
 from stress.ops.core import Actor, Process, process_map
 from stress.oracles.at_rest import require_done
 from stress.oracles.contents import Journal
@@ -61,7 +61,7 @@ def be_born_if_there_is_room(actor: Actor) -> Process | None:
     actor.native.begin("be born")
     space = vmspace_alloc(actor.vm)
     actor.native.end()
-    return None if space is None else Process(space, AddressPicture(), Journal(actor.new_number()))
+    return None if space is None else Process(space, AddressMap(), Journal(actor.new_number()))
 
 
 def protect_if_there_is_room(actor: Actor, process: Process, start: int, end: int, prot: int) -> bool:

@@ -2,8 +2,8 @@
 
 A process is its vmspace, its journal and its picture.  The space lies in the arena anyway; the
 other two live in the memory of the worker that runs the process, so whoever passes one on writes
-them into a *cradle* (a fixed block of the arena), and whoever takes it over reads them there.  A
-process that does not fit, or finds no free cradle, cannot be passed on: its parent's worker keeps it.
+them into a *buffer* (a fixed block of the arena), and whoever takes it over reads them there.  A
+process that does not fit, or finds no free buffer, cannot be passed on: its parent's worker keeps it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from array import array
 
-from stress.ops.address_map import AddressPicture, Range
+from stress.ops.address_map import AddressMap, Range
 from stress.ops.core import Process
 from stress.oracles.contents import SIZE, Journal, Region
 from vmcore.vm import Vm
@@ -59,4 +59,4 @@ def decode(vm: Vm, data: bytes) -> Process:
     journal.loose = frozenset(array("I", data[at : at + 4 * n_loose]))
     journal.pinned = set(array("Q", data[at + 4 * n_loose : at + 4 * n_loose + 8 * n_pinned]))
     journal.crowded = bool(flags & CROWDED)
-    return Process(vm.vmspaces(space), AddressPicture(tuple(ranges)), journal, generation)
+    return Process(vm.vmspaces(space), AddressMap(tuple(ranges)), journal, generation)

@@ -10,7 +10,7 @@ from vmcore.space.access import vm_read
 from vmcore.vm_error import VmFault
 
 
-def glance(actor: Actor, process: Process, va: int, file: int, page: int) -> bool:
+def read_racing_unmap(actor: Actor, process: Process, va: int, file: int, page: int) -> bool:
     """Load a page that shows this page of a file, or nothing.  False: nothing is mapped now."""
     witness, key = actor.witness, (FILE_SPACES + file, page)
     actor.native.begin("glance", va)

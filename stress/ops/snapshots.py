@@ -13,7 +13,7 @@ from vmcore.space.map_user import vm_map_file
 
 
 @dataclass(frozen=True)
-class Exposure:
+class SnapshotBound:
     """What a snapshot may show: nothing issued after it was taken, nothing seen replaced before."""
 
     new: Range
@@ -21,7 +21,7 @@ class Exposure:
     floors: dict[int, dict[int, int]]  # by page of the file, when the mapping was asked for
 
 
-def snapshot(actor: Actor, process: Process, new: Range) -> Exposure:
+def snapshot(actor: Actor, process: Process, new: Range) -> SnapshotBound:
     """Map a file by copy at new.start, over nothing.
 
     It is not in the process's picture before ``hang_up``: an ordinary load would take what it
@@ -42,10 +42,10 @@ def snapshot(actor: Actor, process: Process, new: Range) -> Exposure:
     issued = tuple(int(row.issued) for row in witness.rows)
     process.journal.forget(new.start // actor.page, new.end // actor.page)
     actor.native.end()
-    return Exposure(new, issued, floors)
+    return SnapshotBound(new, issued, floors)
 
 
-def develop(actor: Actor, process: Process, taken: Exposure, va: int) -> None:
+def first_read(actor: Actor, process: Process, taken: SnapshotBound, va: int) -> None:
     """Look at one page of a snapshot for the first time; from now on it must stay exactly that."""
     vm, journal = actor.vm, process.journal
     page = va // actor.page
@@ -62,12 +62,12 @@ def develop(actor: Actor, process: Process, taken: Exposure, va: int) -> None:
     actor.native.end()
 
 
-def hang_up(process: Process, taken: Exposure) -> None:
+def publish(process: Process, taken: SnapshotBound) -> None:
     """Every page was developed: from now on it is memory like any other."""
     process.picture.map(taken.new)
 
 
-def check_exposed(actor: Actor, taken: Exposure, number: int, data: bytes) -> None:
+def check_exposed(actor: Actor, taken: SnapshotBound, number: int, data: bytes) -> None:
     """Mismatch when a page cannot have been in the file at the moment of the mapping."""
     witness, space = actor.witness, FILE_SPACES + taken.new.file
     witness.row.reads += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from harness.clock import Attended
+from harness.clock import WatchedClock
 from harness.errors import HarnessError, TableFull
 from harness.run.scheduling import OwnTime
 from harness.shm.checked import unguarded
@@ -20,7 +20,7 @@ from vmcore.audit.audit import all_gone, audit
 from vmcore.config import OPTIONS
 from vmcore.constants import KERN_SUCCESS
 from vmcore.object.object_cache import cache_clear
-from vmcore.page.vm_wait import poke_daemon
+from vmcore.page.vm_wait import wake_daemon
 from vmcore.show.show import show_entry
 from vmcore.structs import Vmspace
 from vmcore.vm import Vm
@@ -99,7 +99,7 @@ def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
     """
     patience = Patience(vm, limit)
     if services(vm):  # without a daemon nobody would ever take the poke
-        poke_daemon(vm)
+        wake_daemon(vm)
     while not at_rest(vm):
         if patience.is_over():
             g = vm.g
@@ -117,7 +117,7 @@ class Patience:
 
     def __init__(self, vm: Vm, limit: float) -> None:
         self.vm, self.limit, self.spent = vm, limit, 0.0
-        self.clock, self.own = Attended(), OwnTime(float("inf"))
+        self.clock, self.own = WatchedClock(), OwnTime(float("inf"))
         self.last = self.clock.now()
 
     def is_over(self) -> bool:

@@ -205,7 +205,7 @@ class Journal:
         """The shared anonymous region at this page."""
         return next((region for region in self.regions if region.first <= page < region.end), None)
 
-    def accepts(self, page: int, stamp: bytes, witness: Witness) -> bool:
+    def accepts(self, page: int, stamp: bytes, witness: ObservationLog) -> bool:
         """May this unexpected stamp be here?  Only where other threads write behind our back."""
         if not self.loose or page in self.pinned:
             return False
@@ -230,7 +230,7 @@ def own_role(arena: Arena) -> bytes:
     return bytes(seat.role)
 
 
-class Witness:
+class ObservationLog:
     """What one worker knows: his own sequence numbers, and what he saw of every shared page."""
 
     def __init__(self, arena: Arena, number: int, page_size: int, writers: int = 0) -> None:

@@ -18,19 +18,19 @@ from stress.run.options import RunOptions
 from stress.run.world import World
 
 
-def broken_opening(options: RunOptions, world: World, error: HarnessError) -> RunResult:
+def setup_failure(options: RunOptions, world: World, error: HarnessError) -> RunResult:
     """The run that ended before it began; an error without a verdict is raised again."""
     verdict = getattr(error, "verdict", "")
     if not verdict:
         raise error
     why = f"while {options.what} was set up: {error}"
-    finding = written_down(options, world.arena, verdict, why, [world.arena.native.seat()])
+    finding = record_finding(options, world.arena, verdict, why, [world.arena.native.seat()])
     return RunResult(
         outcomes=(), findings=(finding,), ended_by="finding", seed=options.seed, mode=options.mode
     )
 
 
-def written_down(
+def record_finding(
     options: RunOptions,
     arena: Arena | None,
     verdict: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness import outcome
 from harness.shm.roster import ACTIVITIES, Roster
 from stress.run.options import OnProgress, Progress
-from stress.run.workload import Play
+from stress.run.workload import Workload
 from stress.run.world import World
 from vmcore.show.show import longest_chain, longest_chains
 from vmcore.stats import counters
@@ -18,8 +18,8 @@ WAITING = {number for number, name in ACTIVITIES.items() if name.startswith("wai
 class Looker:
     """Turns the harness's progress into the VM's: called a few times a second, takes no lock."""
 
-    def __init__(self, world: World, play: Play, tell: OnProgress, chains: bool = False) -> None:
-        self.world, self.play, self.tell, self.chains = world, play, tell, chains
+    def __init__(self, world: World, workload: Workload, tell: OnProgress, chains: bool = False) -> None:
+        self.world, self.play, self.tell, self.chains = world, workload, tell, chains
         self.roster = Roster(world.arena)
         self.before = (0.0, 0)
 

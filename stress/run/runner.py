@@ -22,13 +22,13 @@ from harness.watch.detectors.judge import Limits
 from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
 from stress.oracles.hidden_pages import report as space_report
-from stress.run.closing import broken_off
-from stress.run.opening import broken_opening
+from stress.run.closing import unfinished_script
+from stress.run.opening import setup_failure
 from stress.run.options import COMPLETED, DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
 from stress.run.progress import Looker
-from stress.run.script_workload import ScriptPlay
+from stress.run.script_workload import ScriptWorkload
 from stress.run.set_up import SetUp, SetUpHung
-from stress.run.workload import Play, ReplayPlay, ScenarioPlay
+from stress.run.workload import ReplayWorkload, ScenarioWorkload, Workload
 from stress.run.world import Setting, World, switching
 from stress.scenario.scenario import find_scenario
 from stress.trace import plan_trace, shipped
@@ -36,37 +36,37 @@ from vmcore.config import OPTIONS, Config
 from vmcore.stats import counters
 
 LINGER_S = 3.0  # a wrong lock order is followed that long: it may become the hang it threatens
-CURTAIN_S = 120.0  # of watched time: the last audit has so long, and then it hangs
+FINAL_AUDIT_S = 120.0  # of watched time: the last audit has so long, and then it hangs
 GRACE_S = 3.0  # a round of a scenario under heavy noise
 
 
 def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport:
     """Run it.  Errors: BadInput and its kin for options, HarnessError when the harness itself failed."""
-    return run_play(options, make_play(options), on_progress)
+    return run_workload(options, make_workload(options), on_progress)
 
 
-def run_play(options: RunOptions, play: Play, on_progress: OnProgress | None = None) -> RunReport:
+def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgress | None = None) -> RunReport:
     """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
-    setting, limit = setting_of(options, play), SetUp(options)
+    setting, limit = setting_of(options, workload), SetUp(options)
     world: World | None = None
     try:
         try:
             with limit:
                 world = World.boot(setting, limit.saw)
-                play.begin(world)
+                workload.begin(world)
         except SetUpHung:
-            return report_of(options, world, never_begun(options, play, limit.finding))
+            return report_of(options, world, never_begun(options, workload, limit.finding))
         except HarnessError as error:
             if world is None:
                 raise
-            return report_of(options, world, broken_opening(options, world, error))
-        result = act(options, play, world, on_progress)
+            return report_of(options, world, setup_failure(options, world, error))
+        result = act(options, workload, world, on_progress)
         return report_of(options, world, result)
     finally:
         limit.close(world)
 
 
-def make_play(options: RunOptions) -> Play:
+def make_workload(options: RunOptions) -> Workload:
     """What is to be played."""
     if options.script:
         defect = find_defect(options.script)
@@ -74,42 +74,45 @@ def make_play(options: RunOptions) -> Play:
             raise BadInput(
                 f"defect {defect.id} has no script: only chance shows it", f"hangdog run --defect {defect.id}"
             )
-        return ScriptPlay(defect.script)
+        return ScriptWorkload(defect.script)
     if options.trace:
-        return ReplayPlay(plan_trace(shipped(options.trace)), options)
-    return ScenarioPlay(find_scenario(options.what), options)
+        return ReplayWorkload(plan_trace(shipped(options.trace)), options)
+    return ScenarioWorkload(find_scenario(options.what), options)
 
 
-def setting_of(options: RunOptions, play: Play) -> Setting:
+def setting_of(options: RunOptions, workload: Workload) -> Setting:
     """The world that the play needs, with what the options say otherwise."""
     defect = find_defect(options.defect) if options.defect else None
-    sizes: dict[str, Any] = {**play.sizes(), **tables_of(options.tables)}
+    sizes: dict[str, Any] = {**workload.sizes(), **tables_of(options.tables)}
     if options.pages is not None:
         sizes["pages"] = options.pages
     config = Config(
-        **sizes, files=play.file_sizes(), contracts=options.checks or options.checked, checked=options.checked
+        **sizes,
+        files=workload.file_sizes(),
+        contracts=options.checks or options.checked,
+        checked=options.checked,
     )
     return Setting(
         name=options.name or f"{options.what.replace('/', '_').replace(':', '-')[-40:]}-{os.getpid()}",
         config=config,
         workers=options.workers,
         replacements=dict(defect.replacements) if defect else {},
-        disk_ms=play.disk_ms if options.disk_ms is None else options.disk_ms,
-        faults=faults_of(options, play),
+        disk_ms=workload.disk_ms if options.disk_ms is None else options.disk_ms,
+        faults=faults_of(options, workload),
         switch_ms=options.switch_ms,
-        disks=play.disks if options.disks is None else options.disks,
-        script=play.script if isinstance(play, ScriptPlay) else None,
+        disks=workload.disks if options.disks is None else options.disks,
+        script=workload.script if isinstance(workload, ScriptWorkload) else None,
         seed=options.seed,
-        room=play.room(),
+        room=workload.room(),
         arena_file=options.arena_file,
     )
 
 
-def faults_of(options: RunOptions, play: Play) -> DiskFaults | None:
+def faults_of(options: RunOptions, workload: Workload) -> DiskFaults | None:
     """What the scenario does to its store, from this run's seed."""
-    if not isinstance(play, ScenarioPlay) or not play.scenario.faults:
+    if not isinstance(workload, ScenarioWorkload) or not workload.scenario.faults:
         return None
-    return DiskFaults(seed=options.seed, **play.scenario.faults)
+    return DiskFaults(seed=options.seed, **workload.scenario.faults)
 
 
 def tables_of(given: Mapping[str, int]) -> dict[str, int]:
@@ -124,10 +127,10 @@ def tables_of(given: Mapping[str, int]) -> dict[str, int]:
 # --- the run and its end
 
 
-def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress | None) -> RunResult:
+def act(options: RunOptions, workload: Workload, world: World, on_progress: OnProgress | None) -> RunResult:
     """The run itself; its last audit proves that nothing is left.
 
-    A run that the clock has ended had no last audit.  If all went well it gets a curtain: a short
+    A run that the clock has ended had no last audit.  If all went well it gets a final audit: a short
     run of one worker who sends everybody home and looks.
     """
     session = Session(
@@ -136,37 +139,39 @@ def act(options: RunOptions, play: Play, world: World, on_progress: OnProgress |
         seed=options.seed,
         arena=world.arena,
         dump_dir=options.dump_dir or None,
-        noise=options.noise or play.noise,
+        noise=options.noise or workload.noise,
         faults=Faults(stops=options.stops) if options.stops else None,
         scenario=options.what,
         reproduce=options.command(),
         linger_s=LINGER_S,
         grace_s=GRACE_S,
-        **limits_of(options, play),
+        **limits_of(options, workload),
     )
-    look = Looker(world, play, on_progress, options.watch_chains) if on_progress else None
+    look = Looker(world, workload, on_progress, options.watch_chains) if on_progress else None
     seconds = options.seconds
     if seconds is None and options.epochs is None and not options.trace:
         seconds = DEFAULT_SECONDS
-    epochs = play.epochs(options.epochs)
+    epochs = workload.epochs(options.epochs)
     with switching(options.switch_ms), session:
         result = session.run_roles(
-            [*play.roles(world), *world.services()],
+            [*workload.roles(world), *world.services()],
             epochs=epochs,
-            audit=play.audit(world, epochs),
+            audit=workload.audit(world, epochs),
             on_progress=look,
             time_limit_s=seconds,
         )
-        if isinstance(play, ScriptPlay):
-            result = broken_off(options, world, result)
-        if not well(result) or (result.ended_by == "done" and not play.left()):
+        if isinstance(workload, ScriptWorkload):
+            result = unfinished_script(options, world, result)
+        if not well(result) or (result.ended_by == "done" and not workload.left()):
             return result
         world.restart_services()
-        final = session.run_roles([play.curtain(world), *world.services()], time_limit_s=CURTAIN_S)
+        final = session.run_roles(
+            [workload.final_audit(world), *world.services()], time_limit_s=FINAL_AUDIT_S
+        )
     return joined(result, final)
 
 
-def never_begun(options: RunOptions, play: Play, finding: Finding | None) -> RunResult:
+def never_begun(options: RunOptions, workload: Workload, finding: Finding | None) -> RunResult:
     """The run whose set-up was broken off."""
     return RunResult(
         outcomes=(),
@@ -174,22 +179,22 @@ def never_begun(options: RunOptions, play: Play, finding: Finding | None) -> Run
         ended_by="finding",
         seed=options.seed,
         mode=options.mode,
-        limits=all_limits(options, play),
+        limits=all_limits(options, workload),
     )
 
 
-def all_limits(options: RunOptions, play: Play) -> dict[str, float]:
+def all_limits(options: RunOptions, workload: Workload) -> dict[str, float]:
     """The three that a run reports."""
     usual = {name: getattr(Limits, name) for name in ("stall_s", "livelock_s", "frozen_s")}
-    return usual | limits_of(options, play)
+    return usual | limits_of(options, workload)
 
 
-def limits_of(options: RunOptions, play: Play) -> dict[str, Any]:
+def limits_of(options: RunOptions, workload: Workload) -> dict[str, Any]:
     """The watchdog's limits, by the names of Session, as far as they are not its usual ones.
 
     A script has a limit of its own, the same for R; what was asked for goes before it.
     """
-    script = play.script.livelock_s if isinstance(play, ScriptPlay) else None
+    script = workload.script.livelock_s if isinstance(workload, ScriptWorkload) else None
     asked = {
         "stall_s": options.stall,
         "livelock_s": script if options.livelock is None else options.livelock,
@@ -205,7 +210,7 @@ def well(result: RunResult) -> bool:
 
 
 def joined(result: RunResult, final: RunResult) -> RunResult:
-    """The run with what its curtain found, which is later than all that the workers did."""
+    """The run with what its final audit found, which is later than all that the workers did."""
     late = (
         msgspec.structs.replace(finding, at_s=finding.at_s + result.duration_s) for finding in final.findings
     )
@@ -221,7 +226,7 @@ def joined(result: RunResult, final: RunResult) -> RunResult:
 
 
 def ended_well(outcome: object) -> bool:
-    """Is it the curtain's own worker, and did he find everything in order?"""
+    """Is it the final audit's own worker, and did he find everything in order?"""
     return isinstance(outcome, Passed) and not outcome.service
 
 

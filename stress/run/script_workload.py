@@ -16,7 +16,7 @@ from stress.script.script import Act, Script
 OTHERS = 80  # records of each other table
 
 
-class ScriptPlay:
+class ScriptWorkload:
     """One script, once."""
 
     disk_ms = 0.0
@@ -50,7 +50,7 @@ class ScriptPlay:
             self.scene = Scene(world.vm)
             self.script.scene(self.scene)
             # Here, and not in the roles: services are to know the records by their names, too.
-            world.known_gates.about = self.scene.addresses()
+            world.known_sync_points.about = self.scene.addresses()
             world.restart_services()
 
     def roles(self, world: World) -> list[RoleSpec]:
@@ -69,10 +69,10 @@ class ScriptPlay:
         assert self.scene is not None  # begin comes first
         return partial(audit_script, world, self.scene, self.script.check)
 
-    def curtain(self, world: World) -> RoleSpec:
+    def final_audit(self, world: World) -> RoleSpec:
         """A script that the clock has ended."""
         assert self.scene is not None  # begin comes first
-        return RoleSpec("curtain", end_script, (world, self.scene, self.script.check))
+        return RoleSpec("final audit", end_script, (world, self.scene, self.script.check))
 
     def left(self) -> int | None:
         """Nothing goes on after the only epoch."""
@@ -82,7 +82,7 @@ class ScriptPlay:
 def play_role(context: Any, world: World, scene: Scene, act: Act, name: str) -> None:
     """One role, from its first cue to its last."""
     scene.vm = world.vm
-    gates = world.known_gates
+    gates = world.known_sync_points
     gates.started()
     try:
         with context.step(name):

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from harness.clock import Attended
+from harness.clock import WatchedClock
 from harness.locks import contract
 from harness.outcome import Finding
 from harness.run.evidence import place_of
@@ -27,7 +27,7 @@ from harness.run.process_control import in_main_thread
 from harness.run.scheduling import queued_s
 from harness.shm.arena import Arena
 from harness.watch.snapshot import Reader, take
-from stress.run.opening import written_down
+from stress.run.opening import record_finding
 from stress.run.options import RunOptions
 from stress.run.world import World
 
@@ -65,7 +65,7 @@ class SetUp:
             self.arena.close()
 
     def __enter__(self) -> Self:
-        self.clock = Attended()
+        self.clock = WatchedClock()
         self.begun = self.told = self.clock.now()
         self.queued = self._queued()
         self.busy = False
@@ -116,7 +116,7 @@ class SetUp:
         doing, line = self._doing(), innermost(stack)
         why += doing if line in doing else f"{doing}, at {line}"
         seats = [self.arena.native.seat()] if self.arena is not None else []
-        return written_down(self.options, self.arena, "hung", why, seats, stack, ("set-up",))
+        return record_finding(self.options, self.arena, "hung", why, seats, stack, ("set-up",))
 
     def _doing(self) -> str:
         """What it waits for, as far as that can be read."""

@@ -1,7 +1,7 @@
 """Play: what workers do in a world, in the form in which ``harness.run`` wants it.
 
 Two kinds: a scenario, whose roles go on for ever, and a replay, which ends.  Both bring their roles,
-their audit between epochs, and a curtain: the last worker, who sends everybody home and proves that
+their audit between epochs, and a final audit: the last worker, who sends everybody home and proves that
 nothing is left.  Everything handed to workers can travel to a process that shares nothing with us.
 """
 
@@ -19,7 +19,7 @@ from stress.ops import core
 from stress.oracles.at_rest import audit_at_rest, audit_the_end
 from stress.run.options import DISKS, RunOptions, tightest
 from stress.run.world import World
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Role, Scenario, find_scenario
 from stress.trace.plan import Plan
 from stress.trace.replay import Replay, file_sizes, fold_files, start
@@ -31,12 +31,12 @@ from vmcore.vm_error import VmError
 
 ROUNDS = 80  # of a role in one epoch
 EPOCH_TASKS = 250  # of a trace in one epoch
-CRADLES = 48
+BUFFERS = 48
 TRACE_PAGES = 640
 READS, WRITES = 3.4, 1.3  # of the touch model, per operation
 
 
-class Play(Protocol):
+class Workload(Protocol):
     """What the runner asks of either kind."""
 
     disk_ms: float
@@ -64,7 +64,7 @@ class Play(Protocol):
     def audit(self, world: World, epochs: int | None) -> Callable[[Any], str]:
         """What is looked at between epochs; after the last one, that nothing is left."""
 
-    def curtain(self, world: World) -> RoleSpec:
+    def final_audit(self, world: World) -> RoleSpec:
         """The last worker of a run that was ended by the clock."""
 
     def left(self) -> int | None:
@@ -74,7 +74,7 @@ class Play(Protocol):
 # --- scenarios
 
 
-class ScenarioPlay:
+class ScenarioWorkload:
     """A scenario's roles, played by as many workers as there are."""
 
     disks = DISKS
@@ -100,17 +100,17 @@ class ScenarioPlay:
 
     def room(self) -> int:
         """The stage."""
-        return Stage.size(self.scenario.places)
+        return ProcessPool.size(self.scenario.places)
 
     def begin(self, world: World) -> None:
         """Make the stage and put the first processes on it."""
-        self.stage = Stage(world.arena, self.scenario.places)
+        self.pool = ProcessPool(world.arena, self.scenario.places)
         if self.scenario.setup_act:
             # No daemon runs yet: who waited for memory now would wait for ever.
             with unguarded():  # nobody else is there yet
                 world.vm.g.daemon_stop = 1
             try:
-                self.scenario.setup_act(world.stagehand(), self.stage)
+                self.scenario.setup_act(world.setup_actor(), self.pool)
             except VmError as error:
                 if error.code != KERN_RESOURCE_SHORTAGE:
                     raise
@@ -127,7 +127,7 @@ class ScenarioPlay:
         specs: list[RoleSpec] = []
         for role in dict.fromkeys(self.cast):
             count, first = self.cast.count(role), sum(spec.count for spec in specs) + 1
-            args = (world, self.scenario.name, role.name, self.stage)
+            args = (world, self.scenario.name, role.name, self.pool)
             prepare = partial(make_actor, world, first)
             specs.append(RoleSpec(role.name, play_role, args, count, prepare=prepare))
         return specs
@@ -138,11 +138,11 @@ class ScenarioPlay:
 
     def audit(self, world: World, epochs: int | None) -> Callable[[Any], str]:
         """Invariants and the scenario's own check."""
-        return partial(audit_scenario, world, self.scenario.name, self.stage, epochs)
+        return partial(audit_scenario, world, self.scenario.name, self.pool, epochs)
 
-    def curtain(self, world: World) -> RoleSpec:
+    def final_audit(self, world: World) -> RoleSpec:
         """Audit, check, everybody leaves, nothing is left."""
-        return RoleSpec("curtain", end_scenario, (world, self.scenario.name, self.stage))
+        return RoleSpec("final audit", end_scenario, (world, self.scenario.name, self.pool))
 
     def left(self) -> int | None:
         """A scenario has no end."""
@@ -154,38 +154,38 @@ def make_actor(world: World, first: int, context: Any) -> core.Actor:
     return world.actor(first + context.index, context.rng)
 
 
-def play_role(context: Any, world: World, scenario: str, name: str, stage: Stage) -> None:  # noqa: ARG001
+def play_role(context: Any, world: World, scenario: str, name: str, pool: ProcessPool) -> None:  # noqa: ARG001
     """One epoch of one worker."""
     role = next(role for role in find_scenario(scenario).roles if role.name == name)
     for _ in range(ROUNDS):
         if context.should_stop():
             return
-        role.act(context.prepared, stage)
+        role.act(context.prepared, pool)
 
 
-def audit_scenario(world: World, scenario: str, stage: Stage, epochs: int | None, context: Any) -> str:
+def audit_scenario(world: World, scenario: str, pool: ProcessPool, epochs: int | None, context: Any) -> str:
     """The quiescent invariants, then what the scenario itself promises."""
     audit_at_rest(world.vm)
-    actor = world.stagehand()
+    actor = world.setup_actor()
     check = find_scenario(scenario).check_act
     if check:
-        check(actor, stage)
+        check(actor, pool)
     if context.epoch + 1 == epochs:
-        while (process := stage.take(actor)) is not None:
+        while (process := pool.take(actor)) is not None:
             core.leave(actor, process)
         audit_the_end(world.vm)
     return "in order"
 
 
-def end_scenario(context: Any, world: World, scenario: str, stage: Stage) -> None:
-    """The curtain: this was the last epoch."""
-    audit_scenario(world, scenario, stage, context.epoch + 1, context)
+def end_scenario(context: Any, world: World, scenario: str, pool: ProcessPool) -> None:
+    """The final audit: this was the last epoch."""
+    audit_scenario(world, scenario, pool, context.epoch + 1, context)
 
 
 # --- traces
 
 
-class ReplayPlay:
+class ReplayWorkload:
     """A recorded program."""
 
     disk_ms, disks = 0.0, DISKS
@@ -207,11 +207,11 @@ class ReplayPlay:
 
     def room(self) -> int:
         """The board."""
-        return ReplayState.size(len(self.plan.tasks), CRADLES)
+        return ReplayState.size(len(self.plan.tasks), BUFFERS)
 
     def begin(self, world: World) -> None:
         """Lay out the board; the roots are ready."""
-        self.state = ReplayState(world.arena, len(self.plan.tasks), CRADLES)
+        self.state = ReplayState(world.arena, len(self.plan.tasks), BUFFERS)
         start(self.state, self.plan)
 
     def roles(self, world: World) -> list[RoleSpec]:
@@ -231,9 +231,9 @@ class ReplayPlay:
         assert self.state is not None  # begin comes first
         return partial(audit_replay, world, self.state, epochs)
 
-    def curtain(self, world: World) -> RoleSpec:
+    def final_audit(self, world: World) -> RoleSpec:
         """Nothing is left."""
-        return RoleSpec("curtain", end_replay, (world, self.state))
+        return RoleSpec("final audit", end_replay, (world, self.state))
 
     def left(self) -> int | None:
         """Tasks that have not exited."""
@@ -263,9 +263,9 @@ def audit_replay(world: World, state: ReplayState, epochs: int | None, context: 
 
 
 def end_replay(_context: Any, world: World, state: ReplayState) -> None:
-    """The curtain: whoever nobody took home leaves now."""
-    Replay(Plan("", (), ()), state, TouchModel(0), world.stagehand()).abandon()
+    """The final audit: whoever nobody took home leaves now."""
+    Replay(Plan("", (), ()), state, TouchModel(0), world.setup_actor()).abandon()
     audit_the_end(world.vm)
 
 
-__all__ = ["Play", "ReplayPlay", "Role", "ScenarioPlay"]
+__all__ = ["ReplayWorkload", "Role", "ScenarioWorkload", "Workload"]

@@ -27,10 +27,10 @@ from harness.watch import providers
 from stress.disk_faults import DiskFaults
 from stress.dump_sections import sections
 from stress.ops.core import Actor
-from stress.oracles.contents import Witness, WriterRow, file_stamp
+from stress.oracles.contents import ObservationLog, WriterRow, file_stamp
 from stress.scenario.power_switch import serve
-from stress.script.script import Script, install, rig
-from stress.script.sync_points import Gates
+from stress.script.script import Script, install, instrument
+from stress.script.sync_points import SyncPoints
 from vmcore.boot import arena_size, attach, boot
 from vmcore.config import Config
 from vmcore.constants import SPC_BUSY, SPC_DONE, SPC_ERROR, SPC_WRITING
@@ -65,7 +65,7 @@ class Setting:
 class World:
     """A VM and its surroundings; made by ``World.boot``."""
 
-    def __init__(self, setting: Setting, arena: Arena, vm: Vm, gates: Gates | None = None) -> None:
+    def __init__(self, setting: Setting, arena: Arena, vm: Vm, gates: SyncPoints | None = None) -> None:
         self.setting, self.arena, self.vm, self.gates = setting, arena, vm, gates
         vm.io.hook = slow_disk(setting) if setting.disk_ms > 0 else None
         if setting.faults is not None:
@@ -83,11 +83,11 @@ class World:
         if saw is not None:
             saw(arena)
         arena.native.sit("front")
-        gates, steps = rig(arena, setting.script, setting.replacements)
+        gates, steps = instrument(arena, setting.script, setting.replacements)
         vm = boot(arena, setting.config, steps)
         fill_files(vm)
         lay_down_providers(vm)
-        Witness(arena, 1, vm.page_size, setting.workers + 1)  # makes the tables of the content oracle
+        ObservationLog(arena, 1, vm.page_size, setting.workers + 1)  # makes the tables of the content oracle
         return cls(setting, arena, vm, gates)
 
     @classmethod
@@ -96,7 +96,7 @@ class World:
         arena.native.sit("supervisor")
         if setting.switch_ms is not None:
             sys.setswitchinterval(setting.switch_ms / 1000)
-        gates, steps = rig(arena, setting.script, setting.replacements)
+        gates, steps = instrument(arena, setting.script, setting.replacements)
         world = cls(setting, arena, attach(arena, steps), gates)
         if gates is not None:
             gates.about = dict(about)
@@ -110,7 +110,7 @@ class World:
         """Worker ``number`` (1..); the front process and the auditor are workers + 1."""
         return Actor(self.vm, number, rng or Random(self.setting.seed * 1_000_003 + number))
 
-    def stagehand(self) -> Actor:
+    def setup_actor(self) -> Actor:
         """The actor who sets up and audits, while nobody else plays."""
         return self.actor(self.setting.workers + 1)
 
@@ -128,7 +128,7 @@ class World:
         self.vm.g.daemon_stop = self.vm.g.no_memory = 0
 
     @property
-    def known_gates(self) -> Gates:
+    def known_sync_points(self) -> SyncPoints:
         """The gates of a world that has a script."""
         assert self.gates is not None
         return self.gates

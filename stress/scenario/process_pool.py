@@ -45,7 +45,7 @@ class StageRow(Structure):
 # fmt: on
 
 
-class Stage:
+class ProcessPool:
     """The places of one world."""
 
     def __init__(self, arena: Arena, places: int = 0) -> None:
@@ -56,7 +56,7 @@ class Stage:
         self.base = arena.reserve("stage_blobs", PLACE_BYTES * (len(self.places) - 1))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Stage, (self.arena,)
+        return ProcessPool, (self.arena,)
 
     @staticmethod
     def size(places: int) -> int:

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 
 from harness.errors import BadInput
 from stress.ops.core import Actor
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 
-Act = Callable[[Actor, Stage], None]
+Act = Callable[[Actor, ProcessPool], None]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import partial
 from stress.ops.address_map import Range
 from stress.ops.core import Actor, Process, leave, read, write
 from stress.ops.placement import if_there_is_room
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 
 PAGE = 4096
 READ, WRITE = 1, 2
@@ -39,7 +39,7 @@ def somewhere(actor: Actor, person: Process, writable: bool = True) -> int | Non
     return piece.start + actor.rng.randrange((piece.end - piece.start) // PAGE) * PAGE
 
 
-def live_a_little(actor: Actor, person: Process, stores: int = 4, loads: int = 6) -> None:
+def random_accesses(actor: Actor, person: Process, stores: int = 4, loads: int = 6) -> None:
     """Up to so many stores and loads, at least one of each."""
     for _ in range(actor.rng.randrange(1, stores + 1)):
         write_somewhere(actor, person)
@@ -69,42 +69,42 @@ def read_all(actor: Actor, person: Process) -> None:
             read(actor, person, va)
 
 
-def from_stage(actor: Actor, stage: Stage, born: Callable[[Actor], Process]) -> Process:
+def from_stage(actor: Actor, pool: ProcessPool, born: Callable[[Actor], Process]) -> Process:
     """Somebody who waits there, or a new one."""
-    return stage.take(actor) or born(actor)
+    return pool.take(actor) or born(actor)
 
 
-def back_on_stage(actor: Actor, stage: Stage, person: Process) -> None:
+def return_to_pool(actor: Actor, pool: ProcessPool, person: Process) -> None:
     """Somebody else may play it; with a full stage it dies."""
-    if not stage.put(actor, person):
+    if not pool.put(actor, person):
         leave(actor, person)
 
 
-def leave_or_stay(actor: Actor, stage: Stage, person: Process, dies: float) -> None:
+def exit_with_probability(actor: Actor, pool: ProcessPool, person: Process, dies: float) -> None:
     """Die with this probability."""
     if actor.rng.random() < dies:
         leave(actor, person)
     else:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
-def everybody_reads_everything(actor: Actor, stage: Stage) -> None:
+def everybody_reads_everything(actor: Actor, pool: ProcessPool) -> None:
     """Q11: every mapped page of every space on the stage."""
     people = []
-    while (person := stage.take(actor)) is not None:
+    while (person := pool.take(actor)) is not None:
         people.append(person)
         read_all(actor, person)
     for person in people:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
-def everybody_reads_what_he_can(actor: Actor, stage: Stage) -> None:
+def everybody_reads_what_he_can(actor: Actor, pool: ProcessPool) -> None:
     """The same where a load may be refused for want of a frame; what it returns must be right."""
     people = []
-    while (person := stage.take(actor)) is not None:
+    while (person := pool.take(actor)) is not None:
         people.append(person)
         for piece in person.picture.touchable(False):
             for va in range(piece.start, piece.end, PAGE):
                 if_there_is_room(actor, partial(read, actor, person, va))
     for person in people:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)

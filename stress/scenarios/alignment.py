@@ -5,14 +5,14 @@ One more file is mapped by nobody in particular: there all must come to one answ
 other.
 """
 
-from stress.ops.core import Actor, Process, be_born, leave, map_file, read, write
+from stress.ops.core import Actor, Process, create_process, leave, map_file, read, write
 from stress.ops.placement import allocate_anywhere, map_file_anywhere
 from stress.ops.wiring import wire
 from stress.oracles.at_rest import InvariantViolated
 from stress.oracles.contents import FILE_SPACES, space_name
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, file_pages, live_a_little
+from stress.scenario.steps import PAGE, everybody_reads_everything, file_pages, random_accesses
 
 FILES, FILE_PAGES = 3, 6
 COLOURS = 16  # pages after which addresses are alike to the cache
@@ -30,41 +30,41 @@ scenario = Scenario(
 
 
 @scenario.setup
-def the_one_who_chose(actor: Actor, stage: Stage) -> None:
+def the_one_who_chose(actor: Actor, pool: ProcessPool) -> None:
     """He stays to the end, with the first page of each file wired."""
-    keeper = be_born(actor)
+    keeper = create_process(actor)
     for file, colour in enumerate(CHOSEN):
         start = FIXED + file * APART + colour * PAGE
         map_file(actor, keeper, file_pages(start, FILE_PAGES, file, shared=True))
         wire(actor, keeper, start, start + PAGE)
-    stage.put(actor, keeper)
+    pool.put(actor, keeper)
 
 
 @scenario.role("mapper", count=3)
-def follow_him(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody else stays
+def follow_him(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody else stays
     """Some memory in the way, then pieces of the files, which must lie right; use them, go."""
     rng = actor.rng
-    person = be_born(actor)
+    person = create_process(actor)
     for _ in range(rng.randrange(1, 4)):
         allocate_anywhere(actor, person, rng.randrange(1, 4), 3)
         file, first = rng.randrange(FILES), rng.randrange(FILE_PAGES - 1)
         like = file_pages(0, rng.randrange(1, FILE_PAGES - first + 1), file, shared=True, first=first)
         require_colour(person, map_file_anywhere(actor, person, like), file, first)
-    live_a_little(actor, person)
+    random_accesses(actor, person)
     leave(actor, person)
 
 
 @scenario.role("keeper")
-def use_what_was_chosen(actor: Actor, stage: Stage) -> None:
+def use_what_was_chosen(actor: Actor, pool: ProcessPool) -> None:
     """He works in his mappings."""
-    keeper = stage.take(actor)
+    keeper = pool.take(actor)
     if keeper is None:
         return
     for _ in range(4):
         file = actor.rng.randrange(len(CHOSEN))
         va = FIXED + file * APART + (CHOSEN[file] + actor.rng.randrange(FILE_PAGES)) * PAGE
         (write if actor.rng.random() < 0.5 else read)(actor, keeper, va)
-    stage.put(actor, keeper)
+    pool.put(actor, keeper)
 
 
 scenario.check(everybody_reads_everything)

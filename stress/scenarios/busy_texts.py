@@ -3,10 +3,10 @@
 The window: a file is not in use when it is asked for, mapped a moment later, and cut then.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, leave, map_file
+from stress.ops.core import Actor, Process, allocate, create_process, leave, map_file
 from stress.ops.files import lay_down_cuts, read, replace, write
 from stress.oracles.at_rest import InvariantViolated
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, READ, file_pages, pages_of
 
@@ -25,15 +25,15 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody is born yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody is born yet
     """The books of who cut which page when."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
 @scenario.role("program", count=3)
-def run_a_program(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Whoever has seen the last page of a mapped file will see all of it, until he unmaps it."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, actor.rng.randrange(FILES), prot=READ))
     if read(actor, person, LAST):
         allocate(actor, person, pages_of(HEAP, 2))
@@ -43,22 +43,22 @@ def run_a_program(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody 
 
 
 @scenario.role("installer")
-def install(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Replace a file that nobody runs, and write a little into the new one."""
     file = actor.rng.randrange(FILES)
     if not replace(actor, file):
         return
-    person = be_born(actor)
+    person = create_process(actor)
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, file, shared=True))
     write(actor, person, TEXT + actor.rng.randrange(FILE_PAGES) * PAGE)
     leave(actor, person)
 
 
 @scenario.check
-def every_file_is_whole(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - the stage is empty
+def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
     """Nobody cuts now."""
     for file in range(FILES):
-        person = be_born(actor)
+        person = create_process(actor)
         map_file(actor, person, file_pages(TEXT, FILE_PAGES, file, prot=READ))
         for va in (*range(TEXT, LAST, PAGE), LAST):
             require(actor, person, va)

@@ -4,15 +4,15 @@ The window: a clipped entry gives its next shadow an offset that is not zero, an
 paged objects the pager has one too; whoever forgets to translate finds another page's data.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, discard, fork, leave, protect, unmap
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, discard, fork, leave, protect, unmap
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     everybody_reads_everything,
-    leave_or_stay,
-    live_a_little,
+    exit_with_probability,
     pages_of,
+    random_accesses,
     read_all,
     write_all,
     write_somewhere,
@@ -30,9 +30,9 @@ scenario = Scenario(
 
 
 @scenario.role("cutter", count=3)
-def cut_and_fork(actor: Actor, stage: Stage) -> None:
+def cut_and_fork(actor: Actor, pool: ProcessPool) -> None:
     """Take a piece away, fork, let both write, and let one of them go."""
-    person = stage.take(actor) or whole(actor)
+    person = pool.take(actor) or whole(actor)
     cut(actor, person)
     child = fork(actor, person)
     for _ in range(3):
@@ -42,16 +42,16 @@ def cut_and_fork(actor: Actor, stage: Stage) -> None:
     leave(actor, first)
     read_all(actor, second)
     tired = second.generation > 8 or not second.picture.touchable(True)
-    leave_or_stay(actor, stage, second, 1.0 if tired else 0.1)
+    exit_with_probability(actor, pool, second, 1.0 if tired else 0.1)
 
 
 @scenario.role("user")
-def use_what_is_left(actor: Actor, stage: Stage) -> None:
+def use_what_is_left(actor: Actor, pool: ProcessPool) -> None:
     """Loads and stores in the pieces."""
-    person = stage.take(actor) or whole(actor)
+    person = pool.take(actor) or whole(actor)
     if person.picture.touchable(True):
-        live_a_little(actor, person)
-    leave_or_stay(actor, stage, person, 0.1)
+        random_accesses(actor, person)
+    exit_with_probability(actor, pool, person, 0.1)
 
 
 scenario.check(everybody_reads_everything)
@@ -59,7 +59,7 @@ scenario.check(everybody_reads_everything)
 
 def whole(actor: Actor) -> Process:
     """A heap in one piece."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     return person

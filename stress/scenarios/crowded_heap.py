@@ -4,10 +4,10 @@ The window: a sync waits until nobody pages on the object, is woken when that is
 has the object's lock the next one has begun.
 """
 
-from stress.ops.core import Actor, allocate, be_born, clean, fork, read, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, allocate, clean, create_process, fork, read, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of
+from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool
 
 COMMON, COMMON_PAGES = 0x10000, 56
 CROWD = 12
@@ -24,37 +24,37 @@ scenario = Scenario(
 
 
 @scenario.setup
-def a_crowd(actor: Actor, stage: Stage) -> None:
+def a_crowd(actor: Actor, pool: ProcessPool) -> None:
     """All with the same memory."""
-    first = be_born(actor)
+    first = create_process(actor)
     allocate(actor, first, pages_of(COMMON, COMMON_PAGES, shared=True))
     for _ in range(CROWD):
-        back_on_stage(actor, stage, fork(actor, first))
-    back_on_stage(actor, stage, first)
+        return_to_pool(actor, pool, fork(actor, first))
+    return_to_pool(actor, pool, first)
 
 
 @scenario.role("syncer")
-def sync_a_page(actor: Actor, stage: Stage) -> None:
+def sync_a_page(actor: Actor, pool: ProcessPool) -> None:
     """Store to a page and have it written, without waiting for the write."""
-    person = stage.take(actor)
+    person = pool.take(actor)
     if person is None:
         return
     page = COMMON + actor.rng.randrange(COMMON_PAGES) * PAGE
     write(actor, person, page)
     clean(actor, person, page, page + PAGE, sync=False)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 @scenario.role("reader", count=7)
-def read_here_and_there(actor: Actor, stage: Stage) -> None:
+def read_here_and_there(actor: Actor, pool: ProcessPool) -> None:
     """Loads of pages that are in swap, as a rule."""
-    person = stage.take(actor)
+    person = pool.take(actor)
     if person is None:
         return
     for _ in range(LOADS):
         va = COMMON + actor.rng.randrange(COMMON_PAGES) * PAGE
         (write if actor.rng.random() < 0.1 else read)(actor, person, va)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)

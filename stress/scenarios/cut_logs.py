@@ -4,9 +4,9 @@ The window: a page of the file is about to be written when the file is cut; writ
 longer again, with what was cut off.
 """
 
-from stress.ops.core import Actor, be_born, leave, map_file
+from stress.ops.core import Actor, create_process, leave, map_file
 from stress.ops.files import lay_down_cuts, read, sync, truncate, write
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, file_pages
 
@@ -24,15 +24,15 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody is born yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody is born yet
     """The books of who cut which page when."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
 @scenario.role("writer", count=2)
-def store_and_sync(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def store_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Store to all pages and write them back, twice; then drop what is clean, and look at all of it."""
-    person = be_born(actor)
+    person = create_process(actor)
     end = LOG + FILE_PAGES * PAGE
     map_file(actor, person, file_pages(LOG, FILE_PAGES, actor.rng.randrange(FILES), shared=True))
     for invalidate in (False, True):
@@ -45,16 +45,16 @@ def store_and_sync(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody
 
 
 @scenario.role("cutter")
-def cut_a_log(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - a cutter needs no mapping
+def cut_a_log(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - a cutter needs no mapping
     """Begin a new one."""
     truncate(actor, actor.rng.randrange(FILES), actor.rng.randrange(FILE_PAGES))
 
 
 @scenario.check
-def what_is_left_can_be_read(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - the stage is empty
+def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
     """Nobody cuts now: every page is right."""
     for file in range(FILES):
-        person = be_born(actor)
+        person = create_process(actor)
         map_file(actor, person, file_pages(LOG, FILE_PAGES, file, shared=True))
         for page in range(FILE_PAGES):
             read(actor, person, LOG + page * PAGE)

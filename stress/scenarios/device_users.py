@@ -4,11 +4,11 @@ The window: the last user has left, the device's object enters the cache with pa
 paging queue at all, and the daemon walks its queues.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, process_map, read, write
 from stress.oracles.contents import SHARED_SPACES, Region
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, leave_or_stay, pages_of, write_all
+from stress.scenario.steps import PAGE, everybody_reads_everything, exit_with_probability, pages_of, write_all
 from vmcore.space.map_device import vm_map_device
 
 MEMORY, MEMORY_PAGES = 0x10000, 6  # where everybody maps the device
@@ -25,21 +25,21 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=3)
-def use_the_device(actor: Actor, stage: Stage) -> None:
+def use_the_device(actor: Actor, pool: ProcessPool) -> None:
     """Loads and stores; a child shares the device."""
-    person = stage.take(actor) or user(actor)
+    person = pool.take(actor) or user(actor)
     touch(actor, person)
     if actor.rng.random() < 0.3 and person.generation < 4:
         child = fork(actor, person)
         touch(actor, child)
-        leave_or_stay(actor, stage, child, 0.8)
-    leave_or_stay(actor, stage, person, 0.5)  # often the last
+        exit_with_probability(actor, pool, child, 0.8)
+    exit_with_probability(actor, pool, person, 0.5)  # often the last
 
 
-@scenario.role("glutton")
-def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+@scenario.role("pressure")
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """Somebody who keeps the daemon awake."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 2 * HEAP_PAGES))
     write_all(actor, person, HEAP, 2 * HEAP_PAGES)
     leave(actor, person)
@@ -50,7 +50,7 @@ scenario.check(everybody_reads_everything)
 
 def user(actor: Actor) -> Process:
     """The device and a heap."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_device(actor, person)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES // 2)

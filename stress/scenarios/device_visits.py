@@ -4,9 +4,9 @@ The window: the pager puts a device's page in the place of the one that the faul
 another visitor is waiting already, while memory is so short that a free frame finds a taker at once.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, leave, process_map, read, write
+from stress.ops.core import Actor, Process, allocate, create_process, leave, process_map, read, write
 from stress.oracles.contents import SHARED_SPACES, Region
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, pages_of, write_all
 from vmcore.space.map_device import vm_map_device
@@ -25,19 +25,19 @@ scenario = Scenario(
 
 
 @scenario.role("visitor", count=3)
-def look_through_a_device(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """All its pages from the first to the last, as everybody does."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_device(actor, person, actor.rng.randrange(DEVICES))
     for page in range(DEVICE_PAGES):
         (write if actor.rng.random() < 0.3 else read)(actor, person, MEMORY + page * PAGE)
     leave(actor, person)
 
 
-@scenario.role("glutton")
-def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+@scenario.role("pressure")
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """A device as well, and then memory that somebody else has just given back."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_device(actor, person, actor.rng.randrange(DEVICES))
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     for page in range(DEVICE_PAGES):
@@ -47,10 +47,10 @@ def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody sta
 
 
 @scenario.check
-def every_device_is_as_it_was_left(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - the stage is empty
+def every_device_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
     """A device keeps its contents when nobody shows it."""
     for device in range(DEVICES):
-        person = be_born(actor)
+        person = create_process(actor)
         map_device(actor, person, device)
         for page in range(DEVICE_PAGES):
             read(actor, person, MEMORY + page * PAGE)

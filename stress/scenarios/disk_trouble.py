@@ -6,11 +6,11 @@ done drops it.  Loads never fail here, so whatever is read must be right.
 
 from functools import partial
 
-from stress.ops.core import Actor, Process, allocate, be_born, clean, fork, leave, read, write
+from stress.ops.core import Actor, Process, allocate, clean, create_process, fork, leave, read, write
 from stress.ops.placement import if_there_is_room
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
+from stress.scenario.steps import PAGE, everybody_reads_what_he_can, pages_of, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 20
 COMMON, COMMON_PAGES = 0x30000, 6  # shared with children
@@ -29,39 +29,39 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=2)
-def store_and_load(actor: Actor, stage: Stage) -> None:
+def store_and_load(actor: Actor, pool: ProcessPool) -> None:
     """Somebody whose memory goes to the disk and comes back, as far as the disk likes."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     for _ in range(8):
         touch(actor, person, actor.rng.random() < 0.5)
     if actor.rng.random() < 0.1:
         leave(actor, person)
     else:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
 @scenario.role("parent")
-def fork_and_bury(actor: Actor, stage: Stage) -> None:
+def fork_and_bury(actor: Actor, pool: ProcessPool) -> None:
     """A child that stores a little and leaves: what failed to be written must survive the collapse."""
-    parent = stage.take(actor) or newborn(actor)
+    parent = pool.take(actor) or newborn(actor)
     children: list[Process] = []
     if if_there_is_room(actor, lambda: children.append(fork(actor, parent))):
         for _ in range(4):
             touch(actor, children[0], True)
             touch(actor, parent, True)
         leave(actor, children[0])
-    back_on_stage(actor, stage, parent)
+    return_to_pool(actor, pool, parent)
 
 
 @scenario.role("syncer")
-def clean_a_piece(actor: Actor, stage: Stage) -> None:
+def clean_a_piece(actor: Actor, pool: ProcessPool) -> None:
     """Sync anonymous memory, waiting or not; it may fail, and nothing else may."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     first = actor.rng.randrange(HEAP_PAGES - 4)
     start = COMMON if actor.rng.random() < 0.3 else HEAP + first * PAGE
     if_there_is_room(actor, partial(clean, actor, person, start, start + 4 * PAGE, actor.rng.random() < 0.6))
     touch(actor, person, False)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_what_he_can)
@@ -69,7 +69,7 @@ scenario.check(everybody_reads_what_he_can)
 
 def newborn(actor: Actor) -> Process:
     """A heap, and memory that children will share; nothing of it is there yet."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     allocate(actor, person, pages_of(COMMON, COMMON_PAGES, shared=True))
     return person

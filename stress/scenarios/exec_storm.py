@@ -4,15 +4,15 @@ The window: the last user of a file leaves, its object is cached or trimmed, its
 written and its pager dies, while somebody else maps the very same file again.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, execute, fork, leave, map_file, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, execute, fork, leave, map_file, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
-    back_on_stage,
     everybody_reads_everything,
     file_pages,
-    live_a_little,
     pages_of,
+    random_accesses,
+    return_to_pool,
 )
 
 PROGRAMS = 112  # the cache keeps 100
@@ -30,26 +30,26 @@ scenario = Scenario(
 
 
 @scenario.role("shell", count=3)
-def run_a_program(actor: Actor, stage: Stage) -> None:
+def run_a_program(actor: Actor, pool: ProcessPool) -> None:
     """A shell forks, the child becomes a program, works and leaves."""
-    shell = stage.take(actor) or program(actor, be_born(actor))
+    shell = pool.take(actor) or program(actor, create_process(actor))
     child = fork(actor, shell)
     write(actor, shell, STACK)
     execute(actor, child)
     child.picture.clear()
     program(actor, child)
-    live_a_little(actor, child)
+    random_accesses(actor, child)
     leave(actor, child)
     if actor.rng.random() < 0.2:
         leave(actor, shell)
     else:
-        back_on_stage(actor, stage, shell)
+        return_to_pool(actor, pool, shell)
 
 
 @scenario.role("installer")
-def replace_a_program(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """Somebody writes into a program's file while others run it, and is its last user at times."""
-    person = be_born(actor)
+    person = create_process(actor)
     file = actor.rng.randrange(PROGRAMS)
     map_file(actor, person, file_pages(LOG, PROGRAM_PAGES, file, shared=True))
     write(actor, person, LOG + actor.rng.randrange(PROGRAM_PAGES) * actor.page)

@@ -6,11 +6,11 @@ to all of them; who hears "no memory" gives something back, and what was written
 
 from functools import partial
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, read, unmap, write
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, read, unmap, write
 from stress.ops.placement import if_there_is_room
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_what_he_can, pages_of
+from stress.scenario.steps import PAGE, everybody_reads_what_he_can, pages_of, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 40
 PIECE = 8
@@ -25,9 +25,9 @@ scenario = Scenario(
 
 
 @scenario.role("eater", count=3)
-def eat_until_there_is_no_more(actor: Actor, stage: Stage) -> None:
+def eat_until_there_is_no_more(actor: Actor, pool: ProcessPool) -> None:
     """Store page after page; at the first refusal give a piece back, or die."""
-    person = stage.take(actor) or hungry(actor)
+    person = pool.take(actor) or hungry(actor)
     for _ in range(HEAP_PAGES):
         page = actor.rng.randrange(HEAP_PAGES)
         if person.picture.parts(HEAP + page * PAGE, HEAP + page * PAGE + 1):
@@ -38,13 +38,13 @@ def eat_until_there_is_no_more(actor: Actor, stage: Stage) -> None:
     if actor.rng.random() < 0.3:
         leave(actor, person)
     else:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
 @scenario.role("parent")
-def fork_without_room(actor: Actor, stage: Stage) -> None:
+def fork_without_room(actor: Actor, pool: ProcessPool) -> None:
     """A fork needs records, its children's stores need frames: either may be refused."""
-    person = stage.take(actor) or hungry(actor)
+    person = pool.take(actor) or hungry(actor)
     children: list[Process] = []
     for _ in range(3):
         if_there_is_room(actor, lambda: children.append(fork(actor, person)))
@@ -54,7 +54,7 @@ def fork_without_room(actor: Actor, stage: Stage) -> None:
             if child.picture.parts(va, va + 1):
                 if_there_is_room(actor, partial(write, actor, child, va))
         leave(actor, child)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_what_he_can)
@@ -62,7 +62,7 @@ scenario.check(everybody_reads_what_he_can)
 
 def hungry(actor: Actor) -> Process:
     """A heap of which nothing is there yet."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     return person
 

@@ -4,8 +4,8 @@ The window: the first sync of anonymous memory makes its pager, with the object 
 to one of the buffer's pages at that moment: buffers are synced at the age at which he finds them.
 """
 
-from stress.ops.core import Actor, allocate, be_born, clean, leave, read, unmap
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, allocate, clean, create_process, leave, read, unmap
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, pages_of, write_all
 
@@ -23,9 +23,9 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=4)
-def fill_and_sync(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def fill_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """A new buffer; an old one to the disk, once, and away."""
-    person = be_born(actor)
+    person = create_process(actor)
     kept: list[int] = []
     for number in range(ROUND):
         start = BUFFERS + number * APART

@@ -6,16 +6,27 @@ object.  Chains are three and more deep because grandchildren outlive their pare
 are clipped, so shadow offsets are not zero.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, clean, fork, leave, map_file, unmap, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import (
+    Actor,
+    Process,
+    allocate,
+    clean,
+    create_process,
+    fork,
+    leave,
+    map_file,
+    unmap,
+    write,
+)
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    back_on_stage,
     everybody_reads_everything,
     file_pages,
-    live_a_little,
     pages_of,
+    random_accesses,
+    return_to_pool,
     write_all,
     write_somewhere,
 )
@@ -38,23 +49,23 @@ scenario = Scenario(
 
 
 @scenario.setup
-def two_families(actor: Actor, stage: Stage) -> None:
+def two_families(actor: Actor, pool: ProcessPool) -> None:
     """The ancestors."""
     for _ in range(2):
-        back_on_stage(actor, stage, new_family(actor))
+        return_to_pool(actor, pool, new_family(actor))
 
 
 @scenario.role("family", count=3)
-def live_and_die(actor: Actor, stage: Stage) -> None:
+def live_and_die(actor: Actor, pool: ProcessPool) -> None:
     """Touch some memory, perhaps have a child, perhaps die."""
     rng = actor.rng
-    person = stage.take(actor) or new_family(actor)
-    live_a_little(actor, person)
+    person = pool.take(actor) or new_family(actor)
+    random_accesses(actor, person)
     if person.generation < OLDEST and rng.random() < 0.6:
         child = fork(actor, person)
         write_somewhere(actor, person)
         write_somewhere(actor, child)
-        back_on_stage(actor, stage, child)
+        return_to_pool(actor, pool, child)
     if rng.random() < 0.12:
         clip(actor, person)
     if rng.random() < 0.2:
@@ -62,24 +73,24 @@ def live_and_die(actor: Actor, stage: Stage) -> None:
     if rng.random() < 0.5:
         leave(actor, person)
     else:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
 @scenario.role("syncer")
-def clean_somebody(actor: Actor, stage: Stage) -> None:
+def clean_somebody(actor: Actor, pool: ProcessPool) -> None:
     """Write dirty pages back: of the shared file, of a heap, or of what lies below a heap."""
     rng = actor.rng
-    person = stage.take(actor)
+    person = pool.take(actor)
     if person is None:
-        live_and_die(actor, stage)
+        live_and_die(actor, pool)
         return
     if rng.random() < 0.6:
         sync_the_log(actor, person)
     else:
         below = rng.random() < 0.7
         clean(actor, person, HEAP, HEAP + HEAP_PAGES * PAGE, rng.random() < 0.5, below)
-    live_a_little(actor, person)
-    back_on_stage(actor, stage, person)
+    random_accesses(actor, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)
@@ -87,7 +98,7 @@ scenario.check(everybody_reads_everything)
 
 def new_family(actor: Actor) -> Process:
     """An ancestor with a heap, a program file and the shared log."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, 0))
     map_file(actor, person, file_pages(LOG, FILE_PAGES, 1, shared=True))

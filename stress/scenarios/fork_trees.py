@@ -4,16 +4,16 @@ The window: the middle of a chain dies while both ends work on it, so the collap
 starts runs over an object whose front is in a fault and whose backing is somebody else's front.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    back_on_stage,
     everybody_reads_everything,
-    live_a_little,
     pages_of,
+    random_accesses,
     read_all,
+    return_to_pool,
     write_all,
     write_somewhere,
 )
@@ -30,16 +30,16 @@ scenario = Scenario(
 
 
 @scenario.setup
-def two_ancestors(actor: Actor, stage: Stage) -> None:
+def two_ancestors(actor: Actor, pool: ProcessPool) -> None:
     """With every page of their heaps written."""
     for _ in range(2):
-        back_on_stage(actor, stage, ancestor(actor))
+        return_to_pool(actor, pool, ancestor(actor))
 
 
 @scenario.role("tree", count=3)
-def grow_and_fell(actor: Actor, stage: Stage) -> None:
+def grow_and_fell(actor: Actor, pool: ProcessPool) -> None:
     """A line of descendants, each with a page of its own; then they leave in any order."""
-    line = [stage.take(actor) or ancestor(actor)]
+    line = [pool.take(actor) or ancestor(actor)]
     for _ in range(DEPTH - 1):
         child = fork(actor, line[-1])
         write_somewhere(actor, line[-1])
@@ -47,25 +47,25 @@ def grow_and_fell(actor: Actor, stage: Stage) -> None:
         line.append(child)
     actor.rng.shuffle(line)
     for person in line[1:]:
-        live_a_little(actor, person)
+        random_accesses(actor, person)
         if actor.rng.random() < 0.3 and person.generation < 3 * DEPTH:
-            back_on_stage(actor, stage, person)
+            return_to_pool(actor, pool, person)
         else:
             leave(actor, person)
     read_all(actor, line[0])
     if line[0].generation > 2 * DEPTH:
         leave(actor, line[0])
     else:
-        back_on_stage(actor, stage, line[0])
+        return_to_pool(actor, pool, line[0])
 
 
 @scenario.role("neighbour")
-def fault_in_the_middle(actor: Actor, stage: Stage) -> None:
+def fault_in_the_middle(actor: Actor, pool: ProcessPool) -> None:
     """Somebody of a tree lives on while his relatives come and go."""
-    person = stage.take(actor) or ancestor(actor)
+    person = pool.take(actor) or ancestor(actor)
     for _ in range(4):
-        live_a_little(actor, person)
-    back_on_stage(actor, stage, person)
+        random_accesses(actor, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)
@@ -73,7 +73,7 @@ scenario.check(everybody_reads_everything)
 
 def ancestor(actor: Actor) -> Process:
     """A heap, all of it written."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     return person

@@ -4,13 +4,13 @@ The window: what the two still shared is in swap when neither sees anything of i
 on for long.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     everybody_reads_everything,
-    leave_or_stay,
+    exit_with_probability,
     pages_of,
     read_all,
     write_all,
@@ -28,20 +28,20 @@ scenario = Scenario(
 
 
 @scenario.role("family", count=3)
-def grow_up(actor: Actor, stage: Stage) -> None:
+def grow_up(actor: Actor, pool: ProcessPool) -> None:
     """A child; a while; then parent and child write everything, page by page in turn, and stay."""
-    parent = stage.take(actor) or newborn(actor)
+    parent = pool.take(actor) or newborn(actor)
     child = fork(actor, parent)
     somebody_else(actor)
     for page in actor.rng.sample(range(HEAP_PAGES), HEAP_PAGES):
         for person in (parent, child):
             write(actor, person, HEAP + page * PAGE)
-    leave_or_stay(actor, stage, child, 0.3)
-    leave_or_stay(actor, stage, parent, 0.3 if parent.generation < 5 else 1.0)
+    exit_with_probability(actor, pool, child, 0.3)
+    exit_with_probability(actor, pool, parent, 0.3 if parent.generation < 5 else 1.0)
 
 
-@scenario.role("glutton")
-def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+@scenario.role("pressure")
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """Somebody whose every visit drives the others' pages to the disk."""
     somebody_else(actor)
 
@@ -51,7 +51,7 @@ scenario.check(everybody_reads_everything)
 
 def newborn(actor: Actor) -> Process:
     """A heap, all of it written."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     return person
@@ -59,7 +59,7 @@ def newborn(actor: Actor) -> Process:
 
 def somebody_else(actor: Actor) -> None:
     """A short life that needs much memory."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 3 * HEAP_PAGES))
     write_all(actor, person, HEAP, 3 * HEAP_PAGES)
     read_all(actor, person)

@@ -4,15 +4,15 @@ The window: a range that is mapped next to another extends the same object (coal
 read by whoever makes a pager for it, and whose pages beyond the old end must not come back.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, read, unmap
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, fork, read, unmap
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     everybody_reads_everything,
-    leave_or_stay,
-    live_a_little,
+    exit_with_probability,
     pages_of,
+    random_accesses,
     write_all,
 )
 
@@ -29,10 +29,10 @@ scenario = Scenario(
 
 
 @scenario.role("program", count=3)
-def grow_or_shrink(actor: Actor, stage: Stage) -> None:
+def grow_or_shrink(actor: Actor, pool: ProcessPool) -> None:
     """Move the break; what is new reads zeros, whatever was there before."""
     rng = actor.rng
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     end = heap_end(person)
     pages = (end - HEAP) // PAGE
     if pages < MOST and rng.random() < 0.6:
@@ -42,19 +42,19 @@ def grow_or_shrink(actor: Actor, stage: Stage) -> None:
         write_all(actor, person, end, rng.randrange(more + 1))
     elif pages > LEAST:
         unmap(actor, person, end - rng.randrange(1, pages - LEAST + 1) * PAGE, end)
-    live_a_little(actor, person)
-    leave_or_stay(actor, stage, person, 0.05)
+    random_accesses(actor, person)
+    exit_with_probability(actor, pool, person, 0.05)
 
 
 @scenario.role("shell")
-def fork_a_grown_heap(actor: Actor, stage: Stage) -> None:
+def fork_a_grown_heap(actor: Actor, pool: ProcessPool) -> None:
     """A child with the same heap; both grow on from there."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     if person.generation < 6:
         child = fork(actor, person)
-        live_a_little(actor, child)
-        leave_or_stay(actor, stage, child, 0.5)
-    leave_or_stay(actor, stage, person, 0.2)
+        random_accesses(actor, child)
+        exit_with_probability(actor, pool, child, 0.5)
+    exit_with_probability(actor, pool, person, 0.2)
 
 
 scenario.check(everybody_reads_everything)
@@ -62,7 +62,7 @@ scenario.check(everybody_reads_everything)
 
 def newborn(actor: Actor) -> Process:
     """The smallest heap."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, LEAST))
     write_all(actor, person, HEAP, LEAST)
     return person

@@ -4,10 +4,10 @@ The window: a page that was only read since it came back from the disk has grown
 clean, when its user stores to it through the mapping that is still there.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, read, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, read, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of
+from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 24
 WALK = 48  # pages of one visit: twice through the heap
@@ -23,16 +23,16 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=4)
-def walk(actor: Actor, stage: Stage) -> None:
+def walk(actor: Actor, pool: ProcessPool) -> None:
     """Read on and on, and store to every other page before it is forgotten."""
-    person = stage.take(actor) or user(actor)
+    person = pool.take(actor) or user(actor)
     rng = actor.rng
     first = rng.randrange(HEAP_PAGES)
     for step in range(WALK):
         read(actor, person, HEAP + (first + step) % HEAP_PAGES * PAGE)
         if rng.random() < 0.5:
             write(actor, person, HEAP + (first + step - rng.randrange(*BEHIND)) % HEAP_PAGES * PAGE)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)
@@ -40,6 +40,6 @@ scenario.check(everybody_reads_everything)
 
 def user(actor: Actor) -> Process:
     """Memory of which nothing is there yet."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     return person

@@ -4,8 +4,8 @@ The window: the last user's pages are still being written when somebody else map
 vnode names a pager without an object; and two map it for the first time at the same moment.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, leave, map_file, read, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, leave, map_file, read, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, READ, file_pages, pages_of
 
@@ -25,9 +25,9 @@ scenario = Scenario(
 
 
 @scenario.role("editor", count=2)
-def write_and_leave(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Store to one or two files and go: who goes last writes the pages back."""
-    person = be_born(actor)
+    person = create_process(actor)
     for place, file in enumerate(some_files(actor)):
         start = BOOK + place * APART
         map_file(actor, person, file_pages(start, FILE_PAGES, file, shared=True))
@@ -37,9 +37,9 @@ def write_and_leave(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobod
 
 
 @scenario.role("runner", count=2)
-def run_it(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Read a file as a program's text, with some memory beside it."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 2))
     for place, file in enumerate(some_files(actor)):
         start = TEXT + place * APART
@@ -50,9 +50,9 @@ def run_it(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
 
 
 @scenario.check
-def every_file_is_as_it_was_left(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - the stage is empty
+def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
     """Nobody has anything mapped: what is read comes from the cache or the disk."""
-    person = be_born(actor)
+    person = create_process(actor)
     for file in range(FILES):
         map_file(actor, person, file_pages(TEXT + file * APART, FILE_PAGES, file, prot=READ))
         read_text(actor, person, TEXT + file * APART)

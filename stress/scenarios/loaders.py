@@ -4,9 +4,9 @@ The window: the mapping can be seen, and faulted on by another thread, before wh
 finished; and everything about the file's object is new each time.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, leave, map_file, share, unmap, write
-from stress.ops.racing_unmap import glance
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, leave, map_file, share, unmap, write
+from stress.ops.racing_unmap import read_racing_unmap
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, file_pages, pages_of
 
@@ -27,46 +27,46 @@ scenario = Scenario(
 
 
 @scenario.setup
-def two_programs(actor: Actor, stage: Stage) -> None:
+def two_programs(actor: Actor, pool: ProcessPool) -> None:
     """Each with three threads, which never end while the run goes on."""
     for _ in range(2):
-        first = be_born(actor)
+        first = create_process(actor)
         first.journal.crowd()
         for _ in range(2):
-            stage.put(actor, share(actor, first))
-        stage.put(actor, first)
+            pool.put(actor, share(actor, first))
+        pool.put(actor, first)
 
 
 @scenario.role("loader", count=2)
-def load_and_unload(actor: Actor, stage: Stage) -> None:
+def load_and_unload(actor: Actor, pool: ProcessPool) -> None:
     """Map a file at its place, look, unmap it."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
         return
     place = actor.rng.randrange(PLACES)
     start = LIBRARY + place * APART
     map_file(actor, thread, file_pages(start, FILE_PAGES, place, shared=True), draw=False)
-    glance(actor, thread, start, place, 0)
+    read_racing_unmap(actor, thread, start, place, 0)
     unmap(actor, thread, start, start + FILE_PAGES * PAGE, draw=False)
-    stay(actor, stage, thread)
+    stay(actor, pool, thread)
 
 
 @scenario.role("reader")
-def look_at_the_files(actor: Actor, stage: Stage) -> None:
+def look_at_the_files(actor: Actor, pool: ProcessPool) -> None:
     """Loads wherever a file may be."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
         return
     for _ in range(20):
         place, page = actor.rng.randrange(PLACES), actor.rng.randrange(FILE_PAGES)
-        glance(actor, thread, LIBRARY + place * APART + page * PAGE, place, page)
-    stay(actor, stage, thread)
+        read_racing_unmap(actor, thread, LIBRARY + place * APART + page * PAGE, place, page)
+    stay(actor, pool, thread)
 
 
 @scenario.role("author")
-def change_a_file(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """A process of its own that stores to a file now and then."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(OWN, 2))
     write(actor, person, OWN)
     map_file(actor, person, file_pages(LIBRARY, FILE_PAGES, actor.rng.randrange(PLACES), shared=True))
@@ -74,7 +74,7 @@ def change_a_file(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keep
     leave(actor, person)
 
 
-def stay(actor: Actor, stage: Stage, thread: Process) -> None:
+def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
     """Back on the stage, which has room for all of them."""
-    if not stage.put(actor, thread):
+    if not pool.put(actor, thread):
         leave(actor, thread)

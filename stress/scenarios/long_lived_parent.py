@@ -4,16 +4,16 @@ The window: parts of parent and child are paged out between fork and exit, so th
 long-lived process has a pager of its own when the chain behind it should collapse.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, read, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, read, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    back_on_stage,
     everybody_reads_everything,
-    live_a_little,
     pages_of,
+    random_accesses,
     read_all,
+    return_to_pool,
     write_all,
 )
 
@@ -30,16 +30,16 @@ scenario = Scenario(
 
 
 @scenario.setup
-def one_server_each(actor: Actor, stage: Stage) -> None:
+def one_server_each(actor: Actor, pool: ProcessPool) -> None:
     """Servers live for ever; there are fewer of them than workers."""
     for _ in range(3):
-        back_on_stage(actor, stage, server(actor))
+        return_to_pool(actor, pool, server(actor))
 
 
 @scenario.role("server", count=3)
-def serve_a_request(actor: Actor, stage: Stage) -> None:
+def serve_a_request(actor: Actor, pool: ProcessPool) -> None:
     """Fork, let the child work, note the request, bury the child."""
-    parent = stage.take(actor) or server(actor)
+    parent = pool.take(actor) or server(actor)
     child = fork(actor, parent)
     for _ in range(REQUEST_PAGES):
         page = actor.rng.randrange(HEAP_PAGES)
@@ -47,14 +47,14 @@ def serve_a_request(actor: Actor, stage: Stage) -> None:
         write(actor, child, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
         read(actor, child, HEAP + page * PAGE)
     leave(actor, child)
-    live_a_little(actor, parent)
-    back_on_stage(actor, stage, parent)
+    random_accesses(actor, parent)
+    return_to_pool(actor, pool, parent)
 
 
-@scenario.role("glutton")
-def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+@scenario.role("pressure")
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """Somebody whose every visit drives the others' pages to the disk."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     read_all(actor, person)
@@ -66,7 +66,7 @@ scenario.check(everybody_reads_everything)
 
 def server(actor: Actor) -> Process:
     """A process that has written all of its heap."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     return person

@@ -4,16 +4,16 @@ The window: a file's object is entered in the hash while anonymous memory, which
 bucket, comes to its end.
 """
 
-from stress.ops.core import Actor, allocate, be_born, leave, map_file, read, unmap, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, allocate, create_process, leave, map_file, read, unmap, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ,
-    back_on_stage,
     everybody_reads_everything,
     file_pages,
     pages_of,
+    return_to_pool,
     write_all,
 )
 from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT
@@ -34,18 +34,18 @@ scenario = Scenario(
 
 
 @scenario.setup
-def most_files_are_in_use(actor: Actor, stage: Stage) -> None:
+def most_files_are_in_use(actor: Actor, pool: ProcessPool) -> None:
     """Somebody has them mapped all the time."""
-    person = be_born(actor)
+    person = create_process(actor)
     for file in range(KEPT):
         map_file(actor, person, file_pages(FILE + file * APART, 1, file, prot=READ))
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 @scenario.role("reader", count=2)
-def look_a_file_up(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Map two others, read them, perhaps store to one, go."""
-    person = be_born(actor)
+    person = create_process(actor)
     for place in range(2):
         shared = actor.rng.random() < 0.3
         start = FILE + place * APART
@@ -55,9 +55,9 @@ def look_a_file_up(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody
 
 
 @scenario.role("user", count=2)
-def use_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def use_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Memory without a name, object by object."""
-    person = be_born(actor)
+    person = create_process(actor)
     for _ in range(4):
         allocate(actor, person, pages_of(HEAP, 2))
         write_all(actor, person, HEAP, 1)

@@ -4,17 +4,17 @@ The window: rights are set entry by entry, and each entry has its own reason why
 written just yet.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, protect, read, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, read, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    back_on_stage,
     everybody_reads_everything,
-    leave_or_stay,
+    exit_with_probability,
     pages_of,
+    return_to_pool,
     write_all,
 )
 
@@ -31,10 +31,10 @@ scenario = Scenario(
 
 
 @scenario.role("parent", count=3)
-def change_rights_after_a_fork(actor: Actor, stage: Stage) -> None:
+def change_rights_after_a_fork(actor: Actor, pool: ProcessPool) -> None:
     """A child, a new piece somewhere in the heap, and then everything read-only and writable again."""
     rng = actor.rng
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     child = fork(actor, person)
     place = HEAP + rng.randrange(PIECES) * PIECE
     allocate(actor, person, pages_of(place, PIECE_PAGES))
@@ -45,20 +45,20 @@ def change_rights_after_a_fork(actor: Actor, stage: Stage) -> None:
     protect(actor, person, HEAP, HEAP + PIECES * PIECE, READ_WRITE)
     touch(actor, person, True)
     touch(actor, child, False)
-    leave_or_stay(actor, stage, child, 0.7)
+    exit_with_probability(actor, pool, child, 0.7)
     if person.generation > 5:
         leave(actor, person)
     else:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
 @scenario.role("writer")
-def store_here_and_there(actor: Actor, stage: Stage) -> None:
+def store_here_and_there(actor: Actor, pool: ProcessPool) -> None:
     """Somebody who just works in his memory."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     touch(actor, person, True)
     touch(actor, person, False)
-    leave_or_stay(actor, stage, person, 0.1)
+    exit_with_probability(actor, pool, person, 0.1)
 
 
 scenario.check(everybody_reads_everything)
@@ -66,7 +66,7 @@ scenario.check(everybody_reads_everything)
 
 def newborn(actor: Actor) -> Process:
     """A heap, all of it written."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, PIECES * PIECE_PAGES))
     write_all(actor, person, HEAP, PIECES * PIECE_PAGES)
     return person

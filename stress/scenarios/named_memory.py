@@ -4,12 +4,12 @@ The window: whoever stores to the memory, or folds a chain above it, while someb
 the pager that the name stands for.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, process_map, read, write
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, process_map, read, write
 from stress.oracles.at_rest import require_done
 from stress.oracles.contents import SHARED_SPACES, Region
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
+from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool, write_all
 from vmcore.constants import VM_INHERIT_COPY, VM_INHERIT_SHARE
 from vmcore.space.access import vm_read
 from vmcore.space.map_named import vm_map_named
@@ -30,18 +30,18 @@ scenario = Scenario(
 
 
 @scenario.setup
-def keep_the_names(actor: Actor, stage: Stage) -> None:
+def keep_the_names(actor: Actor, pool: ProcessPool) -> None:
     """Somebody has each name mapped all the time: with its last user its contents would go."""
     for name in range(NAMES):
-        person = be_born(actor)
+        person = create_process(actor)
         map_name(actor, person, name)
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)
 
 
 @scenario.role("user", count=3)
-def use_the_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Loads and stores that all who know the name can see; some of them by a child."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))
     touch(actor, person)
     if actor.rng.random() < 0.3:
@@ -53,9 +53,9 @@ def use_the_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody
 
 
 @scenario.role("archivist")
-def take_a_copy(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def take_a_copy(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """A child that gets the memory as it is now, while his parent goes on storing to it."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))
     inherit(actor, person, VM_INHERIT_COPY)
     child = fork(actor, person)

@@ -3,10 +3,10 @@
 The window: the last user of a space leaves and takes its map down, while the onlooker wants the map's lock.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import back_on_stage, everybody_reads_everything, leave_or_stay, pages_of
+from stress.scenario.steps import everybody_reads_everything, exit_with_probability, pages_of, return_to_pool
 from vmcore.space.vmspace_look import vmspace_hold, vmspace_let_go, vmspace_size
 
 HEAP, APART = 0x10000, 0x10000
@@ -21,26 +21,26 @@ scenario = Scenario(
 
 
 @scenario.role("forker", count=2)
-def go_on_as_a_child(actor: Actor, stage: Stage) -> None:
+def go_on_as_a_child(actor: Actor, pool: ProcessPool) -> None:
     """Fork and exit, as who wants to be rid of his terminal; the child's map may be the parent's record."""
     for _ in range(3):
-        person = stage.take(actor) or program(actor)
+        person = pool.take(actor) or program(actor)
         child = fork(actor, person)
         leave(actor, person)
         if actor.rng.random() < 0.2:
             write(actor, child, HEAP + actor.rng.randrange(HEAPS) * APART)
-        leave_or_stay(actor, stage, child, 0.1)
+        exit_with_probability(actor, pool, child, 0.1)
 
 
 @scenario.role("onlooker", count=2)
-def look_in(actor: Actor, stage: Stage) -> None:
+def look_in(actor: Actor, pool: ProcessPool) -> None:
     """How large is that process?  It may go on, and exit, while we count."""
-    person = stage.take(actor) or program(actor)
+    person = pool.take(actor) or program(actor)
     vm, native, space = actor.vm, actor.native, person.space
     native.begin("hold", space.slot)
     vmspace_hold(vm, space)
     native.end()
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
     native.begin("look in", space.slot)
     for _ in range(LOOKS):
         vmspace_size(vm, space)
@@ -53,7 +53,7 @@ scenario.check(everybody_reads_everything)
 
 def program(actor: Actor) -> Process:
     """A few pieces of memory."""
-    person = be_born(actor)
+    person = create_process(actor)
     for number in range(HEAPS):
         allocate(actor, person, pages_of(HEAP + number * APART, 1))
         write(actor, person, HEAP + number * APART)

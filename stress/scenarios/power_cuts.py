@@ -4,12 +4,12 @@ The window: the list of all objects is worked off, each of them parts with its p
 one lets go of it afterwards.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, map_file
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, map_file
 from stress.oracles.at_rest import require_done, table_full
 from stress.scenario.power_switch import lay_down_switch, power_cut, power_on
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import file_pages, leave_or_stay, live_a_little, pages_of, write_all
+from stress.scenario.steps import exit_with_probability, file_pages, pages_of, random_accesses, write_all
 from vmcore.constants import KERN_FAILURE, KERN_SUCCESS
 from vmcore.object.deallocate import vm_object_deallocate
 from vmcore.object.object_pages import vm_object_page_clean
@@ -29,30 +29,30 @@ scenario = Scenario(
 
 
 @scenario.setup
-def there_is_a_switch(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody is born yet
+def there_is_a_switch(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody is born yet
     """Services look at it when they are told to leave."""
     lay_down_switch(actor.vm.arena)
 
 
 @scenario.role("user", count=4)
-def use_the_machine(actor: Actor, stage: Stage) -> None:
+def use_the_machine(actor: Actor, pool: ProcessPool) -> None:
     """Files and more memory than there is, so that some of it lies in swap."""
-    person = stage.take(actor) or user(actor)
-    live_a_little(actor, person)
+    person = pool.take(actor) or user(actor)
+    random_accesses(actor, person)
     if actor.rng.random() < 0.2 and person.generation < 3:
         child = fork(actor, person)
-        live_a_little(actor, child)
-        leave_or_stay(actor, stage, child, 0.7)
-    leave_or_stay(actor, stage, person, 0.3)
+        random_accesses(actor, child)
+        exit_with_probability(actor, pool, child, 0.7)
+    exit_with_probability(actor, pool, person, 0.3)
 
 
 @scenario.check
-def shut_down(actor: Actor, stage: Stage) -> None:
+def shut_down(actor: Actor, pool: ProcessPool) -> None:
     """Files are synced first; then everybody lets go of what has lost its store, without a look at it."""
     for file in range(FILES):
         sync_file(actor, file)
     power_cut(actor.vm)
-    while (person := stage.take(actor)) is not None:
+    while (person := pool.take(actor)) is not None:
         leave(actor, person)
     power_on(actor.vm)
 
@@ -74,7 +74,7 @@ def sync_file(actor: Actor, file: int) -> None:
 
 def user(actor: Actor) -> Process:
     """Some files, and a heap."""
-    person = be_born(actor)
+    person = create_process(actor)
     for file in range(FILES):
         shared = actor.rng.random() < 0.5
         map_file(actor, person, file_pages(FILE + file * APART, FILE_PAGES, file, shared=shared))

@@ -4,17 +4,28 @@ The window: a chain above the file's object is collapsed, with a page-in in the 
 the file gets a copy-object.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, map_file, read, unmap, write
+from stress.ops.core import (
+    Actor,
+    Process,
+    allocate,
+    create_process,
+    fork,
+    leave,
+    map_file,
+    read,
+    unmap,
+    write,
+)
 from stress.ops.snapshots import snapshot
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    back_on_stage,
     everybody_reads_everything,
     file_pages,
     pages_of,
     read_all,
+    return_to_pool,
     write_all,
 )
 
@@ -34,9 +45,9 @@ scenario = Scenario(
 
 
 @scenario.role("heir", count=2)
-def inherit_and_write(actor: Actor, stage: Stage) -> None:
+def inherit_and_write(actor: Actor, pool: ProcessPool) -> None:
     """A child writes what it has inherited, the parent leaves, the child is alone above its pages."""
-    parent = stage.take(actor) or reader(actor)
+    parent = pool.take(actor) or reader(actor)
     child = fork(actor, parent)
     for page in actor.rng.sample(range(FILE_PAGES), 3):
         write(actor, child, TEXT + page * PAGE)
@@ -45,15 +56,15 @@ def inherit_and_write(actor: Actor, stage: Stage) -> None:
     for page in range(FILE_PAGES):
         read(actor, child, TEXT + page * PAGE)
     if child.generation < GENERATIONS:
-        back_on_stage(actor, stage, child)
+        return_to_pool(actor, pool, child)
     else:
         leave(actor, child)
 
 
-@scenario.role("photographer", count=2)
-def photograph_the_file(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+@scenario.role("snapshotter", count=2)
+def photograph_the_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """Somebody who maps the file by copy, again and again."""
-    person = be_born(actor)
+    person = create_process(actor)
     for _ in range(8):
         taken = snapshot(actor, person, file_pages(ALBUM, FILE_PAGES, 0))
         unmap(actor, person, taken.new.start, taken.new.end)
@@ -68,7 +79,7 @@ scenario.check(everybody_reads_everything)
 
 def reader(actor: Actor) -> Process:
     """A private mapping of the file, all of it written, and a heap."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, 0))
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, TEXT, FILE_PAGES)

@@ -4,7 +4,7 @@ The window: an error is found half-way, with maps locked, entries counted and pa
 must be taken back before the answer.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, map_file, read, unmap, write
+from stress.ops.core import Actor, Process, allocate, create_process, fork, map_file, read, unmap, write
 from stress.ops.refused import (
     limit_rights,
     protect_beyond_maximum,
@@ -14,15 +14,15 @@ from stress.ops.refused import (
     wire_a_hole,
     wire_what_is_not_there,
 )
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
     everybody_reads_everything,
+    exit_with_probability,
     file_pages,
-    leave_or_stay,
     pages_of,
 )
 
@@ -44,25 +44,25 @@ scenario = Scenario(
 
 
 @scenario.role("blunderer", count=3)
-def ask_for_too_much(actor: Actor, stage: Stage) -> None:
+def ask_for_too_much(actor: Actor, pool: ProcessPool) -> None:
     """One mistake, and then life goes on in the same map."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     actor.rng.choice(MISTAKES)(actor, person)
     va = HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE
     (write if actor.rng.random() < 0.5 else read)(actor, person, va)
     if actor.rng.random() < 0.2 and person.generation < 4:
-        leave_or_stay(actor, stage, fork(actor, person), 0.5)
-    leave_or_stay(actor, stage, person, 0.1)
+        exit_with_probability(actor, pool, fork(actor, person), 0.5)
+    exit_with_probability(actor, pool, person, 0.1)
 
 
 @scenario.role("editor")
-def use_the_file(actor: Actor, stage: Stage) -> None:
+def use_the_file(actor: Actor, pool: ProcessPool) -> None:
     """Somebody who stays within the file."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     for _ in range(4):
         va = FILE + actor.rng.randrange(FILE_PAGES) * PAGE
         (write if actor.rng.random() < 0.5 else read)(actor, person, va)
-    leave_or_stay(actor, stage, person, 0.2)
+    exit_with_probability(actor, pool, person, 0.2)
 
 
 scenario.check(everybody_reads_everything)
@@ -70,7 +70,7 @@ scenario.check(everybody_reads_everything)
 
 def newborn(actor: Actor) -> Process:
     """A heap, and a mapping that is longer than its file; one does not touch the rest of it."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     map_file(actor, person, file_pages(FILE, MAPPED, 0, shared=True), draw=False)
     person.picture.map(file_pages(FILE, FILE_PAGES, 0, shared=True))

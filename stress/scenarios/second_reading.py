@@ -4,11 +4,11 @@ The window: none; what is looked at is the work.  A page that comes back from th
 need not be written again, so there cannot be more page-outs than there were reasons.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born
+from stress.ops.core import Actor, Process, allocate, create_process
 from stress.oracles.at_rest import InvariantViolated
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import back_on_stage, everybody_reads_everything, pages_of, read_all, write_all
+from stress.scenario.steps import everybody_reads_everything, pages_of, read_all, return_to_pool, write_all
 from vmcore.stats import counters
 
 HEAP, HEAP_PAGES = 0x10000, 24
@@ -23,26 +23,26 @@ scenario = Scenario(
 
 
 @scenario.role("reader", count=4)
-def read_it_again(actor: Actor, stage: Stage) -> None:
+def read_it_again(actor: Actor, pool: ProcessPool) -> None:
     """Load every page of somebody's heap."""
-    person = stage.take(actor) or author(actor)
+    person = pool.take(actor) or author(actor)
     read_all(actor, person)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 @scenario.check
-def nothing_was_written_twice(actor: Actor, stage: Stage) -> None:
+def nothing_was_written_twice(actor: Actor, pool: ProcessPool) -> None:
     """Page-outs against reasons for them, over the whole run; and the contents."""
     counted = counters(actor.vm)
     written, filled = counted["v_pgpgout"], counted["v_zfod"]
     if written > REASONS * filled:
         raise InvariantViolated([f"{written} pages were written out, and only {filled} were ever stored to"])
-    everybody_reads_everything(actor, stage)
+    everybody_reads_everything(actor, pool)
 
 
 def author(actor: Actor) -> Process:
     """A process that has written all of its heap, once."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
     return person

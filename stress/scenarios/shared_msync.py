@@ -4,18 +4,18 @@ The window: msync waits for paging on an object that others fault on all the tim
 are being dirtied again, and an asynchronous write finishes when its page has other plans.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, map_file, write
+from stress.ops.core import Actor, Process, allocate, create_process, fork, map_file, write
 from stress.ops.files import sync
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    back_on_stage,
     everybody_reads_everything,
+    exit_with_probability,
     file_pages,
-    leave_or_stay,
-    live_a_little,
     pages_of,
+    random_accesses,
+    return_to_pool,
     write_all,
 )
 
@@ -34,37 +34,37 @@ scenario = Scenario(
 
 
 @scenario.setup
-def two_readers(actor: Actor, stage: Stage) -> None:
+def two_readers(actor: Actor, pool: ProcessPool) -> None:
     """Two processes with both files."""
     for _ in range(2):
-        back_on_stage(actor, stage, reader(actor))
+        return_to_pool(actor, pool, reader(actor))
 
 
 @scenario.role("writer", count=2)
-def write_into_the_files(actor: Actor, stage: Stage) -> None:
+def write_into_the_files(actor: Actor, pool: ProcessPool) -> None:
     """Stores and loads through shared mappings; children share them."""
-    person = stage.take(actor) or reader(actor)
-    live_a_little(actor, person, 6, 8)
+    person = pool.take(actor) or reader(actor)
+    random_accesses(actor, person, 6, 8)
     if actor.rng.random() < 0.3 and person.generation < 5:
         child = fork(actor, person)
         write(actor, child, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
-        back_on_stage(actor, stage, child)
-    leave_or_stay(actor, stage, person, 0.25)
+        return_to_pool(actor, pool, child)
+    exit_with_probability(actor, pool, person, 0.25)
 
 
 @scenario.role("syncer", count=2)
-def sync_a_file(actor: Actor, stage: Stage) -> None:
+def sync_a_file(actor: Actor, pool: ProcessPool) -> None:
     """Sync a part or all, with and without waiting, sometimes throwing the pages away."""
     rng = actor.rng
-    person = stage.take(actor) or reader(actor)
+    person = pool.take(actor) or reader(actor)
     base = rng.choice((BOOK, NOTES, HEAP))
     pages = HEAP_PAGES if base == HEAP else FILE_PAGES
     first = rng.randrange(pages)
     last = rng.randrange(first, pages) + 1
     waits = rng.random() < 0.6
     sync(actor, person, base + first * PAGE, base + last * PAGE, waits, waits and rng.random() < 0.3)
-    live_a_little(actor, person)
-    back_on_stage(actor, stage, person)
+    random_accesses(actor, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)
@@ -72,7 +72,7 @@ scenario.check(everybody_reads_everything)
 
 def reader(actor: Actor) -> Process:
     """Both files shared, and a heap of his own, which msync may clean too."""
-    person = be_born(actor)
+    person = create_process(actor)
     map_file(actor, person, file_pages(BOOK, FILE_PAGES, 0, shared=True))
     map_file(actor, person, file_pages(NOTES, FILE_PAGES, 1, shared=True))
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))

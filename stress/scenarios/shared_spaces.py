@@ -4,11 +4,11 @@ The window: an unmap holds the map for writing while somebody's page is on its w
 unlocked, and drops references whose collapse must not wait for that very page.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, share, unmap
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, share, unmap
 from stress.ops.shared import peek, poke
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, live_a_little, pages_of, write_all
+from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, random_accesses, write_all
 
 HEAP, HEAP_PAGES = 0x10000, 8  # steady ground, each thread's own pages
 SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by whoever likes
@@ -23,31 +23,31 @@ scenario = Scenario(
 
 
 @scenario.setup
-def two_programs(actor: Actor, stage: Stage) -> None:
+def two_programs(actor: Actor, pool: ProcessPool) -> None:
     """Each with two threads."""
     for _ in range(2):
-        start_threads(actor, stage)
+        start_threads(actor, pool)
 
 
 @scenario.role("thread", count=2)
-def touch_shifting_ground(actor: Actor, stage: Stage) -> None:
+def touch_shifting_ground(actor: Actor, pool: ProcessPool) -> None:
     """Loads and stores where the memory may just be gone."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
-        start_threads(actor, stage)
+        start_threads(actor, pool)
         return
     for _ in range(6):
         va = SHIFTING + actor.rng.randrange(SHIFTING_PAGES) * PAGE
         (poke if actor.rng.random() < 0.6 else peek)(actor, thread, va)
-    done(actor, stage, thread, 0.08)
+    done(actor, pool, thread, 0.08)
 
 
 @scenario.role("mapper")
-def shift_the_ground(actor: Actor, stage: Stage) -> None:
+def shift_the_ground(actor: Actor, pool: ProcessPool) -> None:
     """Unmap a piece, or map it again: zeros from then on."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
-        start_threads(actor, stage)
+        start_threads(actor, pool)
         return
     first = actor.rng.randrange(SHIFTING_PAGES)
     count = actor.rng.randrange(1, SHIFTING_PAGES - first + 1)
@@ -56,42 +56,42 @@ def shift_the_ground(actor: Actor, stage: Stage) -> None:
         unmap(actor, thread, start, start + count * PAGE, draw=False)
     allocate(actor, thread, pages_of(start, count), draw=False)
     poke(actor, thread, start)
-    done(actor, stage, thread, 0.04)
+    done(actor, pool, thread, 0.04)
 
 
 @scenario.role("forker")
-def fork_a_threaded_program(actor: Actor, stage: Stage) -> None:
+def fork_a_threaded_program(actor: Actor, pool: ProcessPool) -> None:
     """A child with a copy of everything, in a space of its own; it uses the steady part."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
-        start_threads(actor, stage)
+        start_threads(actor, pool)
         return
     child = fork(actor, thread)
-    live_a_little(actor, child)
+    random_accesses(actor, child)
     for page in range(SHIFTING_PAGES):
         poke(actor, child, SHIFTING + page * PAGE)
     leave(actor, child)
-    done(actor, stage, thread, 0.04)
+    done(actor, pool, thread, 0.04)
 
 
 scenario.check(everybody_reads_everything)
 
 
-def start_threads(actor: Actor, stage: Stage) -> None:
+def start_threads(actor: Actor, pool: ProcessPool) -> None:
     """A program with two threads; each may end up with another worker."""
-    first = be_born(actor)
+    first = create_process(actor)
     allocate(actor, first, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, first, HEAP, HEAP_PAGES)
     allocate(actor, first, pages_of(SHIFTING, SHIFTING_PAGES), draw=False)
     first.journal.crowd()
     second = share(actor, first)
     for thread in (first, second):
-        if not stage.put(actor, thread):
+        if not pool.put(actor, thread):
             leave(actor, thread)
 
 
-def done(actor: Actor, stage: Stage, thread: Process, dies: float) -> None:
+def done(actor: Actor, pool: ProcessPool, thread: Process, dies: float) -> None:
     """The thread ends, or waits for its next turn."""
-    live_a_little(actor, thread, 2, 2)
-    if actor.rng.random() < dies or not stage.put(actor, thread):
+    random_accesses(actor, thread, 2, 2)
+    if actor.rng.random() < dies or not pool.put(actor, thread):
         leave(actor, thread)

@@ -4,8 +4,8 @@ The window: the first page-out of a heap makes a pager of the size that the heap
 while its program goes on growing it page by page.
 """
 
-from stress.ops.core import Actor, allocate, be_born, leave, read, write
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, allocate, create_process, leave, read, write
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, pages_of
 
@@ -20,9 +20,9 @@ scenario = Scenario(
 
 
 @scenario.role("program")
-def grow_and_end(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def grow_and_end(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """Move the break by a page or two and store there; look back at times, and at everything in the end."""
-    person = be_born(actor)
+    person = create_process(actor)
     end = HEAP
     while end < HEAP + HEAP_PAGES * PAGE:
         more = actor.rng.randrange(1, 3)

@@ -4,11 +4,11 @@ The window: the users of one address space count themselves out at once, and onl
 take it down, when no other is looking into its map any more.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, leave, read, share, write
+from stress.ops.core import Actor, Process, allocate, create_process, leave, read, share, write
 from stress.oracles.at_rest import Leak
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, pages_of
+from stress.scenario.steps import PAGE, pages_of, return_to_pool
 
 THREADS = 4
 HEAP, HEAP_PAGES = 0x10000, 4
@@ -22,34 +22,34 @@ scenario = Scenario(
 
 
 @scenario.role("thread", count=4)
-def run_one_thread(actor: Actor, stage: Stage) -> None:
+def run_one_thread(actor: Actor, pool: ProcessPool) -> None:
     """Start where somebody waits to run, touch a page, end; when nobody waits, start a program."""
-    thread = stage.take(actor) or program(actor, stage)
+    thread = pool.take(actor) or program(actor, pool)
     va = HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE
     (write if actor.rng.random() < 0.5 else read)(actor, thread, va)
     leave(actor, thread)
 
 
 @scenario.check
-def every_space_has_a_user(actor: Actor, stage: Stage) -> None:
+def every_space_has_a_user(actor: Actor, pool: ProcessPool) -> None:
     """Spaces that exist are those of the threads that still wait to run."""
     waiting = []
-    while (thread := stage.take(actor)) is not None:
+    while (thread := pool.take(actor)) is not None:
         waiting.append(thread)
     spaces, used = actor.vm.vmspaces.in_use(), {thread.space.slot for thread in waiting}
     if spaces != len(used):
         raise Leak([f"there are {spaces} address spaces, and only {len(used)} of them have a thread"])
     for thread in waiting:
-        back_on_stage(actor, stage, thread)
+        return_to_pool(actor, pool, thread)
 
 
-def program(actor: Actor, stage: Stage) -> Process:
+def program(actor: Actor, pool: ProcessPool) -> Process:
     """Its first thread; the others wait on the stage."""
-    first = be_born(actor)
+    first = create_process(actor)
     allocate(actor, first, pages_of(HEAP, HEAP_PAGES))
     first.journal.crowd()
     for _ in range(THREADS - 1):
         other = share(actor, first)
-        if not stage.put(actor, other):
+        if not pool.put(actor, other):
             leave(actor, other)
     return first

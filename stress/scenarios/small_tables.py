@@ -10,16 +10,16 @@ from functools import partial
 from stress.ops.core import Actor, Process, allocate, fork, leave, map_file, read, unmap, write
 from stress.ops.placement import be_born_if_there_is_room, if_there_is_room, protect_if_there_is_room
 from stress.ops.wiring import unwire, wire
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    back_on_stage,
     everybody_reads_what_he_can,
     file_pages,
     pages_of,
+    return_to_pool,
 )
 
 HEAP, HEAP_PAGES = 0x10000, 8
@@ -41,20 +41,20 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=2)
-def use_more_than_there_is(actor: Actor, stage: Stage) -> None:
+def use_more_than_there_is(actor: Actor, pool: ProcessPool) -> None:
     """Loads and stores all over the space: each may need a mapping, an object, a frame."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     if person is None:
         return
     touch(actor, person, HEAP_PAGES)
-    stay_or_leave(actor, stage, person, 0.15)
+    stay_or_leave(actor, pool, person, 0.15)
 
 
 @scenario.role("cutter")
-def cut_and_mend(actor: Actor, stage: Stage) -> None:
+def cut_and_mend(actor: Actor, pool: ProcessPool) -> None:
     """Holes and pieces of other rights need entries; new memory fills the holes again."""
     rng = actor.rng
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     if person is None:
         return
     start = HEAP + rng.randrange(HEAP_PAGES) * PAGE
@@ -68,13 +68,13 @@ def cut_and_mend(actor: Actor, stage: Stage) -> None:
         if_there_is_room(actor, partial(allocate, actor, person, pages_of(start, 1)))
     wire_a_little(actor, person)
     touch(actor, person, 3)
-    stay_or_leave(actor, stage, person, 0.2)
+    stay_or_leave(actor, pool, person, 0.2)
 
 
 @scenario.role("parent")
-def have_children(actor: Actor, stage: Stage) -> None:
+def have_children(actor: Actor, pool: ProcessPool) -> None:
     """A fork takes a space, a map, a pmap and an entry of each kind; children store at once."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     if person is None:
         return
     children: list[Process] = []
@@ -83,8 +83,8 @@ def have_children(actor: Actor, stage: Stage) -> None:
     touch(actor, person, 3)
     for child in children:
         touch(actor, child, 4)
-        stay_or_leave(actor, stage, child, 0.7)
-    stay_or_leave(actor, stage, person, 0.6)
+        stay_or_leave(actor, pool, child, 0.7)
+    stay_or_leave(actor, pool, person, 0.6)
 
 
 scenario.check(everybody_reads_what_he_can)
@@ -120,9 +120,9 @@ def wire_a_little(actor: Actor, person: Process) -> None:
         unwire(actor, person, start, end)
 
 
-def stay_or_leave(actor: Actor, stage: Stage, person: Process, dies: float) -> None:
+def stay_or_leave(actor: Actor, pool: ProcessPool, person: Process, dies: float) -> None:
     """Die with this probability, or when there is nothing left to touch."""
     if actor.rng.random() < dies or not person.picture.touchable(True):
         leave(actor, person)
     else:
-        back_on_stage(actor, stage, person)
+        return_to_pool(actor, pool, person)

@@ -4,17 +4,17 @@ The window: the copy-object appears while writable mappings of the file exist in
 pages are pushed by writers and read through it at the same time, and it dies in the middle of a push.
 """
 
-from stress.ops.core import Actor, Process, be_born, fork, leave, map_file, read, unmap, write
-from stress.ops.snapshots import develop, hang_up, snapshot
-from stress.scenario.process_pool import Stage
+from stress.ops.core import Actor, Process, create_process, fork, leave, map_file, read, unmap, write
+from stress.ops.snapshots import first_read, publish, snapshot
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    back_on_stage,
     everybody_reads_everything,
+    exit_with_probability,
     file_pages,
-    leave_or_stay,
-    live_a_little,
+    random_accesses,
+    return_to_pool,
 )
 
 FILE_PAGES = 5
@@ -33,29 +33,29 @@ scenario = Scenario(
 
 
 @scenario.role("writer", count=2)
-def write_the_book(actor: Actor, stage: Stage) -> None:
+def write_the_book(actor: Actor, pool: ProcessPool) -> None:
     """Stores through shared mappings of both files."""
-    person = stage.take(actor) or author(actor)
-    live_a_little(actor, person, 8, 4)
-    leave_or_stay(actor, stage, person, 0.1)
+    person = pool.take(actor) or author(actor)
+    random_accesses(actor, person, 8, 4)
+    exit_with_probability(actor, pool, person, 0.1)
 
 
-@scenario.role("photographer", count=2)
-def photograph_the_book(actor: Actor, stage: Stage) -> None:
+@scenario.role("snapshotter", count=2)
+def photograph_the_book(actor: Actor, pool: ProcessPool) -> None:
     """Take snapshots, look at them page by page, write into some, pass some on to a child."""
     rng = actor.rng
-    person = stage.take(actor) or author(actor)
+    person = pool.take(actor) or author(actor)
     taken = [
         snapshot(actor, person, file_pages(ALBUM + place * ROOM, FILE_PAGES, rng.randrange(2)))
         for place in range(rng.randrange(1, 4))
     ]
-    live_a_little(actor, person, 2, 2)
+    random_accesses(actor, person, 2, 2)
     looks = [(one, page) for one in taken for page in range(FILE_PAGES)]
     rng.shuffle(looks)
     for one, page in looks:
-        develop(actor, person, one, one.new.start + page * PAGE)
+        first_read(actor, person, one, one.new.start + page * PAGE)
     for one in taken:
-        hang_up(person, one)
+        publish(person, one)
         write(actor, person, one.new.start + rng.randrange(FILE_PAGES) * PAGE)
     child = fork(actor, person)
     for one, page in looks:
@@ -63,7 +63,7 @@ def photograph_the_book(actor: Actor, stage: Stage) -> None:
     leave(actor, child)
     for one in taken:
         unmap(actor, person, one.new.start, one.new.end)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)
@@ -71,7 +71,7 @@ scenario.check(everybody_reads_everything)
 
 def author(actor: Actor) -> Process:
     """Both files, shared."""
-    person = be_born(actor)
+    person = create_process(actor)
     for file in range(2):
         map_file(actor, person, file_pages(BOOK + file * ROOM, FILE_PAGES, file, shared=True))
     return person

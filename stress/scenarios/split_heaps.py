@@ -4,9 +4,9 @@ The window: both halves shadow one object; an unmap of the one leaves the other 
 with it at once, while somebody's page-in from it wants the map next.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, protect, share, unmap
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, share, unmap
 from stress.ops.shared import peek, poke
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, READ_WRITE, pages_of
 
@@ -23,32 +23,32 @@ scenario = Scenario(
 
 
 @scenario.setup
-def one_program(actor: Actor, stage: Stage) -> None:
+def one_program(actor: Actor, pool: ProcessPool) -> None:
     """All its threads; they never end while the run goes on."""
-    first = be_born(actor)
+    first = create_process(actor)
     first.journal.crowd()
     allocate(actor, first, pages_of(HEAP, 2 * HALF), draw=False)
     for _ in range(4):
-        stage.put(actor, share(actor, first))
-    stage.put(actor, first)
+        pool.put(actor, share(actor, first))
+    pool.put(actor, first)
 
 
 @scenario.role("toucher", count=3)
-def touch_the_heap(actor: Actor, stage: Stage) -> None:
+def touch_the_heap(actor: Actor, pool: ProcessPool) -> None:
     """Loads and stores, some where nothing is mapped just now."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
         return
     for _ in range(5):
         va = HEAP + actor.rng.randrange(2 * HALF) * PAGE
         (poke if actor.rng.random() < 0.3 else peek)(actor, thread, va)
-    stay(actor, stage, thread)
+    stay(actor, pool, thread)
 
 
 @scenario.role("splitter")
-def split_the_heap(actor: Actor, stage: Stage) -> None:
+def split_the_heap(actor: Actor, pool: ProcessPool) -> None:
     """A heap that was copied once, in two pieces with a shadow each; then one piece goes."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
         return
     allocate(actor, thread, pages_of(HEAP, 2 * HALF), draw=False)
@@ -63,10 +63,10 @@ def split_the_heap(actor: Actor, stage: Stage) -> None:
         peek(actor, thread, HEAP + actor.rng.randrange(2 * HALF) * PAGE)
     half = actor.rng.choice((HEAP, MIDDLE))
     unmap(actor, thread, half, half + HALF * PAGE, draw=False)
-    stay(actor, stage, thread)
+    stay(actor, pool, thread)
 
 
-def stay(actor: Actor, stage: Stage, thread: Process) -> None:
+def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
     """Back on the stage, which has room for all of them."""
-    if not stage.put(actor, thread):
+    if not pool.put(actor, thread):
         leave(actor, thread)

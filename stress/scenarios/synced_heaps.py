@@ -4,10 +4,10 @@ The window: who syncs anonymous memory makes its pager, with the object unlocked
 bring the pager of the object below, or somebody else may be making one, too.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, share
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, share
 from stress.ops.files import sync
 from stress.ops.shared import peek, poke
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, pages_of
 
@@ -24,21 +24,21 @@ scenario = Scenario(
 
 
 @scenario.setup
-def two_programs(actor: Actor, stage: Stage) -> None:
+def two_programs(actor: Actor, pool: ProcessPool) -> None:
     """Each with three threads, which never end while the run goes on."""
     for _ in range(2):
-        first = be_born(actor)
+        first = create_process(actor)
         first.journal.crowd()
         allocate(actor, first, pages_of(HEAP, HEAP_PAGES), draw=False)
         for _ in range(3):
-            stage.put(actor, share(actor, first))
-        stage.put(actor, first)
+            pool.put(actor, share(actor, first))
+        pool.put(actor, first)
 
 
 @scenario.role("forker", count=2)
-def fork_and_bury(actor: Actor, stage: Stage) -> None:
+def fork_and_bury(actor: Actor, pool: ProcessPool) -> None:
     """Children come and go; each leaves a shadow behind that has pages and no pager."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
         return
     child = fork(actor, thread)
@@ -47,32 +47,32 @@ def fork_and_bury(actor: Actor, stage: Stage) -> None:
     leave(actor, child)
     for _ in range(3):
         poke(actor, thread, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
-    stay(actor, stage, thread)
+    stay(actor, pool, thread)
 
 
 @scenario.role("syncer", count=2)
-def sync_the_heap(actor: Actor, stage: Stage) -> None:
+def sync_the_heap(actor: Actor, pool: ProcessPool) -> None:
     """Everything to the disk, again and again."""
-    thread = stage.take(actor)
+    thread = pool.take(actor)
     if thread is None:
         return
     for _ in range(3):
         sync(actor, thread, HEAP, END, actor.rng.random() < 0.5, False)
         peek(actor, thread, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
-    stay(actor, stage, thread)
+    stay(actor, pool, thread)
 
 
-@scenario.role("glutton")
-def eat_memory(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - he keeps to himself
+@scenario.role("pressure")
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
     """Somebody who keeps the daemon awake."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 4 * HEAP_PAGES), draw=False)
     for page in range(4 * HEAP_PAGES):
         poke(actor, person, HEAP + page * PAGE)
     leave(actor, person)
 
 
-def stay(actor: Actor, stage: Stage, thread: Process) -> None:
+def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
     """Back on the stage, which has room for all of them."""
-    if not stage.put(actor, thread):
+    if not pool.put(actor, thread):
         leave(actor, thread)

@@ -3,9 +3,9 @@
 The window: the first hole has room for the file, and the preferred address in it is taken.
 """
 
-from stress.ops.core import Actor, allocate, be_born, leave, read, unmap, write
+from stress.ops.core import Actor, allocate, create_process, leave, read, unmap, write
 from stress.ops.placement import map_file_anywhere
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, file_pages, pages_of
 from vmcore.space.vmspace import VM_MIN_ADDRESS
@@ -23,10 +23,10 @@ scenario = Scenario(
 
 
 @scenario.role("mapper", count=4)
-def fill_a_hole(actor: Actor, stage: Stage) -> None:  # noqa: ARG001 - nobody stays
+def fill_a_hole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
     """A wall of memory with a few holes, and files to put in them."""
     rng = actor.rng
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(VM_MIN_ADDRESS, WALL_PAGES))
     for hole in rng.sample(range(0, WALL_PAGES - FILE_PAGES, 2 * FILE_PAGES), HOLES):
         start = VM_MIN_ADDRESS + hole * PAGE

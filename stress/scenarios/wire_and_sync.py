@@ -4,11 +4,11 @@ The window: a page is being written when its last wiring goes, so whoever has it
 on which queue it belongs, not before.
 """
 
-from stress.ops.core import Actor, allocate, be_born, clean, fork, write
+from stress.ops.core import Actor, allocate, clean, create_process, fork, write
 from stress.ops.wiring import unwire, wire
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, back_on_stage, everybody_reads_everything, pages_of, write_all
+from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool, write_all
 
 COMMON, COMMON_PAGES = 0x10000, 5
 
@@ -22,39 +22,39 @@ scenario = Scenario(
 
 
 @scenario.setup
-def a_crowd(actor: Actor, stage: Stage) -> None:
+def a_crowd(actor: Actor, pool: ProcessPool) -> None:
     """One for each worker, all with the same memory."""
-    first = be_born(actor)
+    first = create_process(actor)
     allocate(actor, first, pages_of(COMMON, COMMON_PAGES, shared=True))
     write_all(actor, first, COMMON, COMMON_PAGES)
     for _ in range(5):
-        back_on_stage(actor, stage, fork(actor, first))
-    back_on_stage(actor, stage, first)
+        return_to_pool(actor, pool, fork(actor, first))
+    return_to_pool(actor, pool, first)
 
 
 @scenario.role("wirer", count=2)
-def wire_and_unwire(actor: Actor, stage: Stage) -> None:
+def wire_and_unwire(actor: Actor, pool: ProcessPool) -> None:
     """Wire a piece, store to it, give it up."""
-    person = stage.take(actor)
+    person = pool.take(actor)
     if person is None:
         return
     start, end = piece_of(actor)
     if wire(actor, person, start, end):
         write(actor, person, start)
         unwire(actor, person, start, end)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 @scenario.role("syncer", count=2)
-def store_and_sync(actor: Actor, stage: Stage) -> None:
+def store_and_sync(actor: Actor, pool: ProcessPool) -> None:
     """Make a piece dirty and have it written, waiting for it or not."""
-    person = stage.take(actor)
+    person = pool.take(actor)
     if person is None:
         return
     start, end = piece_of(actor)
     write(actor, person, start)
     clean(actor, person, start, end, actor.rng.random() < 0.5)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)

@@ -4,19 +4,19 @@ The window: a wired page of a parent is the source of a child's copy, a wirer wa
 owner wants the map, and a range that becomes writable must exchange the page that it has wired.
 """
 
-from stress.ops.core import Actor, Process, allocate, be_born, fork, leave, protect, read
+from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, read
 from stress.ops.wiring import unwire, wire
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    back_on_stage,
     everybody_reads_everything,
-    leave_or_stay,
-    live_a_little,
+    exit_with_probability,
     pages_of,
+    random_accesses,
+    return_to_pool,
     write_all,
 )
 
@@ -33,43 +33,43 @@ scenario = Scenario(
 
 
 @scenario.setup
-def one_family(actor: Actor, stage: Stage) -> None:
+def one_family(actor: Actor, pool: ProcessPool) -> None:
     """Two who share some memory from the start."""
     parent = newborn(actor)
-    back_on_stage(actor, stage, fork(actor, parent))
-    back_on_stage(actor, stage, parent)
+    return_to_pool(actor, pool, fork(actor, parent))
+    return_to_pool(actor, pool, parent)
 
 
 @scenario.role("wirer", count=2)
-def wire_and_unwire(actor: Actor, stage: Stage) -> None:
+def wire_and_unwire(actor: Actor, pool: ProcessPool) -> None:
     """Wire a piece, work in it, perhaps have a child meanwhile, give it up."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     start, end = piece_of(actor)
     if wire(actor, person, start, end):
-        live_a_little(actor, person)
+        random_accesses(actor, person)
         if actor.rng.random() < 0.4 and person.generation < 6:
             child = fork(actor, person)
-            live_a_little(actor, child)
-            leave_or_stay(actor, stage, child, 0.6)
+            random_accesses(actor, child)
+            exit_with_probability(actor, pool, child, 0.6)
         unwire(actor, person, start, end)
-    leave_or_stay(actor, stage, person, 0.1)
+    exit_with_probability(actor, pool, person, 0.1)
 
 
 @scenario.role("keeper")
-def wire_and_leave(actor: Actor, stage: Stage) -> None:
+def wire_and_leave(actor: Actor, pool: ProcessPool) -> None:
     """Exit with memory still wired."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     child = fork(actor, person)
     wire(actor, child, *piece_of(actor))
-    live_a_little(actor, child)
+    random_accesses(actor, child)
     leave(actor, child)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 @scenario.role("protector")
-def wire_what_is_read_only(actor: Actor, stage: Stage) -> None:
+def wire_what_is_read_only(actor: Actor, pool: ProcessPool) -> None:
     """A read-only piece is wired, becomes writable, and is written."""
-    person = stage.take(actor) or newborn(actor)
+    person = pool.take(actor) or newborn(actor)
     first = HEAP + actor.rng.randrange(HEAP_PAGES - 2) * PAGE
     end = first + 2 * PAGE
     protect(actor, person, first, end, READ)
@@ -79,7 +79,7 @@ def wire_what_is_read_only(actor: Actor, stage: Stage) -> None:
     write_all(actor, person, first, 2)
     if wired:
         unwire(actor, person, first, end)
-    back_on_stage(actor, stage, person)
+    return_to_pool(actor, pool, person)
 
 
 scenario.check(everybody_reads_everything)
@@ -87,7 +87,7 @@ scenario.check(everybody_reads_everything)
 
 def newborn(actor: Actor) -> Process:
     """A heap, and memory that children will share."""
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     allocate(actor, person, pages_of(COMMON, COMMON_PAGES, shared=True))
     write_all(actor, person, HEAP, HEAP_PAGES)

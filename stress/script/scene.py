@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import Panic
 from stress.oracles.at_rest import WrongData, require_done, wrong_data
-from stress.script.scene_roles import SceneActs
+from stress.script.scene_roles import SceneRoles
 from vmcore.constants import KERN_RESOURCE_SHORTAGE, KERN_SUCCESS, PG_CLEAN, PG_FAKE, VM_PROT_NONE
 from vmcore.map.map_entry import entry_object, vm_map_lookup_entry
 from vmcore.object import collapse
@@ -44,7 +44,7 @@ def classify(stored: int, found: int) -> str:
     return "another store than the last is seen"
 
 
-class Scene(SceneActs):
+class Scene(SceneRoles):
     """Spaces, objects and pages by name."""
 
     def __init__(self, vm: Vm) -> None:

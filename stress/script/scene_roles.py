@@ -17,7 +17,7 @@ from vmcore.structs import VmMap, VmObject, VmPage, Vmspace
 from vmcore.vm import Vm
 
 
-class SceneActs:
+class SceneRoles:
     """Acts on records by name; the rest of a scene is in ``Scene``."""
 
     vm: Vm

@@ -30,7 +30,7 @@ from harness.locks import contract
 from harness.shm.arena import Arena
 from stress.disk_faults import ANSWERS, Tally
 from stress.script.scene import Scene
-from stress.script.sync_points import Cue, Gates
+from stress.script.sync_points import Cue, SyncPoints
 from vmcore.fault.fault_state import FaultState
 from vmcore.io import ResultHook
 from vmcore.vm import Vm
@@ -88,7 +88,7 @@ class Script:
 class Gated:
     """A function with a gate before and behind it; keeps its name and its contract."""
 
-    def __init__(self, function: Callable[..., Any], name: str, gates: Gates) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, gates: SyncPoints) -> None:
         functools.update_wrapper(self, function)
         self.__code__ = inspect.unwrap(function).__code__  # where a contract reads the parameters' names
         self._function, self._gates = function, gates
@@ -112,7 +112,9 @@ def records_of(values: Sequence[Any]) -> Iterator[int]:
             yield from records_of([getattr(value, name, None) for name in ("first", "object", "page")])
 
 
-def gated(script: Script, gates: Gates, replacements: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+def gated(
+    script: Script, gates: SyncPoints, replacements: Mapping[str, Callable[..., Any]]
+) -> dict[str, Any]:
     """What to bind: the replaced steps, and every step that has a gate."""
     bound = dict(replacements)
     for name in script.steps:
@@ -120,17 +122,17 @@ def gated(script: Script, gates: Gates, replacements: Mapping[str, Callable[...,
     return bound
 
 
-def rig(
+def instrument(
     arena: Arena, script: Script | None, replacements: Mapping[str, Callable[..., Any]]
-) -> tuple[Gates | None, dict[str, Any]]:
+) -> tuple[SyncPoints | None, dict[str, Any]]:
     """The gates of a script, if there is one, and what to bind."""
     if script is None:
         return None, dict(replacements)
-    gates = Gates(arena, script.parsed, tuple(script.roles), len(script.rounds))
+    gates = SyncPoints(arena, script.parsed, tuple(script.roles), len(script.rounds))
     return gates, gated(script, gates, replacements)
 
 
-def install(gates: Gates, vm: Vm, faults: Mapping[str, int]) -> None:
+def install(gates: SyncPoints, vm: Vm, faults: Mapping[str, int]) -> None:
     """Gates at the points that are no calls, named ones and transfers; and a disk that fails as asked."""
     record, delay, hook = vm.point, vm.window, vm.io.hook
     tables = (vm.objects.views, vm.pages.views)
@@ -157,7 +159,7 @@ def install(gates: Gates, vm: Vm, faults: Mapping[str, int]) -> None:
         vm.io.result_hook = failing(gates, faults)
 
 
-def failing(gates: Gates, faults: Mapping[str, int]) -> ResultHook:
+def failing(gates: SyncPoints, faults: Mapping[str, int]) -> ResultHook:
     """A disk that gives the first so many answers of each kind; the scene's own transfers are spared.
 
     They are counted in the arena, because it may be any process whose transfer comes first.  A hook

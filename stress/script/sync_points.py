@@ -78,7 +78,7 @@ class ScriptRow(Structure):
 # fmt: on
 
 
-class Gates:
+class SyncPoints:
     """The gates of one arena, in one process.
 
     The last ``rounds`` of the cues come again and again, until a role that has a part in them ends.

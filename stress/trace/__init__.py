@@ -1,6 +1,6 @@
 """strace logs of real programs: parse, plan, touch.  (Names only; see the modules.)"""
 
-from stress.ops.address_map import AddressPicture, Range
+from stress.ops.address_map import AddressMap, Range
 from stress.trace.build import build_plan, plan_trace
 from stress.trace.errors import TraceError
 from stress.trace.parse import Event, Kind, parse_lines, parse_trace
@@ -10,7 +10,7 @@ from stress.trace.touch import TouchModel
 
 __all__ = [
     "NAMES",
-    "AddressPicture",
+    "AddressMap",
     "Event",
     "FileInfo",
     "Kind",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stress.ops.address_map import AddressPicture
+from stress.ops.address_map import AddressMap
 from stress.trace.errors import TraceError
 from stress.trace.ops import After, Exec, Exit, Fork, MapAnon, MapFile, Op, Wait
 
@@ -47,11 +47,11 @@ class Plan:
     tasks: tuple[Task, ...]
     files: tuple[FileInfo, ...]
 
-    def picture(self, task: int) -> AddressPicture:
+    def picture(self, task: int) -> AddressMap:
         """An empty picture for a root, which fills it with its first op."""
-        return AddressPicture(avoid=self.tasks[task].avoid)
+        return AddressMap(avoid=self.tasks[task].avoid)
 
-    def child_picture(self, task: int, parent: AddressPicture) -> AddressPicture:
+    def child_picture(self, task: int, parent: AddressMap) -> AddressMap:
         """The picture that a forked task starts with, given its parent's at the Fork."""
         return parent.copy(avoid=self.tasks[task].avoid)
 

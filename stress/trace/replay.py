@@ -141,9 +141,9 @@ class Replay:
         if life.at in self.watched.get(life.index, ()):
             self.state.moved()
         if life.at == len(life.ops):
-            self.bury(life)
+            self.invalidate_history(life)
 
-    def bury(self, life: Life) -> None:
+    def invalidate_history(self, life: Life) -> None:
         self.lives.remove(life)
         self.state.gone(life.index)
 
@@ -211,7 +211,7 @@ class Replay:
     def execute(self, life: Life, op: traced.Exec) -> bool:
         """Leave the memory (a vfork parent gets it back), and map the new program."""
         if life.process is None:
-            life.process = core.be_born(self.actor)
+            life.process = core.create_process(self.actor)
             life.process.picture.avoid = self.plan.tasks[life.index].avoid
         else:
             core.execute(self.actor, life.process)

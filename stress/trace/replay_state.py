@@ -14,7 +14,7 @@ from harness.locks.ranks import LockClass
 from harness.shm.arena import Arena
 from harness.shm.layout import ChannelRecord, MutexRecord, guarded
 
-CRADLE_BYTES: Final = 48 * 1024
+BUFFER_BYTES: Final = 48 * 1024
 REPLAY = LockClass("replay", 5)  # before every lock of the VM; never held across an operation
 REPLAY_CHANNEL = LockClass("replay channel", 99)
 
@@ -33,8 +33,8 @@ class TaskRow(Structure):
         ("r", "next",     c_uint32, "link in the ready queue"),
         (".", "done",     c_uint32, "operations done; its worker writes"),
         (".", "released", c_uint32, "has done an Exec or its Exit; its worker writes"),
-        ("r", "cradle",   c_uint32, "where the newborn lies; 0: nowhere"),
-        ("r", "length",   c_uint32, "bytes in the cradle"),
+        ("r", "buffer",   c_uint32, "where the newborn lies; 0: nowhere"),
+        ("r", "length",   c_uint32, "bytes in the buffer"),
         ("r", "worker",   c_uint32, "who has it"),
     )
 
@@ -55,8 +55,8 @@ class Board(Structure):
     )
 
 
-class Cradle(Structure):
-    """Whether a cradle is free."""
+class Buffer(Structure):
+    """Whether a buffer is free."""
 
     _fields_, GUARDS, NOTES = guarded(
         ("r", "used", c_uint32, ""),
@@ -69,14 +69,14 @@ class Cradle(Structure):
 class ReplayState:
     """The tables of one replay; task numbers here are plan indexes."""
 
-    def __init__(self, arena: Arena, tasks: int = 0, cradles: int = 0) -> None:
+    def __init__(self, arena: Arena, tasks: int = 0, buffers: int = 0) -> None:
         ids = {"lock_": REPLAY.declare(arena), "chan_": REPLAY_CHANNEL.declare(arena)}
         self.arena, self.native = arena, arena.native
         self.board: Any = arena.table("replay_board", Board, 1 if tasks else 0, classes=ids)[1]
         self.tasks: list[Any] = arena.table("replay_tasks", TaskRow, tasks).views[1:]
-        self.cradles: Any = arena.table("replay_cradles", Cradle, cradles).views
+        self.buffers: Any = arena.table("replay_buffers", Buffer, buffers).views
         self.lock, self.chan = self.board.lock, self.board.chan
-        size = CRADLE_BYTES * (len(self.cradles) - 1)
+        size = BUFFER_BYTES * (len(self.buffers) - 1)
         self.base = arena.reserve("replay_blobs", size)
         if tasks:
             self.board.left = tasks
@@ -85,24 +85,24 @@ class ReplayState:
         return ReplayState, (self.arena,)
 
     @staticmethod
-    def size(tasks: int, cradles: int) -> int:
+    def size(tasks: int, buffers: int) -> int:
         """Arena bytes that it needs."""
-        return tasks * 64 + cradles * (CRADLE_BYTES + 64) + 8192
+        return tasks * 64 + buffers * (BUFFER_BYTES + 64) + 8192
 
     # --- births
 
     def born(self, task: int, data: bytes | None) -> bool:
-        """Put a newborn into the ready queue; False: no cradle for it, so the caller keeps it.
+        """Put a newborn into the ready queue; False: no buffer for it, so the caller keeps it.
 
         ``data`` is None for a root, which has no memory yet.
         """
         with self.lock:
             row = self.tasks[task]
-            row.cradle = 0
+            row.buffer = 0
             if data is not None:
-                row.cradle = self._put(data)
+                row.buffer = self._put(data)
                 row.length = len(data)
-                if not row.cradle:
+                if not row.buffer:
                     row.state = TAKEN
                     return False
             row.state, row.next = READY, 0
@@ -121,7 +121,7 @@ class ReplayState:
             self.tasks[task].state, self.tasks[task].worker = TAKEN, worker
 
     def take(self, worker: int) -> tuple[int, bytes | None] | None:
-        """The oldest ready task, now this worker's, with what lay in its cradle."""
+        """The oldest ready task, now this worker's, with what lay in its buffer."""
         board = self.board
         if not board.first:
             return None  # a hint: whoever sleeps looks again under the lock
@@ -134,25 +134,25 @@ class ReplayState:
             if not board.first:
                 board.last = 0
             row.state, row.worker = TAKEN, worker
-            data = self._get(row.cradle, row.length) if row.cradle else None
-            row.cradle = 0
+            data = self._get(row.buffer, row.length) if row.buffer else None
+            row.buffer = 0
         return task, data
 
     def _put(self, data: bytes) -> int:
-        """Copy data into a free cradle; lock held.  0: none, or it is too long."""
-        if len(data) > CRADLE_BYTES:
+        """Copy data into a free buffer; lock held.  0: none, or it is too long."""
+        if len(data) > BUFFER_BYTES:
             return 0
-        for slot in range(1, len(self.cradles)):
-            if not self.cradles[slot].used:
-                self.cradles[slot].used = 1
-                at = self.base + (slot - 1) * CRADLE_BYTES
+        for slot in range(1, len(self.buffers)):
+            if not self.buffers[slot].used:
+                self.buffers[slot].used = 1
+                at = self.base + (slot - 1) * BUFFER_BYTES
                 self.arena.mapping[at : at + len(data)] = data
                 return slot
         return 0
 
     def _get(self, slot: int, length: int) -> bytes:
-        at = self.base + (slot - 1) * CRADLE_BYTES
-        self.cradles[slot].used = 0
+        at = self.base + (slot - 1) * BUFFER_BYTES
+        self.buffers[slot].used = 0
         return self.arena.mapping[at : at + length]
 
     # --- events

@@ -9,7 +9,7 @@ Only the first HOT_PAGES of a range are ever touched: a trace reserves far more 
 machine has, and touching the same pages again is what finds them shared, copied or paged out.
 """
 
-from stress.ops.address_map import AddressPicture, Range
+from stress.ops.address_map import AddressMap, Range
 from stress.trace.ops import (
     PAGE,
     DontNeed,
@@ -45,7 +45,7 @@ WRITES = {
 Touch = tuple[bool, int]  # is it a write, the address of the page
 
 
-def apply(picture: AddressPicture, op: Op) -> None:
+def apply(picture: AddressMap, op: Op) -> None:
     """Do to the picture what op does to the address space."""
     if isinstance(op, MapAnon):
         picture.map(Range(op.addr, op.addr + op.length, op.prot, op.shared))
@@ -77,11 +77,11 @@ class TouchModel:
         self.reads_per_op = reads_per_op
         self.writes_per_op = writes_per_op
 
-    def at_birth(self, picture: AddressPicture, task_index: int) -> list[Touch]:
+    def at_birth(self, picture: AddressMap, task_index: int) -> list[Touch]:
         """What a forked child touches before its first operation."""
         return self._draw(picture, task_index, BIRTH, OpKind.FORK, None)
 
-    def touches(self, picture: AddressPicture, task_index: int, op_index: int, op: Op) -> list[Touch]:
+    def touches(self, picture: AddressMap, task_index: int, op_index: int, op: Op) -> list[Touch]:
         """Apply op to the picture and draw what the task touches *after* it; for Exit, *before* it."""
         if isinstance(op, Exit):
             drawn = self._draw(picture, task_index, op_index, op.kind, None)
@@ -91,7 +91,7 @@ class TouchModel:
         return self._draw(picture, task_index, op_index, op.kind, _target(op))
 
     def _draw(
-        self, picture: AddressPicture, task: int, op_index: int, kind: OpKind, target: tuple[int, int] | None
+        self, picture: AddressMap, task: int, op_index: int, kind: OpKind, target: tuple[int, int] | None
     ) -> list[Touch]:
         dice = _Dice(self.seed, task, op_index)
         drawn: list[Touch] = []

@@ -6,7 +6,7 @@ Only ``stress.trace.build`` uses this.  Two views of a space are kept apart: ``p
 
 from functools import lru_cache
 
-from stress.ops.address_map import EXECUTE, READ, WRITE, AddressPicture, Range
+from stress.ops.address_map import EXECUTE, READ, WRITE, AddressMap, Range
 from stress.trace.ops import PAGE, After, Exit, MapAnon, MapFile, Op
 from stress.trace.plan import FileInfo
 
@@ -83,7 +83,7 @@ class Image:
         """What execve must have mapped: program parts by address, then the stack."""
         if self.made is None:
             clusters = merged(self.missing)
-            taken = AddressPicture(tuple(Range(*span, 0) for span in merged(self.claimed + clusters)))
+            taken = AddressMap(tuple(Range(*span, 0) for span in merged(self.claimed + clusters)))
             if not clusters:
                 program = _free(taken, PROGRAM, DATA_PAGES * PAGE, STRIDE)
                 clusters = [(program, program + DATA_PAGES * PAGE)]
@@ -95,7 +95,7 @@ class Image:
             self.made = tuple(maps)
         return self.made
 
-    def _program(self, cluster: Span, taken: AddressPicture, files: Files) -> list[MapAnon | MapFile]:
+    def _program(self, cluster: Span, taken: AddressMap, files: Files) -> list[MapAnon | MapFile]:
         """Text below and data over one cluster of used addresses."""
         low, high = cluster
         below = [hole for hole in taken.holes(max(low - TEXT_PAGES * PAGE, 0), low) if hole[1] == low]
@@ -117,7 +117,7 @@ class Image:
         return maps
 
 
-def _free(taken: AddressPicture, start: int, length: int, step: int) -> int:
+def _free(taken: AddressMap, start: int, length: int, step: int) -> int:
     """The first address from start on, going by step, where length bytes are free."""
     while taken.parts(start, start + length):
         start += step
@@ -129,13 +129,13 @@ class Space:
 
     def __init__(self, image: Image) -> None:
         self.image = image
-        self.picture = AddressPicture()
+        self.picture = AddressMap()
         self.ever: list[Span] = []
         self.brk: int | None = None
         self.users: set[int] = set()
         # While several lives use it: who changed which addresses last (file = index into stamps),
         # and the list of all changes.
-        self.order = AddressPicture()
+        self.order = AddressMap()
         self.stamps: list[tuple[Life, int]] = []
         self.changes: list[tuple[int, int, int]] = []  # life, start, end
         self.left: list[Life] = []  # whoever exited while others went on
@@ -158,7 +158,7 @@ class Space:
         if not self.picture.holes(start, end):
             return
         self.ever = merged(self.ever)
-        known = AddressPicture(tuple(Range(*span, 0) for span in self.ever))
+        known = AddressMap(tuple(Range(*span, 0) for span in self.ever))
         for low, high in known.holes(start, end):
             self.image.missing.append((low, high))
             self.ever.append((low, high))

@@ -1,8 +1,8 @@
 """Scripts of a test's own, played once."""
 
 from stress.run.options import RunOptions
-from stress.run.runner import run_play
-from stress.run.script_workload import ScriptPlay
+from stress.run.runner import run_workload
+from stress.run.script_workload import ScriptWorkload
 from stress.script.script import Script
 
 MODES = ("process", "thread")
@@ -16,7 +16,7 @@ def played(mode="process", options=None, **parts):
     """The report of a script without a defect."""
     script = Script(**{"scene": nothing, **parts})
     given = RunOptions(script="test", mode=mode, workers=len(script.roles), **(options or {}))
-    return run_play(given, ScriptPlay(script))
+    return run_workload(given, ScriptWorkload(script))
 
 
 def one_page(scene):

@@ -43,7 +43,7 @@ from vmcore.page.object_paging import (
     vm_object_paging_wait,
 )
 from vmcore.page.page_wait import RELEASE_PAGE
-from vmcore.page.vm_wait import VM_WAIT, poke_daemon, stop_services, wake_memory_waiters
+from vmcore.page.vm_wait import VM_WAIT, stop_services, wake_daemon, wake_memory_waiters
 from vmcore.pageout import pageout
 from vmcore.pageout.pageout import vm_pageout_loop
 from vmcore.pager.swap_io import disk_worker_loop
@@ -265,7 +265,7 @@ def the_daemons_nap(vm: Vm) -> Wait:
         vm.pages_needed_lock.acquire()
         pageout.nap(vm, LONG_S)
 
-    return Wait(body, vm.daemon_chan, lambda: poke_daemon(vm), lambda: None)
+    return Wait(body, vm.daemon_chan, lambda: wake_daemon(vm), lambda: None)
 
 
 CASES: dict[str, Callable[[Vm], Wait]] = {

@@ -6,7 +6,7 @@ The steps are those of the historic function, one function each:
     2  fault_search        down the chain to a busy page                 fault_search.py
     3  fault_copy          up into the top object, if it must be         fault_copy.py
     4  fault_push          the old page to a copy-object, before a write   fault_push.py
-    5  look_again          is the lookup still true, if the map was unlocked meanwhile?
+    5  relookup          is the lookup still true, if the map was unlocked meanwhile?
     6  enter_page          the mapping, under the object's lock
 """
 
@@ -72,7 +72,7 @@ def fault_once(vm: Vm, state: FaultState) -> int:
         if result != FOUND:
             return result
         if not state.lookup.locked:
-            result = look_again(vm, state)
+            result = relookup(vm, state)
             if result != KERN_SUCCESS:
                 return result
     return enter_page(vm, state)
@@ -102,7 +102,7 @@ def hold_top(vm: Vm, state: FaultState) -> None:
 
 
 @contract
-def look_again(vm: Vm, state: FaultState) -> int:
+def relookup(vm: Vm, state: FaultState) -> int:
     """The map was unlocked while we slept: does it still say the same?
 
     We own a busy page and a paging count, so the read passes queued writers, and

@@ -38,7 +38,7 @@ from vmcore.page.page import object_pages
 from vmcore.page.page_flags import clear_flags_o, clear_flags_p, set_flags_o
 from vmcore.page.page_queues import page_dequeue, vm_page_activate, vm_page_deactivate
 from vmcore.page.page_wait import PAGE_ASSERT_WAIT, page_busy, page_wakeup, thread_block
-from vmcore.page.vm_wait import poke_daemon
+from vmcore.page.vm_wait import wake_daemon
 from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
@@ -259,7 +259,7 @@ def back_off(vm: Vm, object: VmObject) -> None:
     """
     object.lock.release()
     vm.native.failure()
-    poke_daemon(vm)  # it reaps the writes whose records or frames we lack
+    wake_daemon(vm)  # it reaps the writes whose records or frames we lack
     time.sleep(BACK_OFF_S)
     object.lock.acquire()
 

@@ -44,7 +44,7 @@ def vm_object_terminate(vm: Vm, object: VmObject) -> VmObject | None:
         vm_object_paging_wait(vm, object)
     free_pages(vm, object)
     object.pager = 0
-    unlock_the_dead(vm, object)
+    unlock_terminated(vm, object)
     if pager is not None:
         vm_pager_deallocate(vm, pager)
     object_list_remove(vm, object)
@@ -77,7 +77,7 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
 
 
 @contract
-def unlock_the_dead(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
+def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     """Unlock an empty object for the last time, of whatever kind it is.
 
     Enter:  object locked.

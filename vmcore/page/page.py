@@ -26,7 +26,7 @@ from vmcore.constants import (
     PG_WANTED,
 )
 from vmcore.page.page_queues import page_dequeue
-from vmcore.page.vm_wait import poke_daemon
+from vmcore.page.vm_wait import wake_daemon
 from vmcore.page_events import COPIED, ENTERS, LEAVES, NUMBER_AT, SLOTS, ZEROED, pack
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
@@ -293,7 +293,7 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int, reserve: int = -1) -> V
     # one that we miss here is made by whoever then waits for memory.
     short = free < g.v_free_min or (free < g.v_free_target and g.v_inactive_count < g.v_inactive_target)
     if short and not g.pages_needed:
-        poke_daemon(vm)
+        wake_daemon(vm)
     return page
 
 

@@ -17,7 +17,7 @@ from vmcore.vm import Vm
 
 
 @contract
-def poke_daemon(vm: Vm) -> None:
+def wake_daemon(vm: Vm) -> None:
     """There is something for the daemon: a shortage, or a finished write.
 
     Source: Mach vm/vm_pageout.h, the uses of vm_pages_needed.

@@ -25,14 +25,14 @@ from vmcore.constants import (
 from vmcore.page.page import vm_page_free
 from vmcore.page.page_flags import clear_flags_o, set_flags_p
 from vmcore.page.page_queues import vm_page_activate, vm_page_deactivate
-from vmcore.page.vm_wait import VM_WAIT, poke_daemon, stop_services, wake_memory_waiters
+from vmcore.page.vm_wait import VM_WAIT, stop_services, wake_daemon, wake_memory_waiters
 from vmcore.pageout.pageout_page import pageout_page
 from vmcore.pager.swap_io import reap
 from vmcore.pmap.pmap import pmap_is_modified, pmap_is_referenced, pmap_page_protect
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
 
-__all__ = ["VM_WAIT", "poke_daemon", "stop_services", "vm_pageout_loop", "vm_pageout_scan"]
+__all__ = ["VM_WAIT", "wake_daemon", "stop_services", "vm_pageout_loop", "vm_pageout_scan"]
 
 # A fault may own two new frames at once: its placeholder, and the page that it reads in below (or
 # pushes).  Hope for one only would send it round for ever: it takes the one, lacks the other, gives
@@ -70,7 +70,7 @@ def vm_pageout_loop(vm: Vm) -> None:
     vm.me.is_daemon = True
     count_daemon(vm, 1)
     try:
-        while await_poke(vm):
+        while await_wakeup(vm):
             while pageout_round(vm):
                 pass
     finally:
@@ -95,7 +95,7 @@ def count_daemon(vm: Vm, change: int) -> None:
 
 
 @contract
-def await_poke(vm: Vm) -> bool:
+def await_wakeup(vm: Vm) -> bool:
     """Sleep until somebody pokes, and take the poke; False: the VM is stopped.
 
     Enter:  nothing locked.

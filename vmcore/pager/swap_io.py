@@ -34,7 +34,7 @@ from vmcore.page.page import FLAGS_O, frame_alloc, frame_free
 from vmcore.page.page_flags import clear_flags_o, set_flags_o, set_flags_p
 from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.page.page_wait import clear_busy
-from vmcore.page.vm_wait import poke_daemon
+from vmcore.page.vm_wait import wake_daemon
 from vmcore.page_events import OUT, OUT_DONE, OUT_FAILED, passes
 from vmcore.pager.swap import begin_write, end_write, pager_offset, place, run_bits
 from vmcore.pager.swap_records import (
@@ -212,7 +212,7 @@ def write_record(vm: Vm, record: PendingClean) -> None:
     set_state(vm, record, SPC_DONE if good else SPC_ERROR)
     vm.g.writes_in_flight -= 1
     vm.io_list_lock.release()
-    poke_daemon(vm)  # page and paging count wait for somebody to reap them
+    wake_daemon(vm)  # page and paging count wait for somebody to reap them
 
 
 @contract
@@ -301,7 +301,7 @@ def put_back(vm: Vm, record: PendingClean, state: int) -> None:
     record.next = vm.g.inuse_first
     vm.g.inuse_first = record.slot
     vm.io_list_lock.release()
-    poke_daemon(vm)
+    wake_daemon(vm)
 
 
 @contract

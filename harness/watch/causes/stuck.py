@@ -10,7 +10,7 @@ MOST_PLACES = 6
 
 def cause_of_livelock(snapshot: Snapshot, seat: SeatFacts) -> str:
     """Which way it goes round, and whether anybody is left who could change what it finds."""
-    way = way_round(seat)
+    way = repeating_cycle(seat)
     going = f"it starts again and again, by way of {', '.join(way)}" if way else "it starts again and again"
     others = [
         other
@@ -27,7 +27,7 @@ def cause_of_livelock(snapshot: Snapshot, seat: SeatFacts) -> str:
     return f"Cause: {going}; {named(moving)} {'are' if len(moving) > 1 else 'is'} at work beside it"
 
 
-def way_round(seat: SeatFacts) -> list[str]:
+def repeating_cycle(seat: SeatFacts) -> list[str]:
     """The places of the shortest round that its newest events make twice; empty when they make none."""
     marks = [(event.kind, event.what, event.site) for event in seat.events[-ROUND_EVENTS:]]
     for length in range(1, len(marks) // 2 + 1):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.run import WorkerContext
-from harness.run.barrier import Gate
+from harness.run.barrier import Barrier
 
 LIMITS_S = (0.5, 2.0, 8.0, 32.0)
 
@@ -52,7 +52,7 @@ def cross(context: WorkerContext) -> None:
 
 
 def rows(context: WorkerContext) -> list[Any]:
-    return Gate(context.arena).rows
+    return Barrier(context.arena).rows
 
 
 def children_of(pid: int) -> list[int]:

@@ -10,7 +10,7 @@ import pytest
 from harness import _native
 from harness.outcome import Failed, Killed, Passed
 from harness.run import RoleSpec, Session
-from harness.run.barrier import Gate, Row
+from harness.run.barrier import Barrier, Row
 from harness.shm.roster import Roster
 from tests.harness.run.roles import children_of, rows, spin_until, until_enough
 from tests.waiting import wait_until
@@ -126,7 +126,7 @@ def test_a_service_that_was_woken_and_did_not_run_yet_does_not_rest():
         context.arena.channel("jobs").sleep(lock, "no work", idle=True)
 
     def look(context):
-        gate, server = Gate(context.arena), rows(context)[1]
+        gate, server = Barrier(context.arena), rows(context)[1]
         spin_until(lambda: gate.quiet(1) is not None)
         os.kill(server.pid, signal.SIGSTOP)
         before = gate.quiet(1) is not None
@@ -145,7 +145,7 @@ def test_a_service_that_was_told_to_go_on_and_did_not_run_yet_does_not_rest():
     """It looks parked either way: only the supervisor's word makes the difference."""
 
     def look(context):
-        gate = Gate(context.arena)
+        gate = Barrier(context.arena)
         context.arena.native.set_activity(_native.CONSTANTS["PARKED"])
         context.send((gate.quiet(0, parked=True) is not None, gate.quiet(0, parked=False)))
 

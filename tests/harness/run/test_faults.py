@@ -11,47 +11,47 @@ from harness.run.faults import Injector
 from tests.harness.run.roles import spin_until, turn_until_told, until_enough
 
 
-def shots(faults, seed, alive=(0, 1, 2, 3), seconds=10.0):
+def injections(faults, seed, alive=(0, 1, 2, 3), seconds=10.0):
     injector, seen, at = Injector(faults, seed), [], 0.0
     while (at := injector.next_at()) < seconds:
-        seen += [(round(at, 9), shot) for shot in injector.due(at, alive)]
+        seen += [(round(at, 9), injection) for injection in injector.due(at, alive)]
     return seen
 
 
 def test_the_same_seed_gives_the_same_shots():
     faults = Faults(kills=3, stops=5)
 
-    assert shots(faults, 7) == shots(faults, 7)
-    assert shots(faults, 7) != shots(faults, 8)
+    assert injections(faults, 7) == injections(faults, 7)
+    assert injections(faults, 7) != injections(faults, 8)
 
 
 def test_rates_are_per_second():
-    seen = shots(Faults(kills=20, stops=40), 1, range(100), seconds=20.0)
+    seen = injections(Faults(kills=20, stops=40), 1, range(100), seconds=20.0)
 
-    kinds = [shot.signal for _, shot in seen]
+    kinds = [injection.signal for _, injection in seen]
     assert kinds.count(signal.SIGKILL) == pytest.approx(400, rel=0.25)
     assert kinds.count(signal.SIGSTOP) == pytest.approx(800, rel=0.25)
 
 
 def test_whoever_is_stopped_is_continued_after_its_time():
-    seen = shots(Faults(stops=5, stop_s=(0.1, 0.2)), 3, seconds=20.0)
+    seen = injections(Faults(stops=5, stop_s=(0.1, 0.2)), 3, seconds=20.0)
 
     open_since = {}
-    for at, shot in seen:
-        if shot.signal == signal.SIGSTOP:
-            assert shot.target not in open_since
-            open_since[shot.target] = at + shot.stopped_s
+    for at, injection in seen:
+        if injection.signal == signal.SIGSTOP:
+            assert injection.target not in open_since
+            open_since[injection.target] = at + injection.stopped_s
         else:
-            assert at == pytest.approx(open_since.pop(shot.target))
+            assert at == pytest.approx(open_since.pop(injection.target))
 
 
 def test_the_last_ones_are_spared():
-    assert shots(Faults(kills=50, spare=2), 1, alive=(0, 1)) == []
-    assert shots(Faults(kills=50, spare=1), 1, alive=(0, 1)) != []
+    assert injections(Faults(kills=50, spare=2), 1, alive=(0, 1)) == []
+    assert injections(Faults(kills=50, spare=1), 1, alive=(0, 1)) != []
 
 
 def test_most_is_a_limit_on_all():
-    assert len([shot for _, shot in shots(Faults(kills=50, most=3), 1)]) == 3
+    assert len([injection for _, injection in injections(Faults(kills=50, most=3), 1)]) == 3
 
 
 def test_the_end_continues_everybody_and_shoots_no_more():
@@ -61,8 +61,8 @@ def test_the_end_continues_everybody_and_shoots_no_more():
 
     last = injector.end()
 
-    assert {shot.target for shot in last} == stopped != set()
-    assert {shot.signal for shot in last} == {signal.SIGCONT}
+    assert {injection.target for injection in last} == stopped != set()
+    assert {injection.signal for injection in last} == {signal.SIGCONT}
     assert injector.next_at() == float("inf")
 
 

@@ -96,11 +96,11 @@ def test_the_second_interrupt_does_not_wait(front):
 
 
 def ending(program, pids) -> bool:
-    from harness.run.barrier import Gate, State
+    from harness.run.barrier import Barrier, State
     from harness.shm import Arena
 
     with Arena.attach(pid=program.process.pid) as arena:
-        return bool(Gate(arena).gate.state == State.ENDING)
+        return bool(Barrier(arena).gate.state == State.ENDING)
 
 
 def test_an_interrupt_hurries_what_a_time_limit_began(front):

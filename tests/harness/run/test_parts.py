@@ -8,10 +8,10 @@ import msgspec
 import multiprocess
 import pytest
 
-from harness.clock import Attended, Clock, Deadline, ManualClock
+from harness.clock import Clock, Deadline, ManualClock, WatchedClock
 from harness.outcome import Failed, Finding, Outcome, Passed, Payload, RunResult
 from harness.run import STOP_ON, derive_seed, process_control, supervisor
-from harness.run.findings import AFTERMATH_S, CONFIRM_S, Candidate, Ledger
+from harness.run.findings import AFTERMATH_S, CONFIRM_S, Candidate, FindingStore
 from harness.run.messages import PeerGone, Wire, pack
 from harness.run.plan import RoleSpec, RunPlan
 from tests.harness.run.roles import turn_until_told
@@ -108,7 +108,7 @@ def test_a_supervisor_without_a_front_leaves(arena):
 
 def test_time_that_nobody_attended_does_not_count():
     clock = ManualClock(100.0)
-    attended = Attended(clock, attention_s=1.0)
+    attended = WatchedClock(clock, attention_s=1.0)
     limit = Deadline(3.0, attended)
     for _ in range(4):
         clock.advance(0.5)
@@ -168,7 +168,7 @@ def test_seeds_are_the_same_everywhere():
 
 
 def test_signals_wait_while_a_child_is_made():
-    with process_control.deaf():
+    with process_control.signals_blocked():
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
     assert {signal.SIGINT, signal.SIGTERM} <= blocked
@@ -178,8 +178,8 @@ def test_signals_wait_while_a_child_is_made():
 # --- findings
 
 
-def ledger(**changes):
-    return Ledger(**{"stop_on": STOP_ON, "linger_s": 3.0, **changes})
+def store(**changes):
+    return FindingStore(**{"stop_on": STOP_ON, "linger_s": 3.0, **changes})
 
 
 def found(verdict, *seats, dump="", summary="s"):
@@ -191,7 +191,7 @@ def failure(verdict="panic", seat=4, at=1.0):
 
 
 def test_an_exception_waits_for_the_dump_of_the_same():
-    book = ledger()
+    book = store()
     book.from_exception(failure(), watched=True)
     assert book.findings == []
 
@@ -202,7 +202,7 @@ def test_an_exception_waits_for_the_dump_of_the_same():
 
 
 def test_an_exception_that_nobody_else_saw_counts_after_a_while():
-    book = ledger()
+    book = store()
     book.from_exception(failure(at=1.0), watched=True)
 
     assert book.settle(1.0 + CONFIRM_S / 2) == []
@@ -216,7 +216,7 @@ def test_of_what_the_watchdog_has_not_seen_a_picture_is_made():
         asked.append(what)
         return "mine.json"
 
-    book = ledger(picture=picture)
+    book = store(picture=picture)
     book.from_exception(failure(at=1.0), watched=True)
     book.from_exception(failure("wrong_data", 5), watched=True)
     book.from_watchdog(found("wrong_data", 5, dump="d.json"), 1.2)
@@ -228,7 +228,7 @@ def test_of_what_the_watchdog_has_not_seen_a_picture_is_made():
 
 
 def test_a_dump_that_comes_late_is_added():
-    book = ledger()
+    book = store()
     book.from_exception(failure(), watched=False)
 
     book.from_watchdog(found("panic", 4, dump="d.json"), 2.0)
@@ -237,7 +237,7 @@ def test_a_dump_that_comes_late_is_added():
 
 
 def test_two_wrong_orders_of_one_worker_are_two_findings():
-    book = ledger()
+    book = store()
 
     book.from_watchdog(found("order_violation", 4, summary="a, b"), 1.0)
     book.from_watchdog(found("order_violation", 4, summary="c, d"), 1.0)
@@ -248,7 +248,7 @@ def test_two_wrong_orders_of_one_worker_are_two_findings():
 
 @pytest.mark.parametrize("verdict", sorted(STOP_ON))
 def test_what_went_wrong_ends_the_run_at_once(verdict):
-    book = ledger()
+    book = store()
 
     book.from_watchdog(found(verdict, 1), 5.0)
 
@@ -256,19 +256,19 @@ def test_what_went_wrong_ends_the_run_at_once(verdict):
 
 
 def test_what_did_not_happen_yet_leaves_a_little_time():
-    book = ledger(linger_s=3.0)
+    book = store(linger_s=3.0)
 
     book.from_watchdog(found("order_violation", 1), 5.0)
 
     assert not book.ends_run(7.9)
     assert book.ends_run(8.0)
-    assert not ledger(linger_s=None).ends_run(1e9)
+    assert not store(linger_s=None).ends_run(1e9)
 
 
 def test_our_own_doing_is_no_finding_but_an_orphaned_lock_is():
-    book = ledger()
-    book.injure(1, "stopped", until=10.0)
-    book.injure(2, "killed", until=10.0)
+    book = store()
+    book.note_injected(1, "stopped", until=10.0)
+    book.note_injected(2, "killed", until=10.0)
 
     for verdict, seat in [("frozen", 1), ("crash", 2), ("orphaned_lock", 2), ("deadlock", 1)]:
         book.from_watchdog(found(verdict, seat), 11.0)
@@ -279,8 +279,8 @@ def test_our_own_doing_is_no_finding_but_an_orphaned_lock_is():
 
 
 def test_the_dump_of_what_is_not_counted_is_taken_away(tmp_path):
-    book = ledger()
-    book.injure(1, "stopped", until=10.0)
+    book = store()
+    book.note_injected(1, "stopped", until=10.0)
     ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
     for file in (ours, theirs):
         file.write_text("{}")
@@ -293,7 +293,7 @@ def test_the_dump_of_what_is_not_counted_is_taken_away(tmp_path):
 
 
 def test_findings_name_workers_and_the_command():
-    book = ledger(reproduce="hangdog run", name_of=lambda seat: {1: "a#0"}.get(seat, ""))
+    book = store(reproduce="hangdog run", name_of=lambda seat: {1: "a#0"}.get(seat, ""))
 
     book.from_watchdog(found("deadlock", 1, 9), 2.5)
 

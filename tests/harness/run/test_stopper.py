@@ -26,7 +26,7 @@ class Last:
         signal.raise_signal(signal.SIGTERM)
 
 
-class Member:
+class WorkerHandle:
     """Can be in a WeakSet."""
 
 
@@ -47,7 +47,7 @@ def test_a_stop_that_comes_in_a_destructor_is_raised_behind_it():
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_stop_that_comes_in_the_callback_of_a_weak_set_is_raised_behind_it():
-    one = Member()
+    one = WorkerHandle()
     kept = weakref.WeakSet([one])
     with listening(), pytest.raises(WorkerStopped):
         weakref.finalize(one, signal.raise_signal, signal.SIGTERM)

@@ -12,7 +12,7 @@ import pytest
 
 from harness.outcome import Passed
 from harness.run import Session, WatchdogDied
-from harness.run.barrier import Gate, State
+from harness.run.barrier import Barrier, State
 from harness.watch import Watchdog
 from tests.harness.run.roles import cross, spin_until, turn_until_told
 from tests.waiting import LIMIT_S
@@ -85,7 +85,7 @@ class Late(Watchdog):
     """Looks only when the work is over, as on a busy machine."""
 
     def look(self):
-        if Gate(self.arena).gate.state == State.ENDING:
+        if Barrier(self.arena).gate.state == State.ENDING:
             super().look()
 
 

@@ -10,7 +10,7 @@ from stress.cli.dump import look, look_at
 from stress.dump_sections import sections
 from stress.run.options import Progress, RunOptions
 from stress.run.progress import LINKS, WATCHED, Looker
-from stress.run.workload import ScenarioPlay
+from stress.run.workload import ScenarioWorkload
 from stress.scenario.scenario import find_scenario
 from tests.stress.cli.conftest import interrupt
 from tests.vmcore.builders_objects import fork, space_of, write
@@ -123,7 +123,7 @@ def test_records_of_another_shape_leave_the_threads_to_be_shown(world):
 def test_a_look_has_chains_only_if_asked(world):
     looks: list[Progress] = []
 
-    play = ScenarioPlay(find_scenario("fork-storm"), RunOptions())
+    play = ScenarioWorkload(find_scenario("fork-storm"), RunOptions())
     seen = outcome.Progress(elapsed_s=1.0, steps=10, epoch=0, state="running", workers=2, findings=0)
     vm = world.vm
     spaces = [space_of(vm, 2)]

@@ -7,8 +7,8 @@ import resource
 import pytest
 
 from stress.run.options import RunOptions
-from stress.run.runner import limits_of, make_play
-from stress.run.workload import ScenarioPlay
+from stress.run.runner import limits_of, make_workload
+from stress.run.workload import ScenarioWorkload
 from stress.scenario.scenario import find_scenario
 
 STUCK = '''"""A set-up that waits for a lock that another process keeps."""
@@ -89,10 +89,10 @@ def test_a_limit_is_a_number_of_seconds(hangdog, option, limit):
 def test_the_limit_of_a_script_gives_way_to_the_one_that_was_asked_for():
     own, asked = RunOptions(script="L34"), RunOptions(script="L34", livelock=7.0, stall=9.0)
 
-    assert limits_of(own, make_play(own)) == {"livelock_s": 0.1}
-    assert limits_of(asked, make_play(asked)) == {"livelock_s": 7.0, "stall_s": 9.0}
+    assert limits_of(own, make_workload(own)) == {"livelock_s": 0.1}
+    assert limits_of(asked, make_workload(asked)) == {"livelock_s": 7.0, "stall_s": 9.0}
     plain = RunOptions()
-    assert limits_of(plain, ScenarioPlay(find_scenario("fork-storm"), plain)) == {}
+    assert limits_of(plain, ScenarioWorkload(find_scenario("fork-storm"), plain)) == {}
 
 
 def test_an_unknown_name_is_refused_before_anything_is_said_to_run(hangdog):

@@ -15,7 +15,7 @@ from harness.watch.detectors import judge
 from stress.defect import all_defects, find_defect
 from stress.detect.detect import asked_of_run
 from stress.ops import files, shared, snapshots
-from stress.oracles.contents import Witness
+from stress.oracles.contents import ObservationLog
 from stress.run import script_workload
 from stress.run.options import RunOptions
 from stress.run.runner import run
@@ -36,7 +36,7 @@ def forgotten_sleepers():
 def contents():
     """What a script's load must show, and the content oracle in all its places."""
     Scene.expect = lambda scene, space, page, _value: scene.read(space, page)  # type: ignore[method-assign,assignment]
-    Witness.check_private = Witness.check_shared = unheard  # type: ignore[method-assign]
+    ObservationLog.check_private = ObservationLog.check_shared = unheard  # type: ignore[method-assign]
     vars(files)["check"] = vars(shared)["check_genuine"] = unheard
     vars(snapshots)["check_exposed"] = unheard
 

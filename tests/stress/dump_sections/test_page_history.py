@@ -7,7 +7,14 @@ from harness import probe
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
-from stress.dump_sections.page_history import entry_at, followed, given_up, journey, page_steps, places_of
+from stress.dump_sections.page_history import (
+    entry_at,
+    explain_loss,
+    journey,
+    page_steps,
+    places_of,
+    trace_back,
+)
 from stress.oracles.at_rest import wrong_data
 from stress.script.scene import classify
 from tests.vmcore.builders import locked
@@ -100,8 +107,8 @@ def test_a_page_that_was_dropped_after_a_failed_write_is_said_to_be():
     ]
     made = [step(number, what, page) for number, (what, page) in enumerate(steps)]
 
-    assert given_up(made) == ["  so P3 was given up by tester although its last write failed"]
-    assert given_up([made[0], step(1, page_events.OUT_DONE, 3), made[1]._replace(number=2)]) == []
+    assert explain_loss(made) == ["  so P3 was given up by tester although its last write failed"]
+    assert explain_loss([made[0], step(1, page_events.OUT_DONE, 3), made[1]._replace(number=2)]) == []
 
 
 def test_what_ends_of_a_write_prove():
@@ -120,12 +127,12 @@ def test_what_ends_of_a_write_prove():
     ]
     clean = [step(0, page_events.ENTERS, 3), step(1, page_events.IN, 3), step(2, page_events.LEAVES, 3)]
 
-    assert given_up(twice) == ["  so a second write of O7+1 began while the first was under way"]
-    assert given_up(early) == ["  so P3 was given up by tester while it was being written"]
-    assert given_up(well) == []
-    assert given_up(clean) == ["  P3 was given up by tester; it was not written since it came in"]
+    assert explain_loss(twice) == ["  so a second write of O7+1 began while the first was under way"]
+    assert explain_loss(early) == ["  so P3 was given up by tester while it was being written"]
+    assert explain_loss(well) == []
+    assert explain_loss(clean) == ["  P3 was given up by tester; it was not written since it came in"]
     # Who remembers less than that cannot know whether the first write had ended.
-    assert given_up(twice, since=2) == given_up(early, since=2) == []
+    assert explain_loss(twice, since=2) == explain_loss(early, since=2) == []
 
 
 def step(number, what, page):
@@ -155,7 +162,7 @@ def test_an_address_without_an_entry_has_no_places(vm):
     assert entry_at(vm, space, 1) is None
     assert places_of(vm, space, 1) == []
     assert told(vm, space, 5) == []
-    assert followed(page_steps(vm), set()) == set()
+    assert trace_back(page_steps(vm), set()) == set()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from stress.ops import core, process_codec
 from stress.ops.address_map import Range
 from stress.oracles.at_rest import InvariantViolated, Leak, WrongData, audit_the_end
 from stress.oracles.contents import FILE_SPACES
-from stress.scenario.process_pool import Stage
+from stress.scenario.process_pool import ProcessPool
 from vmcore.space.access import vm_read, vm_write
 
 PAGE = 4096
@@ -17,7 +17,7 @@ READ_WRITE = 3
 
 @pytest.fixture
 def process(actor):
-    made = core.be_born(actor)
+    made = core.create_process(actor)
     core.allocate(actor, made, Range(BASE, BASE + 4 * PAGE, READ_WRITE))
     return made
 
@@ -150,16 +150,16 @@ def test_a_process_travels_through_bytes(world, actor, process):
 
 
 def test_a_stage_gives_back_whom_it_was_given_and_is_full_some_day(world, actor, process):
-    stage = Stage(world.arena, 1)
+    pool = ProcessPool(world.arena, 1)
     child = core.fork(actor, process)
 
-    assert stage.put(actor, process)
-    assert not stage.put(actor, child)
-    found = stage.take(actor)
+    assert pool.put(actor, process)
+    assert not pool.put(actor, child)
+    found = pool.take(actor)
 
     assert found is not None
     assert found.space is process.space
-    assert stage.take(actor) is None
+    assert pool.take(actor) is None
 
 
 def test_who_did_not_leave_is_a_leak(world, actor, process):

@@ -10,7 +10,7 @@ from stress.ops.address_map import Range
 from stress.oracles.at_rest import InvariantViolated, WrongData, audit_the_end
 from stress.oracles.contents import make_stamp
 from tests.vmcore.builders import services
-from tests.vmcore.builders_files import Gate, thread
+from tests.vmcore.builders_files import Barrier, thread
 from vmcore.object.vnode_size import vnode_pager_setsize
 from vmcore.space.access import vm_read, vm_write
 
@@ -26,7 +26,7 @@ def process(world, actor):
 
 
 def user_of(actor, shared, file=0):
-    made = core.be_born(actor)
+    made = core.create_process(actor)
     core.map_file(actor, made, Range(BASE, BASE + PAGES * PAGE, 3, shared, file))
     return made
 
@@ -100,7 +100,7 @@ def test_a_stamp_that_nobody_issued_is_wrong_after_a_cut_too(actor, process):
 
 def test_a_refusal_is_legal_while_a_cut_lasts_and_at_no_other_time(world, actor, process):
     private = user_of(actor, False)
-    gate = Gate(world.vm, "file_truncate")
+    gate = Barrier(world.vm, "file_truncate")
     cutter = world.actor(2)
     seen = []
 

@@ -8,8 +8,8 @@ from stress.oracles.contents import (
     ZERO,
     Journal,
     Mismatch,
+    ObservationLog,
     Region,
-    Witness,
     decode,
     describe,
     file_stamp,
@@ -30,12 +30,12 @@ def arena():
 
 @pytest.fixture
 def me(arena):
-    return Witness(arena, 1, PAGE, writers=3)
+    return ObservationLog(arena, 1, PAGE, writers=3)
 
 
 @pytest.fixture
 def other(me, arena):
-    return Witness(arena, 2, PAGE)
+    return ObservationLog(arena, 2, PAGE)
 
 
 def test_a_stamp_says_what_was_put_in():
@@ -238,7 +238,7 @@ def test_a_wrong_page_is_called_by_the_kind_of_its_wrongness(me, found, said):
 
 def test_a_wrong_page_names_its_writers_by_their_roles(arena):
     arena.native.sit("author")
-    me = Witness(arena, 1, PAGE, writers=3)
+    me = ObservationLog(arena, 1, PAGE, writers=3)
     journal = Journal(7)
     journal.wrote(5, me.issue(7, 5))
 

@@ -6,8 +6,8 @@ import pytest
 
 from harness.errors import BadInput
 from stress.run.options import RunOptions
-from stress.run.runner import run, run_play
-from stress.run.script_workload import ScriptPlay
+from stress.run.runner import run, run_workload
+from stress.run.script_workload import ScriptWorkload
 from stress.script.script import Script
 
 
@@ -28,7 +28,9 @@ def test_threads_change_places_as_often_as_was_asked():
         check=lambda scene: scene.expect("P", 0, 50),
     )
 
-    report = run_play(RunOptions(script="test", mode="thread", workers=1, switch_ms=0.05), ScriptPlay(script))
+    report = run_workload(
+        RunOptions(script="test", mode="thread", workers=1, switch_ms=0.05), ScriptWorkload(script)
+    )
 
     assert report.findings == []
     assert sys.getswitchinterval() == before

@@ -3,7 +3,7 @@
 import threading
 
 from stress.ops.address_map import Range
-from stress.ops.core import allocate, be_born, leave, write
+from stress.ops.core import allocate, create_process, leave, write
 from stress.scenario.power_switch import lay_down_switch, power_cut, power_on, serve, switch
 from tests.vmcore.builders_files import thread
 from tests.vmcore.builders_objects import swap_out
@@ -41,7 +41,7 @@ def test_a_service_waits_for_the_power_and_goes_on(world):
 
 
 def test_a_power_cut_takes_the_store_of_memory_that_is_in_use(world, actor):
-    vm, person = world.vm, be_born(actor)
+    vm, person = world.vm, create_process(actor)
     allocate(actor, person, Range(0x10000, 0x12000, 3))
     write(actor, person, 0x10000)
     entry = vm.entries.views[space_map(vm, person.space).first]

@@ -2,13 +2,13 @@
 
 from stress.run.options import RunOptions
 from stress.run.runner import setting_of
-from stress.run.workload import ScenarioPlay
+from stress.run.workload import ScenarioWorkload
 from stress.scenario.scenario import find_scenario
 
 
 def setting(scenario, seed):
     options = RunOptions(scenario=scenario, seed=seed)
-    return setting_of(options, ScenarioPlay(find_scenario(scenario), options))
+    return setting_of(options, ScenarioWorkload(find_scenario(scenario), options))
 
 
 def test_a_scenario_s_faults_reach_the_store_with_the_seed_of_the_run():

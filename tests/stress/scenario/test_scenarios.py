@@ -92,7 +92,7 @@ SLOW_ROUNDS = """
 import time
 
 from stress.scenario.steps import PAGE, pages_of
-from stress.ops.core import allocate, be_born, leave, write
+from stress.ops.core import allocate, create_process, leave, write
 from stress.scenario.scenario import Scenario
 
 scenario = Scenario("slow-rounds")
@@ -100,7 +100,7 @@ scenario = Scenario("slow-rounds")
 
 @scenario.role("writer")
 def write_long(actor, stage):
-    person = be_born(actor)
+    person = create_process(actor)
     allocate(actor, person, pages_of(0x10000, 1))
     until = time.monotonic() + 1.0
     while time.monotonic() < until:

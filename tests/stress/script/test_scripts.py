@@ -14,7 +14,7 @@ from stress.defect import all_defects
 from stress.detect.detect import asked_of_run
 from stress.run.options import COMPLETED, RunOptions, RunReport
 from stress.run.runner import run
-from stress.script.sync_points import AT_GATE, PLAYING, Cue, Gates
+from stress.script.sync_points import AT_GATE, PLAYING, Cue, SyncPoints
 from tests.stress.playing import MODES, nothing, one_page, played
 from tests.vmcore.builders_files import LIMIT_S, thread
 
@@ -231,7 +231,7 @@ def test_a_cue_that_can_never_come_is_refused(role, point, said):
 @pytest.mark.parametrize(("next_role", "stuck"), [("A", False), ("B", True)])
 def test_who_stands_at_an_open_gate_is_about_to_move(world, next_role, stuck):
     native = world.arena.native
-    gates = Gates(world.arena, (Cue(next_role, "start"),), ("A", "B"))
+    gates = SyncPoints(world.arena, (Cue(next_role, "start"),), ("A", "B"))
     gates.row.seats[native.sit("A#0")] = AT_GATE
     native.set_activity(_native.CONSTANTS["IO"])
 
@@ -254,7 +254,7 @@ def test_who_waits_for_a_map_that_nobody_has_any_more_has_been_woken_and_only_ha
 ):
     native, lock = world.arena.native, world.arena.rwlock("map")
     native.leave()  # the one that has it sits in another thread
-    gates = Gates(world.arena, (Cue("B", "start"),), ("A", "B"))
+    gates = SyncPoints(world.arena, (Cue("B", "start"),), ("A", "B"))
     with thread(hold, lock, take, over := threading.Event(), held := threading.Event()):
         assert held.wait(LIMIT_S)
         gates.row.seats[native.sit("A#0")] = PLAYING
@@ -281,7 +281,7 @@ def hold(lock, take, over, held):
 @pytest.mark.parametrize(("activity", "stuck"), [("REPORTING", False), ("JOINING", True)])
 def test_who_waits_until_his_report_is_seen_goes_on_by_himself(world, activity, stuck):
     native = world.arena.native
-    gates = Gates(world.arena, (Cue("B", "start"),), ("A", "B"))
+    gates = SyncPoints(world.arena, (Cue("B", "start"),), ("A", "B"))
     gates.row.seats[native.sit("A#0")] = PLAYING
     native.set_activity(_native.CONSTANTS[activity], native.seat())
 

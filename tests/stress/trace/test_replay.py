@@ -4,7 +4,7 @@ import pytest
 
 from stress.run import runner
 from stress.run.options import RunOptions
-from stress.run.workload import ReplayPlay
+from stress.run.workload import ReplayWorkload
 from stress.trace.build import build_plan
 from stress.trace.ops import After, Exec, Exit, Fork, MapAnon, MapFile, Protect, Unmap, Wait
 from stress.trace.parse import parse_lines
@@ -42,7 +42,7 @@ def plan_of(*tasks):
 
 def replay(plan, workers=3, **options):
     chosen = RunOptions(trace="by hand", workers=workers, touches=3.0, tables=TABLES, **options)
-    return runner.run_play(chosen, ReplayPlay(plan, chosen))
+    return runner.run_workload(chosen, ReplayWorkload(plan, chosen))
 
 
 def family(children):
@@ -131,7 +131,7 @@ def test_a_replay_that_runs_out_of_time_leaves_nothing_behind():
 
     assert report.findings == []
     assert report.ended_by == "time limit"
-    assert report.checks["audits"] >= 1  # the curtain's
+    assert report.checks["audits"] >= 1  # the final audit's
 
 
 def test_a_replay_of_fewer_epochs_than_it_needs_leaves_nothing_behind():
@@ -139,7 +139,7 @@ def test_a_replay_of_fewer_epochs_than_it_needs_leaves_nothing_behind():
 
     assert report.findings == []
     assert (report.epochs, report.ended_by) == (1, "done")
-    assert report.checks["audits"] == 2  # the epoch's and the curtain's
+    assert report.checks["audits"] == 2  # the epoch's and the final audit's
 
 
 def test_a_newborn_without_a_cradle_stays_with_its_parents_worker(world, actor):

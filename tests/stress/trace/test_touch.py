@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stress.ops.address_map import EXECUTE, READ, WRITE
-from stress.trace import AddressPicture, Plan, Range, TouchModel, build_plan
+from stress.trace import AddressMap, Plan, Range, TouchModel, build_plan
 from stress.trace.ops import PAGE, After, Exec, Exit, Fork, MapAnon, MapFile, Mremap, Protect, Unmap, Wait
 from stress.trace.touch import HOT_PAGES, all_touches, apply
 
@@ -21,8 +21,8 @@ BASE = Exec(
 )
 
 
-def started(model: TouchModel, task: int = 0) -> AddressPicture:
-    picture = AddressPicture()
+def started(model: TouchModel, task: int = 0) -> AddressMap:
+    picture = AddressMap()
     model.touches(picture, task, 0, BASE)
     return picture
 
@@ -42,7 +42,7 @@ STEPS = st.lists(
 )
 
 
-def do(picture: AddressPicture, pages: dict[int, tuple[int, bool, int, int]], step) -> None:
+def do(picture: AddressMap, pages: dict[int, tuple[int, bool, int, int]], step) -> None:
     """One step on both; pages: number -> (rights, shared, file, offset of the page or 0)."""
     kind, (first, count) = step[:2]
     low, high = first * PAGE, (first + count) * PAGE
@@ -67,7 +67,7 @@ def do(picture: AddressPicture, pages: dict[int, tuple[int, bool, int, int]], st
         pages.update({n: v for n, v in moved.items() if n < new + min(count, step[3])})
 
 
-def by_page(picture: AddressPicture) -> dict[int, tuple[int, bool, int, int]]:
+def by_page(picture: AddressMap) -> dict[int, tuple[int, bool, int, int]]:
     return {
         n: (r.prot, r.shared, r.file, r.offset + n * PAGE - r.start if r.file >= 0 else 0)
         for r in picture
@@ -78,7 +78,7 @@ def by_page(picture: AddressPicture) -> dict[int, tuple[int, bool, int, int]]:
 @given(STEPS, STEPS, SPANS)
 @settings(max_examples=200, deadline=None)
 def test_a_picture_says_of_every_page_what_a_table_of_pages_says(before, after, span):
-    picture = AddressPicture()
+    picture = AddressMap()
     pages: dict[int, tuple[int, bool, int, int]] = {}
     for step in before:
         do(picture, pages, step)
@@ -100,7 +100,7 @@ def test_a_picture_says_of_every_page_what_a_table_of_pages_says(before, after, 
 
 
 def test_a_moved_region_that_grows_keeps_its_rights_to_the_new_end():
-    picture = AddressPicture((Range(0, 2 * PAGE, RW),))
+    picture = AddressMap((Range(0, 2 * PAGE, RW),))
 
     picture.move(0, 2 * PAGE, 8 * PAGE, 4 * PAGE)
 
@@ -108,7 +108,7 @@ def test_a_moved_region_that_grows_keeps_its_rights_to_the_new_end():
 
 
 def test_a_heap_that_grows_is_one_range_and_shared_regions_stay_two():
-    picture = AddressPicture()
+    picture = AddressMap()
 
     for shared in (False, True):
         at = 100 * PAGE * shared
@@ -170,21 +170,21 @@ def test_an_exit_reads_before_everything_is_gone():
 
 
 def test_nothing_mapped_means_nothing_touched():
-    assert TouchModel(1).touches(AddressPicture(), 0, 0, Exec(())) == []
+    assert TouchModel(1).touches(AddressMap(), 0, 0, Exec(())) == []
 
 
 def test_shared_files_are_mostly_read():
     model = TouchModel(5, 100, 100)
     shared = MapFile(0x10000, 8 * PAGE, RW, True, False, 0, 0)
 
-    touches = model.touches(AddressPicture(), 0, 0, Exec((shared,)))
+    touches = model.touches(AddressMap(), 0, 0, Exec((shared,)))
 
     assert 0 < sum(write for write, _ in touches) < len(touches) / 4
 
 
 def test_what_others_change_is_never_touched():
     model = TouchModel(5, 50, 50)
-    picture = AddressPicture(avoid=((0x800000 + PAGE, 0x800000 + 4 * PAGE), (0x400000, 0x400000 + PAGE)))
+    picture = AddressMap(avoid=((0x800000 + PAGE, 0x800000 + 4 * PAGE), (0x400000, 0x400000 + PAGE)))
 
     touched = {va for _, va in model.touches(picture, 0, 0, BASE)}
 
@@ -218,7 +218,7 @@ class World:
         self.done = [0] * len(plan.tasks)
         self.released = [False] * len(plan.tasks)
         self.runners = {
-            t.index: self.run(t.index, AddressPicture(), plan.picture(t.index))
+            t.index: self.run(t.index, AddressMap(), plan.picture(t.index))
             for t in plan.tasks
             if t.parent is None
         }
@@ -239,7 +239,7 @@ class World:
             return self.done[op.task] < len(self.plan.tasks[op.task].ops)
         return isinstance(op, After) and self.done[op.task] < op.done
 
-    def run(self, index: int, space: AddressPicture, picture: AddressPicture) -> Iterator[bool]:
+    def run(self, index: int, space: AddressMap, picture: AddressMap) -> Iterator[bool]:
         """Yields wherever another task may come in between: also between an op and its touches."""
         task = self.plan.tasks[index]
         if task.parent is not None:
@@ -256,7 +256,7 @@ class World:
             if isinstance(op, Exit):
                 yield from self.touch(index, space, touches)
             elif isinstance(op, Exec):
-                space = AddressPicture()
+                space = AddressMap()
                 apply(space, op)
             else:
                 self.change(index, space, op)
@@ -266,7 +266,7 @@ class World:
                 yield from self.touch(index, space, touches)
             yield True
 
-    def change(self, index: int, space: AddressPicture, op) -> None:
+    def change(self, index: int, space: AddressMap, op) -> None:
         if isinstance(op, Protect) and space.holes(op.addr, op.addr + op.length):
             self.failures.append(f"task {index}: {op} has holes")
         if isinstance(op, Mremap) and space.holes(op.old, op.old + op.old_length):
@@ -275,7 +275,7 @@ class World:
             self.failures.append(f"task {index}: {op} finds nothing")
         apply(space, op)
 
-    def touch(self, index: int, space: AddressPicture, touches) -> Iterator[bool]:
+    def touch(self, index: int, space: AddressMap, touches) -> Iterator[bool]:
         self.drawn[index] += touches
         for write, va in touches:
             yield True

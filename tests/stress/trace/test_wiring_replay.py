@@ -6,7 +6,7 @@ from stress.ops import core
 from stress.ops.address_map import Range
 from stress.run import runner
 from stress.run.options import RunOptions
-from stress.run.workload import ReplayPlay
+from stress.run.workload import ReplayWorkload
 from stress.trace import wiring
 from stress.trace.ops import DontNeed, Exec, Exit, Fork, Lock, MapAnon, Mremap, Unlock, Unmap, Wait
 from stress.trace.plan import Plan, Task
@@ -26,7 +26,7 @@ TABLES = {
 @pytest.fixture
 def process(actor):
     """A process with eight pages at HEAP."""
-    it = core.be_born(actor)
+    it = core.create_process(actor)
     core.allocate(actor, it, Range(HEAP, HEAP + 8 * PAGE, 3))
     yield it
     core.leave(actor, it)
@@ -113,6 +113,6 @@ def test_a_replay_wires_and_moves_and_forgets_locked_memory(actor, process):
 def test_a_program_that_locks_memory_is_replayed_and_every_page_is_right():
     chosen = RunOptions(trace="locks", workers=2, touches=3.0, tables=TABLES)
 
-    report = runner.run_play(chosen, ReplayPlay(plan(), chosen))
+    report = runner.run_workload(chosen, ReplayWorkload(plan(), chosen))
 
     assert report.findings == []

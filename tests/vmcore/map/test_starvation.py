@@ -88,13 +88,13 @@ def write_among_faults(vm, space):
     passed: Counter[tuple[int, int]] = Counter()  # (thread, turn of the writer)
     record = native.RwLock.from_buffer(vm.arena.mapping, lock.offset)
 
-    def look_again(vm, map, address, found, wiring):
+    def relookup(vm, map, address, found, wiring):
         result = vm_map_lookup_again(vm, map, address, found, wiring)
         if result == KERN_SUCCESS and record.writer:  # who has the map for reading passed one
             passed[threading.get_ident(), turn] += 1
         return result
 
-    vars(fault)["vm_map_lookup_again"] = look_again  # in this process only
+    vars(fault)["vm_map_lookup_again"] = relookup  # in this process only
     probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what he does under it
     threads, stop = faulting_threads(vm, space, FAULTERS)
     until = time.monotonic() + LIMIT_S / 2  # threads that do not get the processor meet nobody

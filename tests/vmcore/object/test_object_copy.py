@@ -308,7 +308,7 @@ def storer(vm, rounds):
     vmspace_exit(vm, space)
 
 
-def photographer(vm, me, rounds):
+def snapshotter(vm, me, rounds):
     """Takes snapshots, and looks at each twice in different orders."""
     newest = 0
     for turn in range(rounds):
@@ -333,7 +333,7 @@ def test_snapshots_taken_while_the_file_is_written_are_one_instant_each(vm_of):
         crowd = Team(vm)
         crowd.start("storer", storer, 250)
         for me in range(2):
-            crowd.start(f"photographer {me}", photographer, me, 120)
+            crowd.start(f"snapshotter {me}", snapshotter, me, 120)
 
         said = crowd.wait()
 

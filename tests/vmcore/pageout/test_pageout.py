@@ -36,7 +36,7 @@ from vmcore.constants import (
 from vmcore.object.object_pager import ensure_pager
 from vmcore.page.page import frame_free
 from vmcore.page.page_queues import vm_page_deactivate
-from vmcore.page.vm_wait import VM_WAIT, poke_daemon
+from vmcore.page.vm_wait import VM_WAIT, wake_daemon
 from vmcore.pageout.pageout import (
     FRUITLESS_LIMIT,
     MISSED,
@@ -242,7 +242,7 @@ def test_after_pend_the_daemon_holds_neither_page_nor_object(vm):
 
 
 def test_a_poke_of_an_awake_daemon_is_remembered(vm):
-    poke_daemon(vm)
+    wake_daemon(vm)
 
     assert vm.g.pages_needed == 1
 

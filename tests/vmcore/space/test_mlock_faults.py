@@ -151,7 +151,7 @@ def test_a_copy_made_by_a_fault_that_fails_does_not_hide_the_wired_page(vm, fami
     unwire(vm, parent, 0, 1)
     swap_out(vm, top(vm, parent))  # the shadow has a pager now, so a fault lets go of the map
     wired = mapped(vm, parent, 1)
-    real = fault.look_again
+    real = fault.relookup
 
     def rights_go(vm_, state):
         state.object.lock.release()
@@ -159,7 +159,7 @@ def test_a_copy_made_by_a_fault_that_fails_does_not_hide_the_wired_page(vm, fami
         state.object.lock.acquire()
         return real(vm_, state)
 
-    monkeypatch.setattr(fault, "look_again", rights_go)
+    monkeypatch.setattr(fault, "relookup", rights_go)
     assert vm_fault(vm, space_map(vm, parent), va(vm, 1), VM_PROT_WRITE) == KERN_PROTECTION_FAILURE
     monkeypatch.undo()
 
