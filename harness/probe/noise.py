@@ -12,7 +12,6 @@ from harness.errors import BadInput
 from harness.shm.arena import Arena
 
 _C = _native.CONSTANTS
-CERTAIN = 65536  # a chance of one, in the C core's units
 
 
 @dataclass(frozen=True)

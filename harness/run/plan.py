@@ -82,7 +82,6 @@ class RunPlan:
     ready_limit_s: float = 30.0  # of its own time, from the fork to the word "ready"
     audit_limit_s: float = 120.0  # of its own time, for one audit
     limits: dict[str, float] = field(default_factory=dict)  # of the watchdog, by the names of its Limits
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 def derive_seed(seed: int, *names: object) -> int:

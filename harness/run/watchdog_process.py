@@ -47,7 +47,7 @@ class Post:
 
 def meta_of(plan: RunPlan) -> RunMeta:
     """Where a dump of this run comes from."""
-    return RunMeta(seed=plan.seed, scenario=plan.scenario, reproduce=plan.reproduce, extra=plan.extra)
+    return RunMeta(seed=plan.seed, scenario=plan.scenario, reproduce=plan.reproduce)
 
 
 def folder_of(plan: RunPlan, restart: int = 0) -> Path | None:
@@ -171,7 +171,3 @@ class Watcher:
         """Say that it is over."""
         if self.wire is not None:
             self.wire.post((messages.STOP,))
-
-    def beat(self) -> int:
-        """When it last looked at everybody: coarse monotonic ns."""
-        return int(self.plan.arena.header.watcher_beat)

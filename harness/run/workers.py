@@ -197,10 +197,3 @@ class Crew:
         for member in members:
             if not member.over:
                 member.wire.post(message)
-
-
-def close_body(body: ChildProcess) -> None:
-    """Reap a process that is over and give its descriptors back."""
-    body.process.join()
-    os.close(body.fd)
-    body.fd = -1

@@ -57,9 +57,6 @@ class ChannelRecord(_Embedded):
     _fields_ = _words("hd_channel")
 
 
-EMBEDDED = (MutexRecord, RwLockRecord, ChannelRecord)
-
-
 def guarded(*rows: Row) -> tuple[list[tuple[str, Any]], dict[str, str], dict[str, str]]:
     """Split rows (guard, name, type, meaning) into (_fields_, GUARDS, NOTES)."""
     names = [name for _, name, _, _ in rows]

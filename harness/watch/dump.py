@@ -74,7 +74,7 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
         seed=meta.seed,
         scenario=meta.scenario,
         reproduce=meta.reproduce,
-        versions=versions() | meta.extra,
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         taken_ns=now,
     )
@@ -95,7 +95,7 @@ def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) 
         seed=meta.seed,
         scenario=meta.scenario,
         reproduce=meta.reproduce,
-        versions=versions() | meta.extra,
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

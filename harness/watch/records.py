@@ -194,7 +194,6 @@ class RunMeta(Frozen, frozen=True, kw_only=True):
     seed: int = 0
     scenario: str = ""
     reproduce: str = ""
-    extra: dict[str, str] = {}
 
 
 class Dump(Frozen, frozen=True, kw_only=True):

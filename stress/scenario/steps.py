@@ -5,7 +5,6 @@ An act is made of steps (``stress.ops.core``); like them it keeps the content or
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from stress.ops.address_map import Range
@@ -67,11 +66,6 @@ def read_all(actor: Actor, person: Process) -> None:
     for piece in person.picture.touchable(False):
         for va in range(piece.start, piece.end, PAGE):
             read(actor, person, va)
-
-
-def from_stage(actor: Actor, pool: ProcessPool, born: Callable[[Actor], Process]) -> Process:
-    """Somebody who waits there, or a new one."""
-    return pool.take(actor) or born(actor)
 
 
 def return_to_pool(actor: Actor, pool: ProcessPool, person: Process) -> None:
