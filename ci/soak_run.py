@@ -31,7 +31,7 @@ GAP_S = (0.2, 3.0)  # between the end of one stop and the next
 PATIENCE_S = 4.0  # for a kind that is there only now and then, before another one is drawn
 END_S = 60.0  # an interrupted run takes its parts home within seconds; a starved one needs more
 SET_PDEATHSIG = 1
-# A stopped process hears nothing: whoever ended us, the kernel ends what is below.
+# A stopped process hears nothing: the thread that ended us, the kernel ends what is below.
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -129,7 +129,7 @@ class Run:
         self.wish, self.due = self.rng.choice(KINDS), now + self.rng.uniform(*GAP_S)
 
     def turn(self) -> None:
-        """Stop or continue somebody if it is time to."""
+        """Stop or continue another thread if it is time to."""
         now = self.now()
         if self.stopped is not None:
             if now - self.stops[-1].at >= self.stops[-1].wanted:
@@ -191,7 +191,7 @@ class Run:
         return found
 
     def roles(self) -> dict[int, list[str]]:
-        """Who sits in the arena, by pid; nobody before it is there."""
+        """Who sits in the arena, by pid; no thread before it is there."""
         found: dict[int, list[str]] = {}
         for row in self.seats():
             found.setdefault(row.pid, []).append(row.role)

@@ -1,8 +1,8 @@
 """Time behind one object that a test can replace; seconds everywhere.
 
-``Clock`` is monotonic.  ``WatchedClock`` counts only time in which somebody was there to
+``Clock`` is monotonic.  ``WatchedClock`` counts only time in which a watcher was there to
 look: a process that was stopped (Ctrl-Z, SIGSTOP, a suspended machine) did not use up
-anybody's limit.  ``Deadline`` is a limit on either.  Nothing here sleeps or waits.
+any thread's limit.  ``Deadline`` is a limit on either.  Nothing here sleeps or waits.
 """
 
 import time
@@ -36,7 +36,7 @@ class ManualClock(Clock):
 
 
 class WatchedClock(Clock):
-    """Another clock without the gaps in which nobody looked.
+    """Another clock without the gaps in which nothing was watched.
 
     Between two calls of ``now`` at most ``attention_s`` pass; what goes beyond is left out and
     added up in ``missed_s``.  So it must be looked at more often than that, also when idle.

@@ -1,7 +1,7 @@
 """Every error of the instrument: one tree, one class per situation.
 
 A message is the fact with its values; ``hint`` is a command that can be typed.
-Values are attributes, so nobody parses text.  Exit codes are those of the
+Values are attributes, so no caller parses text.  Exit codes are those of the
 command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it.
 """
 
@@ -173,7 +173,7 @@ class LockError(HarnessError):
     """A lock was used against its rules; raised at the call, by the native core."""
 
     verdict = "contract_violation"
-    reports_itself = True  # a watcher is told where it happens; who catches it need not tell him again
+    reports_itself = True  # a watcher is told where it happens; who catches it need not tell it again
 
 
 class SelfDeadlock(LockError):

@@ -119,7 +119,7 @@ class Disturbance:
 
 
 class Tally:
-    """The counts of one arena: everybody adds to his own row, and may read all."""
+    """The counts of one arena: every process adds to its own row, and may read all."""
 
     def __init__(self, arena: Arena) -> None:
         self.native, self.rows = arena.native, rows(arena)
@@ -135,7 +135,7 @@ class Tally:
 
 
 def rows(arena: Arena) -> Any:
-    """The table of counts, one row per seat; made by whoever asks first."""
+    """The table of counts, one row per seat; made by the process that asks first."""
     return arena.table(TABLE, FaultRow, arena.header.seat_count).views
 
 

@@ -43,14 +43,14 @@ def arena_size(config: Config, seats: int = 128) -> int:
 
 
 def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
-    """Lay a VM down in a fresh arena.  One process does this, before anybody attaches."""
+    """Lay a VM down in a fresh arena.  One process does this, before any thread attaches."""
     # fmt: off
     vm = Vm(arena, config)              # every table, every lock with its class
     write_config(vm)              # so that attach knows the sizes
     set_chain(vm)                 # the one case of two locks of a class: front, then shadow
     bind(vm, replacements)        # contracts on or off
     set_thresholds(vm)            # when the daemon works
-    empty_swap_map(vm)            # page 0 is nobody's
+    empty_swap_map(vm)            # page 0 has no owner
     free_all_frames(vm)           # every frame on the free list
     mark_device_pages(vm)         # except those that are a device's
     link_pending(vm)              # every record of an asynchronous write is free
@@ -99,7 +99,7 @@ def bind(vm: Vm, replacements: Mapping[str, Callable[..., Any]] | None) -> None:
 
 
 def empty_swap_map(vm: Vm) -> None:
-    """Page 0 of the swap file belongs to nobody: a block that starts at 0 means "none"."""
+    """Page 0 of the swap file has no owner: a block that starts at 0 means "none"."""
     vm.g.swap_total = vm.config.swap_pages
     vm.swap_map[0] = 1
 

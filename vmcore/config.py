@@ -1,7 +1,7 @@
 """How large a VM is: every table's size, fixed at boot.
 
 A full table is a clear error that names the option of ``OPTIONS`` that enlarges it.
-Page-out thresholds follow from the number of pages (docs/reference, section 7.1); nobody
+Page-out thresholds follow from the number of pages (docs/reference, section 7.1); no thread
 sets them by hand, so that a small test machine and a large one behave alike.
 """
 

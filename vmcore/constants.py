@@ -26,7 +26,7 @@ PG_ACTIVE: Final = 0x0002        # P  on the active queue
 PG_LAUNDRY: Final = 0x0004       # P  inactive, dirty, not yet handed to a pager
 PG_CLEAN: Final = 0x0008         # O  equals the pager's copy, as far as software knows
 PG_BUSY: Final = 0x0010          # B  in transit; only its owner touches it
-PG_WANTED: Final = 0x0020        # O  somebody sleeps on it; only while BUSY
+PG_WANTED: Final = 0x0020        # O  a thread sleeps on it; only while BUSY
 PG_TABLED: Final = 0x0040        # O  in the hash and in a memq
 PG_COPYONWRITE: Final = 0x0080   # O  advisory; the map entry is the authority
 PG_FICTITIOUS: Final = 0x0100    # O  no managed frame behind it
@@ -46,9 +46,9 @@ OBJ_FADING: Final = 0x0008       # terminating, or the back side of an overlay
 OBJ_COLLAPSING: Final = 0x0010   # R: front of a running overlay
 OBJ_PAGERALLOC: Final = 0x0020   # R: a pager is being allocated, lock dropped; pip > 0
 OBJ_DYING: Final = 0x0040        # R: ref_count reached 0, no resurrection
-OBJ_FIXED: Final = 0x0080        # R: somebody chose an address of another colour for it
+OBJ_FIXED: Final = 0x0080        # R: a caller chose an address of another colour for it
 OBJ_DRAINING: Final = 0x0100     # R: one of those sleepers goes on when any share is given back
-OBJ_WAITING: Final = 0x8000      # somebody sleeps until paging_in_progress is 0
+OBJ_WAITING: Final = 0x8000      # a thread sleeps until paging_in_progress is 0
 
 # Kinds of pager.
 PG_SWAP: Final = 0

@@ -86,7 +86,7 @@ class Io:
         """What the pager is to answer instead of doing the work; None: it does the work.
 
         Injected answers are honest ones only.  A page-in that said "no such data" of a page
-        that is there would show old contents to somebody who could never know.
+        that is there would show old contents to a reader that could never know.
         """
         if self.result_hook is None:
             return None

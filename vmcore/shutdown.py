@@ -22,11 +22,11 @@ from vmcore.vm import Vm
 def vm_object_shutdown(vm: Vm) -> int:
     """Empty the object cache, then part with the pager of every object; how many pagers went.
 
-    Objects stay as they are otherwise; whoever maps them may still let go of them.  What
+    Objects stay as they are otherwise; the thread that maps them may still let go of them.  What
     only a pager held is lost: files were to be synced before.
 
     Source: Mach vm/vm_object.c (1991), vm_object_shutdown.
-    Enter:  nothing locked (nobody else runs).
+    Enter:  nothing locked (no other thread runs).
     Exit:   same.
     Takes:  any.
     Sleeps: yes (the cache's objects write file pages).
@@ -69,9 +69,9 @@ def all_objects(vm: Vm) -> list[VmObject]:
 def part_with_pager(vm: Vm, object: VmObject) -> Pager | None:
     """Make the object forget its pager, which the caller then deallocates.
 
-    In this order: an object whose pager is gone already must not be met by anybody who
+    In this order: an object whose pager is gone already must not be met by any thread that
     reads ``pager``.  Its name goes with it, or a lookup would compare what is not there,
-    and the last release would put an object into the cache that nobody can find again.
+    and the last release would put an object into the cache that no thread can find again.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -91,7 +91,7 @@ def part_with_pager(vm: Vm, object: VmObject) -> Pager | None:
     object.lock.release()
     vm.cache_lock.release()
     if busy:
-        raise Panic(f"shutdown while somebody pages on object {object.slot}")
+        raise Panic(f"shutdown while a thread pages on object {object.slot}")
     return pager
 
 

@@ -14,12 +14,12 @@ Guards (which lock protects the field):
     J  the lock of the object that the pager is installed in
     D  the handle lock of the named swap pagers
     E  the handle lock of the devices
-    =  written once, before anybody else can find the record
+    =  written once, before another thread can find the record
     .  the pool's own (generation, free list), or one writer only
     b  this thread owns the page BUSY       p  it owns a share of the object's paging count
 
 Several letters: all of them to write, any of them to read.  Behind a slash: any of these is
-enough to read, and ``?`` means that anybody may, as a hint that is worth nothing a moment later.
+enough to read, and ``?`` means that any thread may, as a hint that is worth nothing a moment later.
 
 A ``Ref`` is generation << 32 | slot; 0 is null.  A ``Slot`` is a bare slot number
 of a link that never outlives its list; 0 is null.
@@ -49,7 +49,7 @@ class VmObject(Structure):
         ("O", "resident_page_count", c_uint32,      "length of memq"),
         ("O", "size",                c_uint64,      "bytes"),
         ("O", "copy",                Ref,           "who must get a page before we change it"),
-        ("O/OpC", "pager",               Ref,           "backing store; stays while anybody pages"),
+        ("O/OpC", "pager",               Ref,           "backing store; stays while any thread pages"),
         ("O/Op", "paging_offset",       c_uint64,      "our offset 0 in the pager; stays as that does"),
         ("O", "shadow",              Ref,           "where missing pages come from; counted"),
         ("O", "shadow_offset",       c_uint64,      "our offset 0 inside the shadow"),
@@ -178,7 +178,7 @@ class Vmspace(Structure):
         ("=", "lock_",      MutexRecord, "guards vm_refcnt"),
         ("=", "map",        Ref,         ""),
         ("=", "pmap",       Ref,         ""),
-        ("R/?", "vm_refcnt",  c_int32,     "processes in this space; one is one until he lets others in"),
+        ("R/?", "vm_refcnt",  c_int32,     "processes in this space; one is one until it lets others in"),
     )
 
 
@@ -196,7 +196,7 @@ class Pager(Structure):
         ("=", "sw_osize",    c_uint64,      "bytes backed"),
         ("=", "sw_bsize",    c_uint32,      "pages per block"),
         ("K", "sw_poip",     c_uint32,      "asynchronous page-outs in flight"),
-        ("K/KJ", "sw_cnt",      c_uint32,      "valid pages; J: nobody pages then, so nobody changes it"),
+        ("K/KJ", "sw_cnt",      c_uint32,      "valid pages; J: no thread pages then, so none changes it"),
         ("K", "sw_first",    Slot,          "SwapBlocks that exist (sparse, unsorted)"),
         ("U", "vnp_size",    c_uint64,      "file size the VM believes"),
         ("U", "vnp_resizing", c_uint32,     "a size change is under way"),
@@ -246,7 +246,7 @@ class PendingPage(Structure):
     """One more page of an asynchronous page-out, written from its own frame.
 
     A row per page, because each is BUSY and each may have sleepers who must be led to
-    whoever will wake them.  The state is the record's, changed together with it.
+    the thread that will wake them.  The state is the record's, changed together with it.
     """
 
     _fields_, GUARDS, NOTES = guarded(
@@ -266,7 +266,7 @@ class Vnode(Structure):
         ("=", "chan_",       ChannelRecord, "waiters for a dying pager or a resize"),
         ("=", "number",      c_uint32,      "which file of the world (index of vm.files)"),
         ("U", "v_vmdata",    Ref,           "its pager"),
-        ("U/?", "v_size",      c_uint64,      "bytes; whoever needs more than a hint has U"),
+        ("U/?", "v_size",      c_uint64,      "bytes; the thread that needs more than a hint has U"),
         ("U", "v_usecount",  c_uint32,      "references"),
     )
 

@@ -8,7 +8,7 @@ Every function of vmcore has a Vm as its first argument, so this file imports no
 Nothing here takes a lock.
 
 The table ``vm_pending`` holds the asynchronous page-outs, ``vm_pending_pages`` the pages of
-each beyond its first.  Whoever watches the arena may register both as providers of wait
+each beyond its first.  The thread that watches the arena may register both as providers of wait
 edges: a record in state BUSY or WRITING leads
 from ``busy_address`` and ``pip_address`` to the disk workers, in state DONE or ERROR to
 the daemon.  These rows are data of harness.watch, which this package does not know; the
@@ -164,7 +164,7 @@ class Vm:
         """What is not a record: frames, hash heads, the swap map, the buckets of the pmaps."""
         config, size, view = self.config, self.page_size, self.arena.native.view
         memory = view(self._region("frames", config.frames * size, size), config.frames * size)
-        # Slot 0 is nobody's frame; an empty view makes its use fail at once.
+        # Slot 0 is no frame; an empty view makes its use fail at once.
         self.frames = [memory[0:0], *(memory[at : at + size] for at in range(0, len(memory), size))]
         self.frame: Callable[[int], memoryview] = self.frames.__getitem__
         buckets = hash_size(config)

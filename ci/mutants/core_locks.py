@@ -95,7 +95,7 @@ WORDS = (
         "f != id && atomic",
     ),
     change(
-        "unqueue: nobody is told",
+        "unqueue: no thread is told",
         "atomic_compare_exchange_strong(first, &f, 0))\n\t\thd_wake(word",
         "atomic_compare_exchange_strong(first, &f, 0) && 0)\n\t\thd_wake(word",
     ),
@@ -206,7 +206,7 @@ RWLOCK = (
         "w = atomic_load(&l->writer);\n\t*where = &l->writer;\n\tif (w & stops)\n\t\treturn w;\n\tw = atomic_load(&l->upgrader);\n\t*where = &l->upgrader;",
     ),
     change(
-        "rw: passing readers stop for nobody",
+        "rw: passing readers stop for no thread",
         "pass ? HD_CLOSED | HD_GRANTED | HD_SUSPECT : ~0u",
         "pass ? HD_SUSPECT : ~0u",
     ),
@@ -233,13 +233,13 @@ RWLOCK = (
         "\t\treturn NULL;",
     ),
     change(
-        "rw: closed for ever when somebody is in the way",
-        "\tatomic_fetch_and(word, ~HD_CLOSED);\n\tif (anybody_wants",
-        "\tif (anybody_wants",
+        "rw: closed for ever when another thread is in the way",
+        "\tatomic_fetch_and(word, ~HD_CLOSED);\n\tif (any_wants",
+        "\tif (any_wants",
     ),
     change(
         "rw: passing readers are not called when it opens again",
-        "\tif (anybody_wants(a, l))\n\t\tcall_readers(l); // those who pass\n",
+        "\tif (any_wants(a, l))\n\t\tcall_readers(l); // those that pass\n",
         "",
     ),
     change(
@@ -275,21 +275,21 @@ RWLOCK = (
     ),
     change(
         "rw: no call to the readers after giving",
-        "\tif (anybody || anybody_wants(a, l)) // the second look",
+        "\tif (any_left || any_wants(a, l)) // the second look",
         "\tif (0) // the second look",
     ),
     change(
         "rw: no second look for readers after giving",
-        "\tif (anybody || anybody_wants(a, l)) // the second look",
-        "\tif (anybody) // the second look",
+        "\tif (any_left || any_wants(a, l)) // the second look",
+        "\tif (any_left) // the second look",
     ),
     change(
-        "rw: leaving readers tell nobody",
+        "rw: leaving readers wake no thread",
         "\tif (atomic_load(&l->writer) || atomic_load(&l->upgrader)) {\n\t\tatomic_fetch_add(&l->drain, 1);",
         "\tif (0) {\n\t\tatomic_fetch_add(&l->drain, 1);",
     ),
     change(
-        "rw: leaving readers move drain but wake nobody",
+        "rw: leaving readers move drain but wake no thread",
         "\t\tatomic_fetch_add(&l->drain, 1);\n\t\thd_wake(&l->drain, 0x7fffffff, ALL_BITS);\n\t}\n}\n\nstatic inline void call",
         "\t\tatomic_fetch_add(&l->drain, 1);\n\t}\n}\n\nstatic inline void call",
     ),
@@ -307,7 +307,7 @@ RWLOCK = (
         "",
     ),
     change(
-        "rw: what is cleared away calls nobody",
+        "rw: what is cleared away calls no thread",
         "\t\t\thd_wake(where, 0x7fffffff, ALL_BITS);\n\t\tcall_readers(l);\n\t}\n\treturn true;",
         "\t\t\thd_wake(where, 0x7fffffff, ALL_BITS);\n\t}\n\treturn true;",
     ),

@@ -6,7 +6,9 @@ from ci.mutants.engine import Mutant
 SEATS = (
     change("seat: alive although the kernel says it died", " && !(life & FUTEX_OWNER_DIED) &&", " &&"),
     change("seat: alive while it is being taken", "return !(generation & 1) && tid &&", "return tid &&"),
-    change("seat: alive whoever has it", "(life & FUTEX_TID_MASK) == tid", "(life & FUTEX_TID_MASK) != 0"),
+    change(
+        "seat: alive the thread that has it", "(life & FUTEX_TID_MASK) == tid", "(life & FUTEX_TID_MASK) != 0"
+    ),
     Mutant(
         "seat: ids without a generation",
         "harness/locks/native/seat.c",
@@ -60,7 +62,7 @@ SEATS = (
     ),
     change(
         "seat: given back without ending the generation",
-        "\tatomic_fetch_or(&s->generation, 1); // from here on nobody's id is in use\n",
+        "\tatomic_fetch_or(&s->generation, 1); // from here on no thread's id is in use\n",
         "",
     ),
     change(
@@ -147,9 +149,9 @@ CHANNELS = (
         "\t\t\thd_wake(&c->word, 0x7fffffff, ~0u);",
     ),
     change("channel: wakeup wakes one", "hd_wake(&c->word, 0x7fffffff, ~0u);", "hd_wake(&c->word, 1, ~0u);"),
-    change("channel: wakeup wakes nobody", "\t\t\thd_wake(&c->word, 0x7fffffff, ~0u);\n", ""),
+    change("channel: wakeup wakes no thread", "\t\t\thd_wake(&c->word, 0x7fffffff, ~0u);\n", ""),
     change(
-        "channel: wakeup_one wakes nobody",
+        "channel: wakeup_one wakes no thread",
         "\t\thd_wake(&c->word, 0x7fffffff, futex_bits(i + 1)); // and",
         "\t\t// and",
     ),

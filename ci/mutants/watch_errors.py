@@ -91,7 +91,7 @@ MUTANTS = (
         "certain=proved or lasting",
         "certain=proved",
     ),
-    # --- nobody is left
+    # --- no thread is left
     error(
         "a_timer_will_wake_it",
         "threads without a seat are not counted",
@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     error(
         "no_thread_is_left_who_could_wake_it",
-        "nobody left is never certain",
+        "no thread left is never certain",
         "lost.py",
         "certain=now.outsiders == []",
         "certain=False",

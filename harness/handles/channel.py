@@ -1,7 +1,7 @@
 """A channel in the arena to sleep at: threading's verbs and BSD's, with the sleeper's condition on record.
 
 The condition (``until``) is what tells a lost wakeup from an ordinary wait: a process
-that only looks can see that it holds in memory and nobody woke the sleeper.
+that only looks can see that it holds in memory and no thread woke the sleeper.
 """
 
 import operator

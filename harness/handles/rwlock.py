@@ -1,7 +1,7 @@
 """Read/write lock with upgrade and downgrade.
 
 Writers are preferred: a reader queues behind a waiting writer unless it says
-``pass_writers=True`` (for those who already own what the writer's predecessor waits for).
+``pass_writers=True`` (for those that already own what the writer's predecessor waits for).
 ``upgrade()`` is False when another reader is upgrading already: release and start over.
 """
 

@@ -189,7 +189,7 @@ def bind(
     With ``contracts`` the calls are checked (``class_ids`` turns the names of Takes into bits);
     without, the raw function is called.  ``replacements`` puts others in the place of named steps:
     one with a contract of its own keeps that, one without the original's.
-    Errors: BadInput (no such step, a class that nobody declared); nothing is bound then.
+    Errors: BadInput (no such step, a class that is not declared); nothing is bound then.
     """
     wanted = {_seam(name).name: function for name, function in (replacements or {}).items()}
     bound = {seam.name: _bound(seam, wanted.get(seam.name), contracts, class_ids) for seam in SEAMS.values()}

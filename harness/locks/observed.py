@@ -1,4 +1,4 @@
-"""A mutex that somebody looks at just before it is let go: the moment at which what it guards must fit.
+"""A mutex that another thread looks at just before it is let go: the moment at which what it guards must fit.
 
 ``observe(lock, look)`` gives a lock object on the same record whose ``release`` calls ``look()`` first.
 An exception from it leaves the lock held, so that a dump shows the state that was found.  Only releases

@@ -1,7 +1,7 @@
 """The one seam in running code: a named point on the arena that this process uses.
 
 Free of cost but a call when nothing is attached; recorded, delayed or held there by
-whoever watches the arena.  Every lock operation passes the same C function by itself.
+the thread that watches the arena.  Every lock operation passes the same C function by itself.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ _current: "Arena | None" = None
 
 
 def _nowhere(_name: str, _argument: int = 0) -> None:
-    """No arena: nobody can be attached."""
+    """No arena: no thread can be attached."""
 
 
 _point: Any = _nowhere

@@ -29,7 +29,7 @@ class Event:
 
 
 def record(arena: "Arena", on: bool = True) -> None:
-    """Switch the recorder on or off for everybody in the arena."""
+    """Switch the recorder on or off for every process in the arena."""
     mode = arena.native.mode & ~_C["RECORD"]
     arena.native.mode = mode | (_C["RECORD"] if on else 0)
 

@@ -20,7 +20,7 @@ class Profile:
 
     next_lock: int = 0  # holding a lock, about to take another
     before_sleep: int = 0  # the condition was tested, the sleep has not begun
-    before_wakeup: int = 0  # the condition was changed, nobody knows yet
+    before_wakeup: int = 0  # the condition was changed, no thread knows yet
     after_release: int = 0
     point: int = 0  # named points of the program
     sleep_ns: int = 0
@@ -55,7 +55,7 @@ def in_epoch(chosen: str | Profile, epoch: int) -> str | Profile:
 
 
 def noise(arena: "Arena", profile: str | Profile = "placed", seed: int = 0) -> Profile:
-    """Switch delays on (or off: ``none``) for everybody in the arena, from now on.
+    """Switch delays on (or off: ``none``) for every process in the arena, from now on.
 
     The same seed gives each seat the same sequence of decisions again.  BadInput for an
     unknown profile.  Returns the profile.

@@ -1,7 +1,7 @@
-"""The gate between epochs: everybody parks, holding no lock; then the audit; then all go on.
+"""The gate between epochs: every worker parks, holding no lock; then the audit; then all go on.
 
 Words travel over the workers' pipes, because a pipe tells of a dead peer and a count
-in shared memory does not.  The records in the arena say the same for everybody who
+in shared memory does not.  The records in the arena say the same for every process who
 only looks (watchdog, progress display, dump) and for ``should_stop``, which must be cheap.
 
 One writer each: the supervisor writes GateRecord; a worker its own row while it lives,
@@ -27,7 +27,7 @@ class State(enum.IntEnum):
     STARTING = 0
     RUNNING = 1
     PARKING = 2  # the first one is at the gate
-    AUDIT = 3  # everybody is, and is looked at
+    AUDIT = 3  # every worker is parked, and is looked at
     ENDING = 4
 
 
@@ -99,7 +99,7 @@ class Barrier:
     def quiet(self, number: int, parked: bool = False) -> tuple[int, int] | None:
         """(seat, wait sequence) of a service that rests and holds nothing; None while it works.
 
-        At rest: parked, or idle on a channel that nobody has woken since it looked.  A service that was
+        At rest: parked, or idle on a channel that no thread has woken since it looked.  A service that was
         told to go on, or woken, and has not run yet still looks as before: so ``parked`` says whether
         the supervisor knows it to be parked.
         """

@@ -1,9 +1,9 @@
 """One run as the front sees it: start the supervisor, wait, pass on what it says, tidy up.
 
 The supervisor is forked when this process has one thread only, else it is spawned clean: a
-fork of a process with threads copies whatever locks they hold at that moment.  Whoever
+fork of a process with threads copies whatever locks they hold at that moment.  The thread that
 ends how, ``run`` comes back with no process of the run left: the sentinel of the
-supervisor is a pipe that everybody below it inherits, so its end is the end of them all.
+supervisor is a pipe that every process below it inherits, so its end is the end of them all.
 """
 
 import io
@@ -39,7 +39,7 @@ from harness.watch import bystanders
 
 TICK_S = 0.2
 GONE_S = 5.0  # processes with PDEATHSIG end within milliseconds; a loaded machine may take longer
-_MAX_INTERRUPTS = 2  # the second Ctrl-C does not wait for anybody
+_MAX_INTERRUPTS = 2  # the second Ctrl-C does not wait for any thread
 
 
 class Client:
@@ -84,7 +84,7 @@ class Client:
         return self._conclude()
 
     def _release_seat(self) -> None:
-        """Our seat is no part of the run: "nobody is left who could wake it" must not wait for us."""
+        """Our seat is no part of the run: "no thread is left that could wake it" must not wait for us."""
         seat = self.plan.arena.native
         if seat.seat() and not seat.depth():
             seat.leave()
@@ -93,7 +93,7 @@ class Client:
     # --- signals
 
     def _take_signals(self) -> None:
-        """Ctrl-C and SIGTERM end the run, not us; a handler that somebody else has put there stays."""
+        """Ctrl-C and SIGTERM end the run, not us; a handler that another thread has put there stays."""
         if not process_control.in_main_thread():
             return
         usual = (signal.default_int_handler, signal.SIG_DFL)
@@ -179,7 +179,7 @@ class Client:
             self.on_progress(self.progress())
 
     def progress(self) -> Progress:
-        """From the arena, without asking anybody."""
+        """From the arena, without asking any thread."""
         steps, alive = self.gate.total()
         go = int(self.gate.gate.go_ns)
         elapsed = (self.plan.arena.native.now() - go) / 1e9 if go else 0.0
@@ -203,7 +203,7 @@ class Client:
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-        self.everybody_gone = bool(readable([self.process.sentinel], GONE_S))
+        self.all_gone = bool(readable([self.process.sentinel], GONE_S))
         self._add_reader()
         self.exit_code = self.process.exitcode
         os.close(self.death)
@@ -218,9 +218,7 @@ class Client:
         error = self.error
         if error is None:
             code = int(self.exit_code)
-            error = SupervisorDied(
-                process_control.died_by(code), max(0, -code), 0 if self.everybody_gone else 1
-            )
+            error = SupervisorDied(process_control.died_by(code), max(0, -code), 0 if self.all_gone else 1)
         if isinstance(error, RunFailed):
             error.outcomes, error.findings = tuple(self.outcomes), tuple(self.findings)
             error.incidents = tuple(self.incidents)

@@ -40,7 +40,7 @@ class Step:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """An operation that raised stays the current one: whoever looks should see what failed."""
+        """An operation that raised stays the current one: the thread that looks should see what failed."""
         if kind is None:
             self._arena.end()
 
@@ -112,7 +112,7 @@ class WorkerContext:
         return not self.should_stop()
 
     def next_epoch(self) -> bool:
-        """Park until everybody has and the audit is over.  True: one more; False: it was the last.
+        """Park until every worker has and the audit is over.  True: one more; False: it was the last.
 
         ContractViolation when this thread holds a lock.
         """

@@ -1,4 +1,4 @@
-"""The end of a run as far as somebody is late: more time, the last look, and who hangs.
+"""The end of a run as far as a worker is late: more time, the last look, and who hangs.
 
 Guarantees: before the first process is ended the watchdog has said what it knows and judges no more, so
 nothing of our own doing becomes a finding or leaves a dump; who was told to end and did not is named by a
@@ -23,12 +23,12 @@ HUSH_S = 10.0  # the watchdog has so long to finish a dump
 
 
 class Ending(EventLoop):
-    """What the supervisor does about those who are late."""
+    """What the supervisor does about those that are late."""
 
     helper: Helper | None = None  # it works now
 
     def go_on(self) -> bool:
-        """Whoever was stopped from outside: to end, it must run.  One that is traced stays as it is.
+        """What was stopped from outside must run to end.  One that is traced stays as it is.
 
         Tells whether there was one.
         """
@@ -50,7 +50,7 @@ class Ending(EventLoop):
         limit: float,
         ends: bool = True,
     ) -> None:
-        """Wait for ``done``, until those who are late have had ``limit`` seconds of their own.
+        """Wait for ``done``, until those that are late have had ``limit`` seconds of their own.
 
         No time of theirs is one in which any of the run waited for a processor or was stopped: they may wait
         for it.  When the run ``ends``, who is stopped is continued, and the time begins anew; else it
@@ -77,7 +77,7 @@ class Ending(EventLoop):
         return found
 
     def last_look(self, late: list[WorkerHandle]) -> None:
-        """Before anything is ended: what the watchdog knows, and the finding that names those who hang.
+        """Before anything is ended: what the watchdog knows, and the finding that names those that hang.
 
         A service that has no ``stop`` has no end of its own.  An interrupt is in a hurry, and a finding has
         said what there is to say.

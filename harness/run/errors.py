@@ -34,7 +34,7 @@ class SupervisorDied(RunFailed):
 
 
 class WatchdogDied(RunFailed):
-    """The watchdog died twice, so nobody would have seen a hang."""
+    """The watchdog died twice, so no thread would have seen a hang."""
 
 
 class Shortage(RunFailed):

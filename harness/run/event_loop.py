@@ -27,7 +27,7 @@ TICK_S = 0.1
 
 
 class FrontGone(Exception):
-    """The front closed its end: there is nobody to work for."""
+    """The front closed its end: there is no front to work for."""
 
 
 class EventLoop:
@@ -111,7 +111,7 @@ class EventLoop:
     def hear(
         self, wire: Wire, body: ChildProcess, message: Callable[[], None], death: Callable[[], None]
     ) -> None:
-        """Listen to somebody's words and death."""
+        """Listen to a child's messages and its death."""
         self._add_reader(wire.fd, message)
         self._add_reader(body.fd, death)
 
@@ -223,7 +223,7 @@ class EventLoop:
             self.store.note_injected(member.seat, "killed", self.now())
 
     def _report_crashes(self, crashed: list[WorkerHandle]) -> None:
-        """One process died by itself: one finding, whoever lived in it."""
+        """One process died by itself: one finding, for all threads that lived in it."""
         if not crashed or not crashed[0].ready or not self.listening:
             return
         member = crashed[0]
@@ -236,7 +236,7 @@ class EventLoop:
         self.report_crash(names, member.seat, how)
 
     def report_crash(self, name: str, seat: int, how: str) -> None:
-        """Write down that somebody died by himself."""
+        """Record that a worker died by itself."""
         held = ", ".join(f"{one.lock} since {one.site}" for one in evidence.held_by(self.plan, seat))
         dump = self.picture(name, seat, "crash", f"worker {name} died: {how}")
         if self.store.from_death(name, seat, how, self.now(), dump, held) is None:
@@ -303,7 +303,7 @@ class EventLoop:
             return
         how = self.watcher.trouble or process_control.died_by(body.process.exitcode)
         if self.watcher.restarts >= MOST_RESTARTS or not self.watcher.ready:
-            self.broken = f"the watchdog died, and nobody would have seen a hang: {how}"
+            self.broken = f"the watchdog died, and no thread would have seen a hang: {how}"
             self.ending = self.ending or "broken"
             return
         self.store.incident(f"the watchdog died ({how}) and was started again")

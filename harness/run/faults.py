@@ -112,7 +112,7 @@ class Injector:
         return set(self._continue)
 
     def end(self) -> list[Injection]:
-        """No more shots, but everybody who is stopped goes on."""
+        """No more shots, but every thread that is stopped goes on."""
         injections = [Injection(n, signal.SIGCONT) for n in self._continue]
         self._continue.clear()
         self._next = float("inf")

@@ -91,7 +91,7 @@ class FindingStore:
         return self._add(found, now)
 
     def from_exception(self, candidate: Candidate, watched: bool) -> None:
-        """A worker failed.  Without a watchdog nobody else will say it."""
+        """A worker failed.  Without a watchdog no other thread will say it."""
         if any(f.verdict == candidate.verdict and candidate.seat in f.seats for f in self.findings):
             return
         if candidate.verdict == "orphaned_lock" and (why := self._left_behind()):

@@ -1,7 +1,7 @@
 """A process of its own for one call: an audit, or the stop of a service.
 
 Supervised like a worker: its exception is a finding, so is its death, and it may hang
-without anybody else noticing.  The supervisor itself never calls what may take a lock.
+without any other thread noticing.  The supervisor itself never calls what may take a lock.
 """
 
 import os

@@ -33,9 +33,9 @@ class RoleSpec:
     """``count`` workers that call ``function(context, *args)``, once per epoch; context: a WorkerContext.
 
     ``name``: 1 to 24 bytes; its workers are name#0, name#1, ...  ``args``: a tuple.
-    ``service``: works for the others and has no end of its own (a daemon): nobody waits for it,
+    ``service``: works for the others and has no end of its own (a daemon): no thread waits for it,
     it is not called again, and at the end ``stop()`` is called in a process made for it, once per role.
-    ``prepare(context)`` runs in each worker before it reports ready: nobody starts before all are done.
+    ``prepare(context)`` runs in each worker before it reports ready: no thread starts before all are done.
     """
 
     name: str
@@ -67,7 +67,7 @@ class RunPlan:
     roles: tuple[RoleSpec, ...]
     mode: Mode = "process"
     seed: int = 0
-    epochs: int | None = 1  # None: until somebody stops it
+    epochs: int | None = 1  # None: until it is stopped
     audit: Callable[..., Any] | None = None
     audit_in: AuditIn = "child"
     noise: Any = "none"  # profile name or harness.probe.Profile

@@ -3,9 +3,9 @@
 * ``die_with_parent``: the kernel kills a child when the *thread* that forked it ends.
 * ``adopt_orphans`` and ``sweep``: what a killed worker had started itself comes to the
   supervisor and is ended there.
-* ``death_fd``: readable when a process is over, whoever holds copies of its pipes.
+* ``death_fd``: readable when a process is over, even while another process holds copies of its pipes.
 * ``signals_blocked``: no SIGINT or SIGTERM while a child is being made: it would meet the parent's handler,
-  or Python's own, in a process that is nobody yet.
+  or Python's own, in a process that has no role yet.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ def die_with_parent(parent: int) -> None:
     To be called first thing in a child.
     """
     _prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    # Between fork and prctl the parent may have died: nobody would ever tell us.
+    # Between fork and prctl the parent may have died: no thread would ever tell us.
     if os.getppid() != parent:
         os._exit(1)
 
@@ -87,7 +87,7 @@ def in_main_thread() -> bool:
 
 
 def send_signal(pid: int, number: int) -> bool:
-    """Send it; False when nobody is there.  Only for children that were not reaped: their pid is theirs."""
+    """Send it; False when there is none.  Only for children that were not reaped: their pid is theirs."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

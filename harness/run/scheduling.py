@@ -53,7 +53,7 @@ class OwnTime:
         """Of the seconds since the last call those that the late ones had; the first call is the beginning.
 
         Not theirs is what one of them, or of the others that they may wait for, was stopped or waited for a
-        processor.  What a late one really got is its own, whoever waited beside it.
+        processor.  What a late one really got is its own, the thread that waited beside it.
         """
         now = {one: of_thread(*one) for one in (*late, *others)}
         lost = got = 0.0

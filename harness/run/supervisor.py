@@ -14,8 +14,8 @@ Who may die when, and what follows:
 * worker before ready: the run does not begin (StartFailed with the cause).  After: its outcome is kept,
   the others go on without it (at the gate too), unless it was a finding that ends the run.
 * watchdog: restarted once with an incident; a second time ends the run with WatchdogDied.
-* helper (audit, stop of a service): its death is a finding; nobody else is touched.
-* anybody may be *stopped*: no read blocks on a half message, and all limits count attended time.
+* helper (audit, stop of a service): its death is a finding; no other thread is touched.
+* any thread may be *stopped*: no read blocks on a half message, and all limits count attended time.
 
 The supervisor takes no lock of the arena: audits and stops run in processes of their own,
 because a lock whose holder was killed would wedge the only one who can end the run.
@@ -56,7 +56,7 @@ SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
 class Supervisor(Ending):
-    """One run.  ``EventLoop`` turns events into state, ``Ending`` looks at those who are late."""
+    """One run.  ``EventLoop`` turns events into state, ``Ending`` looks at those that are late."""
 
     def run(self) -> RunResult:
         """The whole life."""
@@ -71,7 +71,7 @@ class Supervisor(Ending):
     # --- start
 
     def start(self) -> None:
-        """Everybody is there and sits.  StartFailed, WatchdogDied."""
+        """All workers are there and have a seat.  StartFailed, WatchdogDied."""
         # A seat says "this thread may take part"; we never do, and a watcher should not wait for us.
         self.plan.arena.native.leave()
         bystanders.register(self.plan.arena)
@@ -120,7 +120,7 @@ class Supervisor(Ending):
     def epochs(self) -> None:
         """Let them go and gather them at the gate, again and again."""
         if self.is_ending():
-            return  # the set-up hung, or nobody wants the run any more
+            return  # the set-up hung, or the run is not wanted any more
         self.begun = self.clock.now()
         self.gate.gate.go_ns = self.plan.arena.native.now()
         self.gate.gate.state = State.RUNNING
@@ -173,7 +173,7 @@ class Supervisor(Ending):
         return rested and not self.is_ending()
 
     def audit(self, function: Callable[..., Any]) -> None:
-        """Look at everything while nobody moves."""
+        """Look at everything while no thread moves."""
         self.gate.gate.state = State.AUDIT
         chosen = next((m for m in self.crew.steppers() if m.parked), None)
         if self.plan.audit_in == "worker" and chosen is not None:
@@ -373,7 +373,7 @@ def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -
         supervisor = Supervisor(plan, wire)
         process_control.install_handlers(process_control.ignore, supervisor.interrupt)
         last = (messages.RESULT, dill.dumps(supervisor.run()))
-    except FrontGone:  # nobody to tell
+    except FrontGone:  # no peer to tell
         if supervisor is not None:
             supervisor.end_everything(grace=0.0)
         os._exit(1)

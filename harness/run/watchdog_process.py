@@ -1,7 +1,7 @@
 """The watchdog's process: made before the workers are let go, restarted once when it is killed.
 
 It has its own pipe to the supervisor; a finding is sent the moment its dump is on disk.
-A second death is the end of the run: a run that nobody watches would report "nothing
+A second death is the end of the run: a run that no thread watches would report "nothing
 found" and mean nothing.
 """
 
@@ -100,13 +100,13 @@ def maker_of(plan: RunPlan, dead_before: frozenset[int]) -> Callable[..., Any]:
 
 
 def dead_seats(arena: "Arena") -> frozenset[int]:
-    """Ids of the seats whose threads are dead already.  Nobody works in the arena yet."""
+    """Ids of the seats whose threads are dead already.  No thread works in the arena yet."""
     reader = Reader(arena)
     return frozenset(int(row.id) for row in reader.live() if reader.dead(row.number))
 
 
 def forget_reports(arena: Any) -> None:
-    """Reports of an earlier run in this arena are no news.  Nobody works in it now."""
+    """Reports of an earlier run in this arena are no news.  No thread works in it now."""
     size = _native.LAYOUT["hd_report"][0]
     start = int(arena.header.reports)
     arena.mapping[start : start + size * _C["REPORTS"]] = bytes(size * _C["REPORTS"])

@@ -110,7 +110,7 @@ class Worker:
         try:
             self._work()
             word = ("passed",)
-        except PeerGone:  # nobody is left to tell
+        except PeerGone:  # no peer is left to tell
             return
         except WorkerStopped as stop:
             word = ("stopped", place(stop))
@@ -141,7 +141,7 @@ class Worker:
             context.prepared = post.spec.prepare(context)
         self.wire.send((messages.READY, context.seat, threading.get_native_id()))
         self.ready = True
-        # Parked, not running: nobody should wonder why it completes no step.
+        # Parked, not running: no thread should wonder why it completes no step.
         self.arena.native.set_activity(_C["PARKED"])
         word = self.wire.wait()[0]
         self.arena.native.set_activity(_C["RUNNING"])

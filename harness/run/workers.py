@@ -61,7 +61,7 @@ class WorkerHandle:
     program: str = ""  # it replaced itself by exec of this file
     named_by: list[str] = field(default_factory=list)  # verdicts of hangs that name it
     forced: bool = False  # the first of the run was ended by force, and this one was still there
-    stood: str = ""  # where it was then, as far as anybody knows
+    stood: str = ""  # where it was then, as far as any thread knows
 
     @property
     def over(self) -> bool:
@@ -92,7 +92,7 @@ class Crew:
             body = self.spawn(worker.main, (launch,), "+".join(post.name for post, _, _ in group)[:60])
             for post, *_ in group:
                 self.members[post.number].body = body
-                # Before it sits down nobody else could tell that it is there.
+                # Before it sits down no other thread could tell that it is there.
                 self.gate.rows[post.number].pid = body.pid
         for *_, theirs in pairs:
             theirs.close()

@@ -1,7 +1,7 @@
 """One shared-memory segment with everything in it.
 
 A sealed memfd named ``hangdog:<name>``: the kernel frees it with its last user, so
-after kill -9 of everybody nothing is left.  ``path=`` puts it in a file instead, to
+after kill -9 of every process nothing is left.  ``path=`` puts it in a file instead, to
 be examined after a crash.  Attaching refuses a segment of another build's shape.
 """
 
@@ -90,7 +90,7 @@ class Arena(Sharing):
         fd = segment.new_file(Path(path), total) if path else segment.new_memfd(name, total)
         try:
             mapping = segment.mapped(fd, total)
-            # Before the magic: nobody may see an arena whose layout is not known yet.
+            # Before the magic: no thread may see an arena whose layout is not known yet.
             header = native.Header.from_buffer(mapping)
             header.fingerprint = native_fingerprint()
             segment.mark(header, fd)
@@ -139,17 +139,17 @@ class Arena(Sharing):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.fd < 0:
-            raise ArenaError(f"arena {self.name!r} is closed: nobody could attach to it")
+            raise ArenaError(f"arena {self.name!r} is closed: no thread could attach to it")
         return (attach_again, (int(self.header.boot_id), f"/proc/{os.getpid()}/fd/{self.fd}"))
 
     def __repr__(self) -> str:
         return f"<Arena {self.name!r} {self.header.size} bytes{' closed' if self.fd < 0 else ''}>"
 
     def close(self) -> None:
-        """Give the descriptor back; nobody can attach through this process any more.
+        """Give the descriptor back; no thread can attach through this process any more.
 
         It does not unmap.  The kernel has a list, by address, of the robust locks of each thread, and
-        the ``life`` of its seat is one: with the mapping gone, nobody would learn of its end.  The
+        the ``life`` of its seat is one: with the mapping gone, no thread would learn of its end.  The
         calling thread leaves its seat if it holds nothing.  The memory goes when the last view of it is
         garbage and no thread of this process has a seat in it.
         """

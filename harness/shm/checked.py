@@ -7,7 +7,7 @@ plain ones, so the source of the system under test is the same for both.
 A rule is what a row says (``harness.shm.layout.guarded``): to write, every letter must be held; to
 read, any one of the read letters (those of the write part, if none are given), and ``?`` asks for
 nothing.  ``=`` is written only while the record is *private*: made by this thread, and its own lock
-not taken by anybody since; of a record without a lock the system under test says when it is.
+not taken by any thread since; of a record without a lock the system under test says when it is.
 ``.`` is not checked.  What a letter means for a record is told by the
 system under test, as a pair of questions about a view: may I read, may I write?
 
@@ -67,7 +67,7 @@ class Rules:
 
     letters: Mapping[str, tuple[Ask, Ask]]  # letter -> (may this thread read?, write?)
     held: Callable[[], str]  # the locks of this thread, for a sentence
-    private: Ask = _never  # records that nobody can reach, whoever made them
+    private: Ask = _never  # records that no other thread can reach
     prepare: Callable[[Any], None] | None = None  # done to every view that is made
     wrote: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)  # field -> told of each write
 
@@ -82,7 +82,7 @@ class Place:
         self.acquired_at = _ACQUIRED.get(own.get("lock_"))  # inside the lock; None: no lock of its own
 
     def is_private(self, view: Any) -> bool:
-        """Nobody else can reach this record yet, or any more."""
+        """No other thread can reach this record yet, or any more."""
         if self.always_private(view):
             return True
         if self.acquired_at is None or view._maker != get_ident():

@@ -80,7 +80,7 @@ def split_guard(guard: str) -> tuple[str, str]:
     """(letters needed to write, letters of which one is needed to read) of a row's guard.
 
     ``O``: that one for both.  ``OP``: both to write, either to read.  ``O/OPH``: O to write,
-    any of the three to read.  ``O/?``: read by anybody, as a hint.
+    any of the three to read.  ``O/?``: read by any thread, as a hint.
     """
     writes, slash, reads = guard.partition("/")
     return writes, reads if slash else writes

@@ -1,7 +1,7 @@
 """A record of a program in the arena, described by a class with annotations or a dict.
 
 It is a table of one row: what it begins with is written before any other process can find it, and
-again when the one who made it was killed before that (``_ready`` is written last).
+again when the one that made it was killed before that (``_ready`` is written last).
 """
 
 import ctypes

@@ -2,7 +2,7 @@
 
 Guarantees: every word was really there (they are read one by one, so a row of a
 running thread may mix two moments); a thread that is gone is told from one whose
-pid belongs to somebody else by now.  Refuses nothing and changes nothing.
+pid has an owner else by now.  Refuses nothing and changes nothing.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ class SeatInfo:
 
     @property
     def alive(self) -> bool:
-        """Somebody sits here who can still do something."""
+        """A thread sits here that can still do something."""
         return not self.left and not self.dead
 
 

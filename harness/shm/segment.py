@@ -46,7 +46,7 @@ def new_memfd(name: str, total: int) -> int:
         _refuse_shortage(error)
         raise CannotRunHere(f"the kernel gives no memfd: {error.strerror}", "uname -sr") from None
     try:
-        os.fchmod(fd, 0o600)  # the default is 0777, and /proc/PID/fd would let anybody in
+        os.fchmod(fd, 0o600)  # the default is 0777, and /proc/PID/fd would let any user in
         _take_memory(fd, total, "shared memory")
         # Sealed: a process that shrank it would kill all others with SIGBUS.
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
@@ -57,7 +57,7 @@ def new_memfd(name: str, total: int) -> int:
 
 
 def new_file(path: Path, total: int) -> int:
-    """The same in a new file, which outlives everybody.
+    """The same in a new file, which outlives every process.
 
     BadInput when it exists or may not be made, CannotRunHere when the disk is full.
     """
@@ -104,7 +104,7 @@ def _take_memory(fd: int, total: int, where: str) -> None:
 
 
 def _room_for(fd: int) -> int | None:
-    """Bytes that a new file could have now: of its disk, or of memory and swap.  None: nobody knows."""
+    """Bytes that a new file could have now: of its disk, or of memory and swap.  None: no thread knows."""
     disk = os.fstatvfs(fd)
     if disk.f_blocks:
         return disk.f_bfree * disk.f_frsize  # what is kept for root may be ours
@@ -136,7 +136,8 @@ def open_segment(where: str) -> int:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise NotAnArena(where, "it is no file that could be mapped")
-        # Whoever has a memfd open may shrink it, and the next touch here is SIGBUS: unless it is sealed.
+        # The thread that has a memfd open may shrink it, and the next touch here is SIGBUS: unless it is
+        # sealed.
         is_memfd = os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:")
         if is_memfd and fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
             raise NotAnArena(where, "it is not sealed: its size could change while it is in use")
@@ -163,7 +164,7 @@ def mark(header: Any, fd: int) -> None:
 
 
 def earlier_boot(header: Any) -> bool:
-    """Was this segment left over by an earlier boot?  Nobody is left then of those who sit in it."""
+    """Was this segment left over by an earlier boot?  No thread is left then of those that sit in it."""
     return bool(header.kernel_boot != kernel_boot())
 
 

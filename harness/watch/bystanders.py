@@ -1,4 +1,5 @@
-"""Threads of the harness itself that have the arena and wake nobody: on record, so that they are not counted.
+"""Threads of the harness itself that have the arena and wake no thread: on record, so that they are not
+counted.
 
 A thread that registers promises to take no lock and to post no wakeup of the arena until it takes
 itself off the list, other than to end the run.  Its row counts while that very thread lives.

@@ -2,7 +2,7 @@
 
 A thread that changes a word on which others sleep notes it in its own seat
 (``native.unclaim``, ``native.changed``).  A row is forgotten when another word falls on the
-same place, or when the seat is taken by somebody else; then there is no answer.
+same place, or when the seat is taken by another thread; then there is no answer.
 """
 
 from typing import Any

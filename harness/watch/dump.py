@@ -1,6 +1,6 @@
 """A finding as one file: built in the order that disturbs least, written atomically.
 
-First the arena and /proc (nobody notices), the program's own sections among them, then psutil, then the
+First the arena and /proc (no thread notices), the program's own sections among them, then psutil, then the
 stack signals.  After the signals the suspects are looked at again: if one of them moved, the dump says that
 looking may have cured it.
 """

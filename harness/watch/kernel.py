@@ -61,7 +61,7 @@ def started(pid: int, tid: int) -> int:
 
 
 def tracer(pid: int, tid: int) -> int:
-    """Who traces it (a debugger), 0: nobody."""
+    """Who traces it (a debugger), 0: none."""
     for line in _text(f"/proc/{pid}/task/{tid}/status").splitlines():
         if line.startswith("TracerPid:"):
             return int(line.split()[1])
@@ -127,7 +127,7 @@ def ending(status: int) -> str:
 
 
 def _zombie(pid: int) -> str:
-    """Of one that nobody has waited for yet."""
+    """Of one that no thread has waited for yet."""
     text = _text(f"/proc/{pid}/stat")
     rest = text[text.rindex(")") + 2 :].split() if ")" in text else []
     return ending(int(rest[49])) if len(rest) > 49 and rest[0] == "Z" else ""

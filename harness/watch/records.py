@@ -64,7 +64,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
 
 
 class ClaimFact(Frozen, frozen=True, kw_only=True):
-    """ "Whoever waits for the word at ``address`` waits for me"."""
+    """ "The thread that waits for the word at ``address`` waits for me"."""
 
     address: int
     word: str  # table[slot].field
@@ -92,7 +92,7 @@ class PolledFact(Frozen, frozen=True, kw_only=True):
 
 
 class LockFact(Frozen, frozen=True, kw_only=True):
-    """Who has a lock: ids of threads (generation and seat), 0: nobody.  The dead are not among readers."""
+    """Who has a lock: ids of threads (generation and seat), 0: none.  The dead are not among readers."""
 
     holder: int  # a mutex's holder, or a writer or upgrader that is inside
     claimer: int = 0  # a writer that is ahead in the queue and not inside
@@ -173,7 +173,7 @@ class Snapshot(Frozen, frozen=True, kw_only=True):
     outsiders: list[str] | None = None  # threads without a seat that have the arena; None: not counted
     closed: list[str] = []  # processes older than the arena that may not be looked at; with ``outsiders``
     notes: list[str] = []  # what could not be read
-    earlier_boot: bool = False  # the arena is a file that was left over: everybody in it is dead
+    earlier_boot: bool = False  # the arena is a file that was left over: every thread in it is dead
     providers: list[tuple[int, int]] = []  # (address, seat that serves it)
 
 

@@ -99,7 +99,7 @@ def _require_deadlock(found: Finding) -> Finding:
 
 @contextmanager
 def _child(arena: Arena) -> Iterator["subprocess.Popen[bytes]"]:
-    """A fresh interpreter, not a fork: whoever checks may have threads, and theirs must not be inherited."""
+    """A fresh interpreter, not a fork: the caller may have threads, and their locks must not be inherited."""
     child = subprocess.Popen(
         [sys.executable, "-c", f"from {__name__} import hang; hang({arena.fd})"],
         pass_fds=[arena.fd],
@@ -113,7 +113,7 @@ def _child(arena: Arena) -> Iterator["subprocess.Popen[bytes]"]:
         yield child
     finally:
         child.kill()
-        child.wait()  # SIGKILL: the kernel gives the locks back, nobody else is in this arena
+        child.wait()  # SIGKILL: the kernel gives the locks back, no other thread is in this arena
         for pipe in (child.stdin, child.stdout, child.stderr):
             if pipe is not None:
                 pipe.close()

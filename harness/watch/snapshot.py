@@ -369,7 +369,7 @@ def _offsets(seat: SeatFacts) -> list[int]:
 
 
 def _again(reader: Reader, seat: SeatFacts) -> SeatFacts:
-    """A sleeper whose condition was true and that nobody had woken: is it so after all others were read?
+    """A sleeper whose condition was true and that no thread had woken: is it so after all others were read?
 
     Its own row was read first.  A waker that woke it and completed its step before *its* row was
     read would else be accused of the sleeper that it has just woken.

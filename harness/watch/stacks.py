@@ -2,10 +2,10 @@
 
 A signal makes a futex waiter return and test again: a stack dumper can cure the very lost
 wakeup that it is asked to show.  So stacks are taken after everything that only looks,
-and whoever moved because of them is noted.
+and the thread that moved because of them is noted.
 
 ``enable`` makes a thread that gets SIGUSR2 write its own stack to a memfd of its process; that
-works while the interpreter lock is held, and needs no privileges.  Its own and nobody else's: the
+works while the interpreter lock is held, and needs no privileges.  Its own and no other thread's: the
 frames of a thread that runs may change under the hand of another, and who follows them then crashes,
 so looking at a livelock would kill it.
 

@@ -2,7 +2,7 @@
 
 The dump is on disk before any thread is asked for its stack, and the watcher goes on looking while
 the answers come: a thread on a crowded machine takes its time to write its stack down.  Only then
-is the finding told, because whoever is told may end the threads, and with them their stacks.
+is the finding told, because the thread that is told may end the threads, and with them their stacks.
 Killed in between, a watcher leaves a dump that says what it lacks.
 """
 

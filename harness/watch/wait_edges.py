@@ -33,10 +33,10 @@ def _services(snapshot: Snapshot) -> dict[int, list[list[int]]]:
 
 
 def _lock_edges(seat: SeatFacts, fact: LockFact, sits: dict[int, int]) -> list[Edge]:
-    """To whoever has the lock, by the word and the cells; softly to who is ahead of it.
+    """To the thread that has the lock, by the word and the cells; softly to who is ahead of it.
 
     An id that no seat of the snapshot has is of one who is dead and whose seat was taken again:
-    the lock is free for the next one, and nobody is waited for.
+    the lock is free for the next one, and no thread is waited for.
     """
     assert seat.wait is not None
     kind, what = seat.wait.kind, seat.wait.lock
@@ -57,7 +57,7 @@ def _may_keep_its_own(wait: WaitFact) -> bool:
 def edges(snapshot: Snapshot) -> list[Edge]:
     """Every edge of the moment.
 
-    Of several servers of one role one is enough, so they are in nobody's way before all of them are
+    Of several servers of one role one is enough, so they are in no thread's way before all of them are
     stuck: a circle through one would be no deadlock while another can still serve.
     """
     found = _certain(snapshot)
@@ -87,7 +87,7 @@ def _offers(snapshot: Snapshot) -> list[tuple[int, str, list[int]]]:
 
 
 def _free(snapshot: Snapshot, found: list[Edge], offers: list[tuple[int, str, list[int]]]) -> set[int]:
-    """Seats that go on in the end if everybody who can does.  Who waits for nobody that we know is one."""
+    """Seats that go on in the end if every one that can does; one that waits for no known thread can."""
     needs: defaultdict[int, list[set[int]]] = defaultdict(list)
     for edge in found:
         needs[int(str(edge.waiter))].append({int(str(edge.holder))})

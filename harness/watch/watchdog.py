@@ -1,11 +1,11 @@
 """The watcher: a process of its own that only looks.
 
-Each pass reads a few words per seat.  Only when somebody has waited through two passes, or
+Each pass reads a few words per seat.  Only when another thread has waited through two passes, or
 a report has come, or nothing has been looked at for a while, is a whole snapshot taken and
 judged.  What is proved is a finding; the rest is a notice, which becomes a finding when it
 still holds after its limit or at the end (``settle_notices``).  The watcher never takes a lock
 of the arena and never needs the workers' help; killed or stopped, it leaves nothing behind
-that anybody waits for.
+that any thread waits for.
 """
 
 import time
@@ -159,7 +159,7 @@ class Watchdog:
     def _judge(self, snapshot: Snapshot) -> list[Suspicion]:
         """What the rules say; once more with the threads without a seat, when a rule asks for them.
 
-        The count lies between two looks that agree: whoever waited in both waited all the time, and
+        The count lies between two looks that agree: the thread that waited in both waited all the time, and
         could start no thread.
         """
         found = judge(snapshot, self.history, self.limits)
@@ -205,7 +205,7 @@ class Watchdog:
         return self.findings[before:]
 
     def _blocked(self) -> bool:
-        """Has anybody been in one and the same wait since the last pass?"""
+        """Has any thread been in one and the same wait since the last pass?"""
         before, self._pulse = self._pulse, {}
         found = False
         for seat in self.reader.seats:

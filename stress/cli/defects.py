@@ -2,7 +2,7 @@
 
 Guarantees: with ``--json`` exactly one array goes to standard output, everything else to standard
 error; the exit code of ``--detect`` is 0 when every defect was found with a right verdict and the VM
-without it was clean, that of the error when a run could not be made, 130 when somebody interrupted it,
+without it was clean, that of the error when a run could not be made, 130 when it was interrupted,
 1 otherwise.  Refuses before the first run what it could not use after the last one.
 """
 
@@ -113,7 +113,7 @@ def defects(ids: tuple[str, ...], detecting: bool, as_json: bool, **given: Any) 
 def choose(ids: Sequence[str], given: Given) -> list[Defect]:
     """Those that are asked for, each once, in that order, else the whole catalogue.
 
-    BadInput for an id, a verdict or a scenario that nobody knows.
+    BadInput for an id, a verdict or a scenario that does not exist.
     """
     from stress.defect import all_defects, find_defect
 
@@ -165,7 +165,7 @@ def chosen_by(ids: Sequence[str], given: Given) -> str:
 
 
 def refuse_idle(ids: Sequence[str], given: Given) -> None:
-    """BadInput for what has a meaning only with --detect: whoever typed it expects runs."""
+    """BadInput for what has a meaning only with --detect: the user expects runs."""
     idle = [option for name, option in OF_DETECTION.items() if is_typed(name)]
     if idle:
         raise BadInput(f"{' and '.join(idle)}: nothing is run without --detect", detecting_again(ids, given))

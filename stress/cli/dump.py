@@ -62,7 +62,7 @@ def attach(target: str) -> Arena:
 
 
 def look(arena: Arena, target: str, stacks: bool) -> Dump:
-    """The state as a dump; its verdict is "live" when nobody is stuck for certain."""
+    """The state as a dump; its verdict is "live" when no thread is stuck for certain."""
     try:
         vm = inspect(arena)
     except ArenaError:  # records of another shape: its threads and locks can be shown all the same
@@ -93,11 +93,11 @@ def alive(snapshot: Snapshot) -> Suspicion:
     waiting = [
         seat for seat in snapshot.seats if seat.wait and seat.wait.kind not in ("idle", "io", "parked")
     ]
-    why = f"{len(snapshot.seats)} threads, {len(waiting)} waiting for another; nobody is stuck for certain"
+    why = f"{len(snapshot.seats)} threads, {len(waiting)} waiting for another; none is stuck for certain"
     lines = [f"{seat.name} {doing(seat)}" for seat in snapshot.seats]
     if snapshot.earlier_boot:
         why = f"left over by an earlier boot of the machine: all {len(snapshot.seats)} threads in it are dead"
         lines = []
     return Suspicion(
-        verdict="live", key="live", seats=[], why=why, lines=lines or ["nobody is in this arena"]
+        verdict="live", key="live", seats=[], why=why, lines=lines or ["no thread is in this arena"]
     )

@@ -1,7 +1,7 @@
 """Running arenas of this user, found through /proc and read without any lock or signal.
 
-Guarantees: nobody notices being looked at: a mapping is made, words are read, nothing is
-written and nobody is stopped.  What ended while we looked is left out.
+Guarantees: no thread notices being looked at: a mapping is made, words are read, nothing is
+written and no thread is stopped.  What ended while we looked is left out.
 """
 
 import time

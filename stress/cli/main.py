@@ -179,7 +179,7 @@ def again(words: Sequence[str], before: str = "") -> str:
 
 
 def debug() -> None:
-    """The traceback, for whoever asked for it."""
+    """The traceback, for the caller who asked for it."""
     if os.environ.get("HANGDOG_DEBUG"):
         traceback.print_exc()
 

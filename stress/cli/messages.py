@@ -18,7 +18,7 @@ def say(fact: str, remedy: str) -> None:
 def unknown(
     kind: str, name: str, known: Iterable[str], command: Callable[[str], str], otherwise: str
 ) -> tuple[str, str]:
-    """Fact and remedy for a name that nobody knows; the nearest one is tried, else ``otherwise``."""
+    """Fact and remedy for an unknown name; the nearest one is tried, else ``otherwise``."""
     names = list(known)
     near = get_close_matches(name.lower(), [each.lower() for each in names], n=1, cutoff=0.5)
     nearest = next((each for each in names if near and each.lower() == near[0]), None)

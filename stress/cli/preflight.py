@@ -93,7 +93,7 @@ def refuse_shortage(
     Tiny, because a leak fills a table of a reasonable size too, and that must stay a finding.  With a
     defect on, whatever the size, it may be the defect that filled the table: a lost record looks just
     like a table that is too small.  Only the VM ``without`` it can tell: if that runs short with the
-    same options, the table is too small for anybody, and else the finding stands.  The dumps of a
+    same options, the table is too small for any run, and else the finding stands.  The dumps of a
     refused run are taken away again: they explain nothing that the error does not.
     """
     if (found := shortage(report, given)) is None:

@@ -18,7 +18,7 @@ def ps(as_json: bool) -> None:
     elif not found:
         click.echo("no arena of this user is running")
     for arena in [] if as_json else found:
-        roles = ", ".join(f"{count} {role}" for role, count in arena.roles.items()) or "nobody in it yet"
+        roles = ", ".join(f"{count} {role}" for role, count in arena.roles.items()) or "no thread in it yet"
         click.echo(
             f"{arena.name}  pid {arena.pid}, {len(arena.pids)} processes, {arena.age_s:.0f} s old: {roles}"
         )

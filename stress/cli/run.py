@@ -2,7 +2,7 @@
 
 Guarantees: with ``--json`` exactly one object goes to standard output and everything else
 to standard error; the exit code is 1 when something was found, 130 when nothing was found because
-somebody interrupted it.  Refuses values that no run could be made of before anything starts.
+it was interrupted.  Refuses values that no run could be made of before anything starts.
 """
 
 import signal
@@ -191,7 +191,7 @@ def where_it_shows(defect: str) -> dict[str, Any]:
 
 
 def untyped(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that nobody has typed."""
+    """Those that the user has not typed."""
     return {name: value for name, value in options.items() if not is_typed(name)}
 
 
@@ -247,7 +247,7 @@ def watched(options: RunOptions, as_json: bool) -> RunReport:
         report = run_workload(options, workload, display.update)
 
     def without() -> RunReport:
-        """The VM without the defect, for as long and a bit; nobody is to see it, or to read its dumps."""
+        """The VM without the defect, for as long and a bit; it is not shown, and its dumps are not read."""
         seconds = LEAST_WITHOUT_S + 2 * report.duration_s
         return run_it(replace(options, defect=None, seconds=seconds, dump_dir="", arena_file=None))
 

@@ -11,7 +11,7 @@ from vmcore.vm import Vm
 
 
 def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
-    """As the repaired step, but the test whether somebody has unlocked it before is upside down.
+    """As the repaired step, but the test whether another thread has unlocked it before is upside down.
 
     Enter:  anything.
     Exit:   anything.
@@ -43,10 +43,10 @@ defect = Defect(
     interleaving=(
         "E: the last reference on an anonymous object O goes: terminate   [O]",
         "E: its pages are free; O is not unlocked, and its record goes back to the free ones   [O]",
-        "X: somebody waited for O's lock, or gets the record for a new object: waits for ever",
-        "the same with a file's object: unlocked twice, by now perhaps while somebody else has it",
+        "X: another thread waited for O's lock, or gets the record for a new object: waits for ever",
+        "the same with a file's object: unlocked twice, by now perhaps while another thread has it",
     ),
-    symptom="locks that nobody gives back, in memory that is somebody else's",
+    symptom="locks that no thread gives back, in memory that is another thread's",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "panic"),
     scenario="fork-storm",
     replacements={"terminate.unlock_terminated": unlock_terminated},

@@ -1,4 +1,4 @@
-"""H1: the object cache stayed locked during the hunt for somebody to collapse."""
+"""H1: the object cache stayed locked during the hunt for another thread to collapse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.
     Takes:  any.
-    Sleeps: yes (collapse pages in, and everybody who needs the cache lock waits for that disk).
+    Sleeps: yes (collapse pages in, and every process that needs the cache lock waits for that disk).
     """
     if via_shadow or object.ref_count == 1:
         shadower = candidate(vm, object)
@@ -76,7 +76,7 @@ defect = Defect(
         "A: collapse(T) overlays B; with a page in swap it sleeps for the disk   [cache]",
         "A: drops its hold by a nested deallocate, which takes the cache lock: A holds it",
     ),
-    symptom="an exiting process waits for a lock that it holds; soon everybody waits for the cache lock",
+    symptom="an exiting process waits for a lock that it holds; soon every process waits for the cache lock",
     verdicts=("self_deadlock", "contract_violation", "order_violation"),
     replacements={
         "deallocate.survive": survive,

@@ -42,7 +42,7 @@ def queue_write(
 
 
 def finish_page(vm: Vm, page: VmPage, state: int) -> None:
-    """As the repaired step, but there is no BUSY to clear: if the page has one it is somebody else's.
+    """As the repaired step, but there is no BUSY to clear: if the page has one it is another thread's.
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.

@@ -53,7 +53,7 @@ defect = Defect(
     interleaving=(
         "D: pages out the first page of a process's heap O: a new pager, and O is in the hash, may persist",
         "the process exits: O has no reference left, and goes to the cache instead of being freed",
-        "nobody knows O's name: its memory and its swap are lost until the cache is trimmed",
+        "no thread knows O's name: its memory and its swap are lost until the cache is trimmed",
     ),
     symptom="memory and swap of processes that have exited stay in use",
     verdicts=("invariant_violation", "leak", "panic"),

@@ -72,8 +72,8 @@ defect = Defect(
     interleaving=(
         "O shadows B, for which an asynchronous write is in flight: B's paging count is 1",
         "D: page-out of a page of O: no pager: collapses O first, waits for B's paging count   []",
-        "the disk finishes the write; the record is done, and its paging count waits for somebody to reap it",
-        "only D reaps: D waits for D, and everybody who needs memory for D",
+        "the disk finishes the write; the record is done, and its paging count waits to be reaped",
+        "only D reaps: D waits for D, and every process that needs memory for D",
     ),
     symptom="the whole system hangs at the next shortage of memory",
     verdicts=("self_deadlock", "deadlock", "lost_wakeup"),

@@ -1,4 +1,4 @@
-"""H26: those who wait for memory are woken before the page is written, and eat what the write needs."""
+"""H26: those that wait for memory are woken before the page is written, and eat what the write needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmcore.vm import Vm
 
 
 def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
-    """As the repaired step, but first everybody hears that there will be memory.
+    """As the repaired step, but first every process hears that there will be memory.
 
     Enter:  object locked; vm.page_queue_lock unlocked.
     Exit:   object unlocked; vm.page_queue_lock unlocked.
@@ -44,7 +44,7 @@ PATIENCE = 16
 
 
 def scene(scene: Scene) -> None:
-    """Every frame is W's but the reserve, and there is one page of swap: nobody can be helped."""
+    """Every frame is W's but the reserve, and there is one page of swap: no thread can be helped."""
     scene.fill("W")
 
 
@@ -80,7 +80,7 @@ defect = Defect(
         "F, G: try again: nothing is free yet; they eat the little there is, and wait again",
         "D: the put lacks a frame, or swap space, and fails; the next round does the same",
     ),
-    symptom="a system that is short of memory is busy for ever, and nobody is told that there is none",
+    symptom="a system that is short of memory is busy for ever, and no thread is told that there is none",
     verdicts=("livelock", "invariant_violation"),
     scenario="exhaustion",
     notes=(

@@ -1,4 +1,4 @@
-"""H27: the last frames go to whoever asks, and the daemon has none to write anything with."""
+"""H27: the last frames go to the thread that asks, and the daemon has none to write anything with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmcore.vm import Vm
 
 
 def reserve_for(vm: Vm, object: VmObject) -> int:  # noqa: ARG001
-    """Nobody must leave anything.
+    """No process may leave anything behind.
 
     Enter:  anything.
     Exit:   same.
@@ -52,7 +52,7 @@ defect = Defect(
         "F, G, H: faults of dirty pages take the last free frame",
         "D: a page must be written; the write needs a frame of its own: there is none",
         "D: AGAIN, for every page; swap is nearly empty",
-        "everybody waits for memory that D could make, had it one frame; here D says in the end: no memory",
+        "all wait for memory that D could make, had it one frame; here D says in the end: no memory",
     ),
     symptom="a hang, or 'no memory', while the swap has room",
     verdicts=("deadlock", "lost_wakeup", "invariant_violation", "panic"),

@@ -1,4 +1,4 @@
-"""H29: a map goes with its last reference, whoever waits for its lock."""
+"""H29: a map goes with its last reference, even while a thread waits for its lock."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def vmspace_let_go(vm: Vm, space: Vmspace) -> None:
 
 
 def drain_map(vm: Vm, map: VmMap) -> None:  # noqa: ARG001 - as the repaired step
-    """As the repaired step, but nobody is waited out.
+    """As the repaired step, but no thread is waited out.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -101,7 +101,7 @@ defect = Defect(
         "E: frees the map",
         "W: gets the lock of a free record, and walks what was a list of entries   [map r]",
     ),
-    symptom="a map that is freed under somebody who waits for its lock",
+    symptom="a map that is freed under a thread that waits for its lock",
     verdicts=("unguarded_access", "panic"),
     scenario="onlookers",
     replacements={
@@ -111,5 +111,5 @@ defect = Defect(
         "vmspace.drain_map": drain_map,
     },
     script=script,
-    notes="In R whoever looks in is counted, too; that is why the group has four steps.",
+    notes="In R the thread that looks in is counted, too; that is why the group has four steps.",
 )

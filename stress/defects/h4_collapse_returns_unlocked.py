@@ -67,7 +67,7 @@ defect = Defect(
         "P: locks O and changes its page list   [O]",
         "A: believes that it holds O: reads it, and unlocks it, which is P's lock   []",
     ),
-    symptom="an unlock by somebody who does not hold the lock, and two processes at work on one object",
+    symptom="an unlock by a thread that does not hold the lock, and two processes at work on one object",
     verdicts=("contract_violation", "invariant_violation", "panic"),
     scenario="fork-storm",
     options={"pages": 56, "workers": 8},

@@ -1,4 +1,4 @@
-"""H6, first face: the paging count was decremented and nobody was woken."""
+"""H6, first face: the paging count was decremented and no thread was woken."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ defect = Defect(
     id="H6a",
     name="missing-pip-wakeup",
     origin="documented",
-    quote="macros that always wake those who wait for the paging count; processes hung in vospgc",
+    quote="macros that always wake those that wait for the paging count; processes hung in vospgc",
     interleaving=(
         "F: a fault on O owns a busy page, pip 0 -> 1, and sleeps for the disk   []",
         "A: msync, page_clean(O): pip is not zero, sleeps in vospgc   []",
-        "F: pip 1 -> 0, and wakes nobody",
+        "F: pip 1 -> 0, and wakes no thread",
         "A: sleeps on, although what it waits for is true",
     ),
     symptom="a process sleeps for ever in vospgc or vospgw; the system is otherwise alive",

@@ -1,4 +1,4 @@
-"""H6, second face: the sleeper owned a share himself and waited for one; wakeups came at zero."""
+"""H6, second face: the sleeper owned a share itself and waited for one; wakeups came at zero."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmcore.vm import Vm
 
 
 def drain_paging(vm: Vm, object: VmObject) -> None:
-    """Wait until nobody but ourselves pages here.
+    """Wait until no thread but ourselves pages here.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
@@ -53,10 +53,10 @@ defect = Defect(
     interleaving=(
         "F: a fault on O owns a busy page, pip 0 -> 1   []",
         "A: page_clean(O) adds its own share, pip 1 -> 2, and sleeps until it is exactly 1   []",
-        "F: pip 2 -> 1: not zero, so nobody is woken",
+        "F: pip 2 -> 1: not zero, so no thread is woken",
         "A: sleeps on, although what it waits for is true",
     ),
-    symptom="a process sleeps for ever in vospgc on an object that nobody else uses",
+    symptom="a process sleeps for ever in vospgc on an object that no other thread uses",
     verdicts=("lost_wakeup", "deadlock"),
     replacements={"object_pages.drain_paging": drain_paging},
     script=script,

@@ -55,7 +55,7 @@ defect = Defect(
         "F: a page-in or a file write on O, pip 0 -> 1   []",
         "A, C: page_clean(O), both sleep in vospgc   []",
         "F: pip 1 -> 0, WAITING cleared, one of the two is woken",
-        "the other sleeps on: WAITING is clear, so nobody will ever wake it",
+        "the other sleeps on: WAITING is clear, so no thread will ever wake it",
     ),
     symptom="one of several processes that sync the same file never comes back",
     verdicts=("lost_wakeup",),

@@ -61,7 +61,7 @@ defect = Defect(
         "A: overlay(O, B) needs a frame for a page of B, and none is free   [O B]",
         "A: waits for memory   [O B]",
         "D: only pages of O and B could be written; their locks cannot be had, so they are skipped",
-        "A, D: nobody will ever free a frame",
+        "A, D: no thread will ever free a frame",
     ),
     symptom="under memory pressure the system stops, one process waiting for memory with objects locked",
     verdicts=("contract_violation", "deadlock", "lost_wakeup"),

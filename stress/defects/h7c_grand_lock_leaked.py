@@ -74,11 +74,11 @@ defect = Defect(
         "had named before it was cleared"
     ),
     interleaving=(
-        "O shadows B, B shadows G; nobody else uses B",
+        "O shadows B, B shadows G; no other thread uses B",
         "A: overlay(O, B) locks G through B.shadow   [O B G]",
         "A: O shadows G now, B.shadow is cleared   [O B G]",
         "A: unlocks what B.shadow names, which is nothing   [O G]",
-        "whoever needs G next waits for a process that has long gone on",
+        "the thread that needs G next waits for a process that has long gone on",
     ),
     symptom="an object stays locked for ever after the collapse above it",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),

@@ -46,7 +46,7 @@ defect = Defect(
         "D: the daemon pages out a part of O2: O2 has a pager from now on",
         "the child exits: O1 has one reference, O2's",
         "P: faults, collapse(O2): it has a pager, so nothing is done",
-        ("P: forks and writes again: O3 on O2 on O1, and pages that nobody can see stay in memory and swap"),
+        ("P: forks and writes again: O3 on O2 on O1; pages that no process sees stay in memory and swap"),
     ),
     symptom="chains and swap of a long-lived process grow with every fork, until it exits",
     verdicts=("leak",),

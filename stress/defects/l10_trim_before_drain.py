@@ -28,7 +28,7 @@ def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObjec
 
 
 def swap_pager_remove(vm: Vm, pager: Pager, start: int, end: int) -> int:
-    """As the repaired step, but a block without valid pages goes, whoever is writing there.
+    """As the repaired step, but a block without valid pages goes, even while a thread writes there.
 
     Enter:  pager unlocked.
     Exit:   same.
@@ -91,7 +91,7 @@ defect = Defect(
         "the disk finishes D's write of y last: X's page is overwritten",
         "or: the pager is empty and goes: A waits for its writes with O and B locked",
     ),
-    symptom="somebody else's page is overwritten in swap; or a sleep with object locks",
+    symptom="the page of another object is overwritten in swap; or a sleep with object locks",
     verdicts=("wrong_data", "invariant_violation", "contract_violation", "deadlock", "panic"),
     scenario="clip-and-fork",
     options={"noise": "none"},

@@ -80,7 +80,7 @@ def fork_and_bury(scene: Scene) -> None:
 def age(scene: Scene) -> None:
     """What the daemon does with O's first page when the inactive queue is short."""
     vm = scene.vm
-    with unguarded():  # a hint is enough: nobody takes it away
+    with unguarded():  # a hint is enough: no thread takes it away
         page = object_pages(vm, scene.object("O"))[0]
     vm.page_queue_lock.acquire()
     vm_page_deactivate(vm, page)
@@ -111,7 +111,7 @@ defect = Defect(
         "A: writes its flags back: ACTIVE again, and INACTIVE lost",
         "the next to take m off its queue takes it off the wrong one",
     ),
-    symptom="queues whose lists and flags disagree; a WANTED that is lost lets somebody sleep for ever",
+    symptom="queues whose lists and flags disagree; a WANTED that is lost lets another thread sleep for ever",
     verdicts=("invariant_violation", "lost_wakeup", "panic", "wrong_data"),
     scenario="long-lived-parent",
     options={"noise": "placed"},

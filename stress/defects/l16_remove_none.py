@@ -106,7 +106,7 @@ def scene(scene: Scene) -> None:
 
 
 def map_and_leave(scene: Scene) -> None:
-    """Map the file and leave, so that its object is cached; and the pagers of nobody go."""
+    """Map the file and leave, so that its object is cached; and pagers without users go."""
     vm = scene.vm
     amap = space_map(vm, scene.space("P"))
     vm_map_file(vm, amap, vm.vnodes.views[1], vm.page_size, shared=True, address=FILE)
@@ -137,7 +137,7 @@ defect = Defect(
         "M: maps file F for the first time: its object N is in the bucket of pager P, N.pager is none",
         "E: anonymous memory ends: removes the object of pager none: looks into the bucket of none   [cache]",
         "if P has the same bucket (one of 157), N is taken out of the hash",
-        "M: installs P in N: nobody will ever find N by P",
+        "M: installs P in N: no thread will ever find N by P",
     ),
     symptom="a file in use cannot be mapped a second time, or is in memory twice",
     verdicts=("invariant_violation", "lost_wakeup"),

@@ -69,9 +69,9 @@ defect = Defect(
     interleaving=(
         "A: page_clean(O), not waiting: page m is BUSY, pip 0 -> 1; put says PEND",
         "A: takes that for an error: m is CLEAN, not BUSY, pip 1 -> 0, while the disk writes",
-        "D: reaps the write: clears the BUSY of whoever owns m now, pip 0 -> 65535",
+        "D: reaps the write: clears the BUSY of the thread that owns m now, pip 0 -> 65535",
     ),
-    symptom="a paging count below zero: whoever waits for it sleeps for ever, or the count is checked",
+    symptom="a paging count below zero: its waiter sleeps for ever, or the count is checked",
     verdicts=("panic", "invariant_violation", "lost_wakeup", "unguarded_access"),
     scenario="shared-msync",
     replacements={"object_pages.write_page": write_page},

@@ -1,4 +1,4 @@
-"""L20: a page that could not be written is called clean, so that nobody tries again for ever."""
+"""L20: a page that could not be written is called clean, so that no thread tries again for ever."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ defect = Defect(
         "A: page_clean(O): the write of page m fails",
         "A: m is clean all the same",
         "D: finds m clean on the inactive queue and frees it",
-        "whoever reads m gets what the pager has: an older page, or zeros",
+        "the thread that reads m gets what the pager has: an older page, or zeros",
     ),
     symptom="after a disk error, data are lost that were in memory all the time",
     verdicts=("wrong_data", "invariant_violation"),

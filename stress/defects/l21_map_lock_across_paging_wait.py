@@ -52,7 +52,7 @@ def drain(vm: Vm) -> None:
 
 
 def wait_and_collapse(vm: Vm, object: VmObject, via_shadow: bool) -> None:
-    """As the repaired step, but the collapse waits until nobody pages.
+    """As the repaired step, but the collapse waits until no thread pages.
 
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.

@@ -1,4 +1,4 @@
-"""L22: msync waits until nobody pages on the object, however long that takes."""
+"""L22: msync waits until no thread pages on the object, however long that takes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def page_in(scene: Scene, number: int) -> None:
 def overtake(ends: str, begins: str) -> tuple[tuple[str, str], ...]:
     """One page-in ends, and the next one begins before A has O again."""
     return (
-        (ends, "exit fault.vm_fault"),  # nobody pages on O: A is woken
+        (ends, "exit fault.vm_fault"),  # no thread pages on O: A is woken
         (begins, "enter fault.vm_fault"),
         (begins, "exit fault.hold_top(O)"),
         ("A", "exit object_paging.vm_object_paging_sleep(O)"),

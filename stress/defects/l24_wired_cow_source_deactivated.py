@@ -23,7 +23,7 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
     Sleeps: never.
     """
     wirings = page.wire_count
-    page.wire_count = 0  # what the repaired step tests; nobody else looks while we have the queue lock
+    page.wire_count = 0  # what the repaired step tests; no other thread looks while we have the queue lock
     original("page_queues.vm_page_deactivate")(vm, page)
     page.wire_count = wirings
 

@@ -52,7 +52,7 @@ def scene(scene: Scene) -> None:
 def judge(scene: Scene) -> None:
     """The scan comes to that page."""
     vm = scene.vm
-    with unguarded():  # nobody else takes it away
+    with unguarded():  # no other thread takes it away
         page = object_pages(vm, scene.object("B"))[0]
     vm.page_queue_lock.acquire()
     scan_page(vm, page)

@@ -20,7 +20,7 @@ def vm_object_copy(
     Enter:  object unlocked.
     Exit:   same.
     Takes:  object, object list, pool, page queues, pv, pmap.
-    Sleeps: never (it backs off for moments while somebody works on the copy-object).
+    Sleeps: never (it backs off for moments while another thread works on the copy-object).
     """
     copy = original("object_copy.vm_object_copy")
     if object is None or not symmetric:
@@ -46,7 +46,7 @@ def scene(scene: Scene) -> None:
 
 
 def as_stored(scene: Scene) -> None:
-    """A private mapping that nobody has stored to shows the file."""
+    """A private mapping that no thread has stored to shows the file."""
     scene.write("W", 0, 2)
     scene.expect("M", 0, 2)
     scene.expect("N", 0, 2)
@@ -74,7 +74,7 @@ defect = Defect(
         "M: maps file F privately: F's object O is INTERNAL now   []",
         "N: maps F privately too: O is INTERNAL, is copied like anonymous memory, and is not any more   []",
         "M: copies O: a file's object, so it gets a copy-object, and M's mapping is a snapshot",
-        "W: stores to F, and M does not see it; whoever looked at O meanwhile took it for private memory",
+        "W: stores to F, and M does not see it; a look at O meanwhile took it for private memory",
     ),
     symptom="a private mapping of a file goes on showing what others have overwritten",
     verdicts=("wrong_data", "invariant_violation", "panic", "leak"),
@@ -85,7 +85,7 @@ defect = Defect(
     notes=(
         "In the reference a collapse in front of the file's object, or its last release, takes it for "
         "anonymous at that moment: its pages and its pager move, or dirty pages are dropped.  R's collapse "
-        "also keeps away from whatever may be cached, and whoever copies holds a reference.  So what is "
+        "also keeps away from whatever may be cached, and a copier holds a reference.  So what is "
         "shown is a third believer in the flag, a second private mapping: the harm is a snapshot instead of "
         "the file."
     ),

@@ -144,9 +144,9 @@ defect = Defect(
         "A: maps file F: a new object O without a pager is in the map; unlocks the map   []",
         "B, a thread of the same program: faults on F's page m: O has no pager, so m is zeros, and dirty",
         "A: installs F's pager in O",
-        "m is resident: nobody reads it from the file, and a page-out writes the zeros there",
+        "m is resident: no thread reads it from the file, and a page-out writes the zeros there",
     ),
-    symptom="a page of a file is zeros, for everybody and for good",
+    symptom="a page of a file is zeros, for every process and for good",
     verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="loaders",
     replacements={

@@ -64,11 +64,11 @@ defect = Defect(
     quote="the page that the device's page replaces is freed, and then its waiters are woken",
     interleaving=(
         "F: a fault on a device has planted the fake page m; G waits for m   []",
-        "F: the pager frees m, for which somebody waits   [object, queue]",
+        "F: the pager frees m, for which a thread waits   [object, queue]",
         "X: gets m's frame for a page of its own, BUSY   [its object]",
         "F: the wakeup of m takes X's BUSY away",
     ),
-    symptom="somebody sleeps on a page that is free, or a page that is being filled is nobody's",
+    symptom="a thread sleeps on a page that is free, or a page that is being filled has no owner",
     verdicts=("panic", "invariant_violation", "lost_wakeup", "unguarded_access"),
     scenario="device-visits",
     replacements={"device_pager.dismiss": dismiss},

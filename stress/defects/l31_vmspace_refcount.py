@@ -40,20 +40,20 @@ script = Script(
         ("B", "end"),
         ("A", "point one user less"),
     ),
-    check=lambda scene: scene.spaces.clear(),  # both have left: nobody is to go home any more
+    check=lambda scene: scene.spaces.clear(),  # both have left: nothing is left to exit
 )
 
 defect = Defect(
     id="L31",
     name="vmspace-refcount",
     origin="reconstructed",
-    quote="the count of those who share an address space goes down by a plain decrement",
+    quote="the count of those that share an address space goes down by a plain decrement",
     interleaving=(
         "A and B share a space, vm_refcnt 2, and both exit",
         "A: reads 2; B: reads 2   []",
-        "A: stores 1 and leaves; B: stores 1 and leaves: nobody tears down",
+        "A: stores 1 and leaves; B: stores 1 and leaves: no thread tears down",
     ),
-    symptom="an address space that nobody uses and nobody frees, or one that is torn down twice",
+    symptom="an address space that no thread uses and no thread frees, or one that is torn down twice",
     verdicts=("leak", "invariant_violation", "unguarded_access", "panic"),
     scenario="short-threads",
     replacements={"vmspace.drop_user": drop_user},

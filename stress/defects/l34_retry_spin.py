@@ -1,4 +1,4 @@
-"""L34: whoever could not get the copy-object's lock tried again at once, and let nobody in between."""
+"""L34: a thread that could not get the copy-object's lock tried again at once, and let none in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmcore.vm import Vm
 
 
 def fault_push(vm: Vm, state: FaultState) -> int:
-    """As the repaired step, but between two tries nobody gets the object.
+    """As the repaired step, but between two tries no thread gets the object.
 
     Enter:  anything (state.object is locked).
     Exit:   anything (as the repaired step).

@@ -106,9 +106,9 @@ defect = Defect(
     quote="the bit that says a swap page is valid is set before the page is written",
     interleaving=(
         "D: page-out of page m of B: its swap page counts as valid from now on",
-        "the write fails; nobody takes the bit back",
+        "the write fails; no thread takes the bit back",
         "D: reaps the write: the pager has the page, so m is clean, and soon free",
-        "whoever reads m gets what the swap page held before",
+        "the thread that reads m gets what the swap page held before",
     ),
     symptom="after a disk error that was noticed and survived, memory shows what the disk held before",
     verdicts=("wrong_data", "invariant_violation"),

@@ -70,11 +70,11 @@ defect = Defect(
     quote="assert_wait writes an event to the process, and everything that sleeps uses the same field",
     interleaving=(
         "F: page m is busy: assert_wait(m); m is WANTED; F lets go of its locks   []",
-        "G: is done with m: clears BUSY and WANTED, wakes: nobody sleeps there yet",
+        "G: is done with m: clears BUSY and WANTED, wakes: no thread sleeps there yet",
         "F: whatever it had to wait for in order to let go is over; thread_block: sleeps on m",
-        "nobody will wake F: m is neither busy nor WANTED",
+        "no thread will wake F: m is neither busy nor WANTED",
     ),
-    symptom="a process sleeps for ever in a page fault, on a page that nobody owns",
+    symptom="a process sleeps for ever in a page fault, on a page that no thread owns",
     verdicts=("lost_wakeup",),
     scenario="fork-storm",
     replacements={

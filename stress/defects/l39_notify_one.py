@@ -18,7 +18,7 @@ defect = Defect(
         "F: pages on O, pip 0 -> 1   []",
         "A, C: sleep until pip is 0; O is marked WAITING   []",
         "F: pip 1 -> 0, clears WAITING, wakes A",
-        "C: sleeps on; nobody sees a reason to wake anybody",
+        "C: sleeps on; no thread sees a reason to wake any thread",
     ),
     symptom="one of several processes that wait for the same object never comes back",
     verdicts=("lost_wakeup",),

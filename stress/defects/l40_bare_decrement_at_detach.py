@@ -53,9 +53,9 @@ defect = Defect(
     interleaving=(
         "E: the last release of O: terminate sleeps for a page-out   []",
         "E: reads O.shadow = B, unlinks O and lowers B's count by hand",
-        "if that was B's last reference, nobody terminates B: it stays for ever, with no reference",
+        "if that was B's last reference, no thread terminates B: it stays for ever, with no reference",
     ),
-    symptom="objects without references that nobody can reach, and their memory",
+    symptom="objects without references that no thread can reach, and their memory",
     verdicts=("invariant_violation", "leak", "panic"),
     scenario="fork-trees",
     replacements={"terminate.detach_and_drain": detach_and_drain},

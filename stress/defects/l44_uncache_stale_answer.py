@@ -1,4 +1,4 @@
-"""L44: "nobody uses this file" is believed a moment later, and the file is cut."""
+"""L44: "no thread uses this file" is believed a moment later, and the file is cut."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cut_without_a_look(vm: Vm, vnode: Vnode, size: int) -> int:
         return int(KERN_INVALID_ARGUMENT)
     if not vnode_pager_uncache(vm, vnode):
         return int(KERN_FAILURE)
-    vm.point("nobody uses the file", vnode.slot)
+    vm.point("no thread uses the file", vnode.slot)
     vnode.lock.acquire()
     done = change_file(vm, vnode, size)
     vnode.lock.release()
@@ -44,7 +44,7 @@ def scene(scene: Scene) -> None:
 
 
 def cut(scene: Scene) -> None:
-    """Empty the file, if nobody uses it."""
+    """Empty the file, if no thread uses it."""
     vnode_pager_cut_unused(scene.vm, scene.vm.vnodes.views[1], 0)
 
 
@@ -76,14 +76,14 @@ defect = Defect(
     id="L44",
     name="uncache-stale-answer",
     origin="reconstructed",
-    quote="that nobody uses the file was true when it was asked, and the file is cut on the strength of it",
+    quote="that the file is unused was true when it was asked, and the file is cut on the strength of it",
     interleaving=(
-        "T: asks whether anybody uses file X: nobody does   []",
+        "T: asks whether any thread uses file X: no thread does   []",
         "M: maps X, which is whole   []",
         "T: cuts X   [vnode]",
         "M: its program has no text any more",
     ),
-    symptom="a program whose text is cut away under it, by somebody who had asked first",
+    symptom="a program whose text is cut away under it, by a thread that had asked first",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="busy-texts",
     replacements={"vnode_size.vnode_pager_cut_unused": cut_without_a_look},

@@ -105,7 +105,7 @@ defect = Defect(
         "P: collapse(S): S takes over G   [S N]",
         "M: asks the hash for G, and compares N.pager while it changes: finds nothing, or a dying object",
     ),
-    symptom="named memory that two users no longer share, or a name that nobody can map any more",
+    symptom="named memory that two users no longer share, or a name that no thread can map any more",
     verdicts=("invariant_violation", "wrong_data", "lost_wakeup"),
     scenario="named-memory",
     replacements={

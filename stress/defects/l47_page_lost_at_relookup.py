@@ -70,7 +70,7 @@ defect = Defect(
     id="L47",
     name="page-lost-at-relookup",
     origin="reconstructed",
-    quote="after the page-in the page is looked up again, and nobody asks whether it was found",
+    quote="after the page-in the page is looked up again, and no thread asks whether it was found",
     interleaving=(
         "F: a fault on file page m sleeps in its page-in   []",
         "T: truncates the file, and takes m out of it although it is busy   [O]",
@@ -86,7 +86,7 @@ defect = Defect(
     script=script,
     notes=(
         "A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it, and who "
-        "gives up the page that he has lost before he looks it up again has no claim on it: a contract.  The "
-        "crash of the old kernels is an exception here, and an exception that nobody catches a panic."
+        "gives up the page that it has lost before it looks it up again has no claim on it: a contract.  The "
+        "crash of the old kernels is an exception here, and an exception that is not caught a panic."
     ),
 )

@@ -62,7 +62,7 @@ defect = Defect(
         "C: maps the same file; the lookup locks the cache and wants V   [cache], waits for V",
         "A: locks the cache   [V], waits for the cache: A and C wait for each other",
     ),
-    symptom="one process unmaps a file while another maps it, and both hang; soon everybody does",
+    symptom="one process unmaps a file while another maps it, and both hang; soon every process does",
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
     replacements={"deallocate.take_reference": take_reference},

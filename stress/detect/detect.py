@@ -30,7 +30,7 @@ HEAD_LINES, SECTION_LINES = 16, 8  # of a dump's excerpt
 TELLING = (RULES, CANNOT_BE, JOURNEY)  # the sections that say something about the mistake
 NOT_SHOWN = ("/tmp/", "site-packages/")  # files of this machine, frames of libraries
 LEAST_S = 2.0  # of R, however soon the defect was found
-DUMPS = "hangdog-dumps"  # of R alone: a finding there is somebody's next work
+DUMPS = "hangdog-dumps"  # of R alone: a finding there is a bug of ours
 
 
 class DetectOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +139,7 @@ OnTrial = Callable[[Detection, Trial], None]
 
 
 def detect(defects: Iterable[Defect], options: DetectOptions, on_trial: OnTrial | None = None) -> Detected:
-    """Look for each of them.  Ends early, with what there is, when somebody interrupts it."""
+    """Look for each of them.  Ends early, with what there is, when it is interrupted."""
     found: list[Detection] = []
     try:
         for defect in defects:

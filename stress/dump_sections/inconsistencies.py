@@ -2,8 +2,8 @@
 
 The cheap instant invariants, looked at without a lock, twice: what others are changing at that moment
 looks different the second time and is left out.  What is left still may be half of a change whose owner
-was stopped in its middle; then somebody holds the record's lock, and the line says who.  Nothing is found
-by this: it is made for a dump, after the verdict.
+was stopped in its middle; then another thread holds the record's lock, and the line says who.  Nothing is
+found by this: it is made for a dump, after the verdict.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def owner_facts(records: Records, pager: Any) -> Iterator[str]:
     if pager.sw_cnt > size:
         yield f"A11: {name} counts {pager.sw_cnt} valid pages of {size}"
     if pager.is_named and owner.flags & OBJ_INTERNAL:
-        yield f"A9: object {owner.slot} has a name ({name}), and is INTERNAL as if nobody could find it"
+        yield f"A9: object {owner.slot} has a name ({name}), and is INTERNAL as if no file could name it"
 
 
 def dying_copy(records: Records, object: Any) -> Iterator[str]:
-    """A7: nobody is told to push pages into a copy-object that is on its way out."""
+    """A7: no link tells a copy to push pages into a copy-object that is on its way out."""
     copy = records.objects[object.copy & SLOT]
     if object.copy and copy.generation == object.copy >> 32 and copy.flags & OBJ_DYING:
         yield f"A7: object {copy.slot} is dying, and still the copy-object of object {object.slot}"

@@ -19,14 +19,14 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     ),
     "A3": (
         "a page's queue flag and its queue agree; wired, fictitious and free pages are on no paging queue",
-        "a page was put on a queue, or left off it, by somebody who did not look at what it is",
+        "a page was put on a queue, or left off it, by a thread that did not look at what it is",
     ),
     "A4": (
         "a busy page has an owner, counts as paging, and is on no queue unless it is being written",
         "a page is owned while the daemon can still find it: both would work on it",
     ),
     "A5": (
-        "paging_in_progress counts those who work on the object, and nobody else",
+        "paging_in_progress counts those that work on the object, and no other thread",
         "the count was raised or lowered twice, or at another object than the one worked on",
     ),
     "A6": (
@@ -46,8 +46,8 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
         "two made the same thing at once, or one was hashed or unhashed at the wrong moment",
     ),
     "A10": (
-        "whoever collapses an object has marked both, and the one that fades has no other user",
-        "two collapses of one object, or somebody came to an object that was fading",
+        "the thread that collapses an object has marked both, and the one that fades has no other user",
+        "two collapses of one object, or another thread came to an object that was fading",
     ),
     "A11": (
         "a swap block belongs to one page of one pager; free blocks are not being written",
@@ -67,7 +67,7 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     ),
     "A16": (
         "no link leads to a record that was freed",
-        "a link was not cleared when its record went, or the record went although somebody had a link",
+        "a link was not cleared when its record went, or the record went although a link to it was left",
     ),
     "Q1": (
         "at rest an object's reference count is the number of entries and shadows that name it",
@@ -75,11 +75,11 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     ),
     "Q2": (
         "at rest every object can be reached from a map, or is cached",
-        "an object was left behind: nobody names it, and nobody freed it",
+        "an object was left behind: nothing names it, and nothing freed it",
     ),
     "Q3": (
         "at rest nothing is under way: no paging count, no mark, no busy page",
-        "somebody went on without undoing his mark",
+        "a thread went on without undoing its mark",
     ),
     "Q4": (
         "at rest every page in memory is on one paging queue or wired, and the frames add up",
@@ -91,7 +91,7 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     ),
     "Q6": (
         "swap in use belongs to live objects, and when all have gone nothing is left",
-        "somebody's last user went, and what he had was not given back",
+        "its last user went, and what it had was not given back",
     ),
     "Q7": (
         "at rest a cached object has no reference, no shadow and no entry",
@@ -106,13 +106,13 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
         "a collapse that was allowed did not happen: chains grow, and hide memory",
     ),
     "Q10": (
-        "after a sweep pages that nobody can see lie only where several users keep them",
+        "after a sweep pages that no thread can see lie only where several users keep them",
         "pages were left behind by a collapse: memory that no one can reach is lost",
     ),
-    "Q12": ("at rest nobody sleeps", "a wakeup was forgotten"),
+    "Q12": ("at rest no thread sleeps", "a wakeup was forgotten"),
     "Q13": (
         "at rest no write is listed, no record of one is missing, and no page waits to be written",
-        "a write ended, and whoever should have taken it off the list did not",
+        "a write ended, and the thread that should have taken it off the list did not",
     ),
 }  # fmt: skip
 

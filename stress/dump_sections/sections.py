@@ -79,7 +79,7 @@ def page_read(vm: Vm, dump: Dump) -> list[str]:
 
 
 def outlived(vm: Vm, dump: Dump) -> list[str]:
-    """Objects that have gone, although the head says that somebody uses them: that is the mistake."""
+    """Objects that have gone, although the head says that they are used: that is the mistake."""
     slots = dict.fromkeys(int(slot) for slot in OBJECT.findall(dump.summary))
     return [
         line

@@ -3,10 +3,10 @@
 A *program* is data: two to four roles of at most a dozen operations each.  ``hunt`` draws
 one after the other, runs each several times under seeded noise with every oracle on, and
 shrinks the first that fails to the smallest that still fails in k of n repetitions.  The
-whole program is drawn before anybody is forked; what a worker draws for itself is noise.
+whole program is drawn before any worker is forked; what a worker draws for itself is noise.
 
 An operation names a relative by number, modulo how many the role has, so every part of a
-program is a program.  What does not apply (nobody there, nothing mapped) is left out.
+program is a program.  What does not apply (no process, nothing mapped) is left out.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Final
 
 MOST_ROLES, MOST_OPERATIONS = 4, 12
 PAGES: Final = 6  # of the heap
-LOG_PAGES: Final = 2  # of the file that everybody shares
+LOG_PAGES: Final = 2  # of the file that all processes share
 
 # Each with its arguments, and how often it is drawn.
 KINDS: Final[dict[str, tuple[tuple[str, ...], int]]] = {
-    "take": ((), 3),  # somebody from the stage joins the role's relatives
-    "give": (("who",), 2),  # somebody goes back to the stage, for anyone to take
+    "take": ((), 3),  # a process from the pool joins the role's relatives
+    "give": (("who",), 2),  # a process goes back to the pool
     "fork": (("who",), 5),
     "write": (("who", "page"), 6),
     "read": (("who", "page"), 4),

@@ -52,7 +52,7 @@ def scenario_of(program: Program, name: str = "program") -> Scenario:
     scenario.setup(two_families)
     for number, operations in enumerate(program.roles, 1):
         scenario.role(f"role {number}")(partial(play, operations))
-    scenario.check(everybody_can_read_everything)
+    scenario.check(processes_can_read_everything)
     return scenario
 
 
@@ -103,12 +103,12 @@ def new_family(actor: Actor) -> Process:
 
 
 def return_to_pool(actor: Actor, pool: ProcessPool, person: Process) -> None:
-    """Somebody else may play it; with a full stage it dies."""
+    """Put it into the pool for another worker; when the pool is full, it exits."""
     if not pool.put(actor, person):
         leave(actor, person)
 
 
-def everybody_can_read_everything(actor: Actor, pool: ProcessPool) -> None:
+def processes_can_read_everything(actor: Actor, pool: ProcessPool) -> None:
     """Every mapped page of every space."""
     people = []
     while (person := pool.take(actor)) is not None:
@@ -124,7 +124,7 @@ def everybody_can_read_everything(actor: Actor, pool: ProcessPool) -> None:
 
 
 def play(operations: tuple[Operation, ...], actor: Actor, pool: ProcessPool) -> None:
-    """Take somebody, do the operations, send everybody back."""
+    """Take a process, do the operations, put all back into the pool."""
     relatives = [pool.take(actor) or new_family(actor)]
     for kind, *values in operations:
         if kind == "take":

@@ -47,7 +47,7 @@ ID_BITS = 22  # space numbers: worker << ID_BITS | running number
 
 
 class Actor:
-    """One worker: his Vm, his luck, and what he has seen."""
+    """One worker: its Vm, its luck, and what it has seen."""
 
     def __init__(self, vm: Vm, number: int, rng: Random) -> None:
         self.vm, self.number, self.rng = vm, number, rng
@@ -57,7 +57,7 @@ class Actor:
         self._numbers = count(number << ID_BITS | 1)
 
     def new_number(self) -> int:
-        """A space number that nobody else uses."""
+        """A space number that no other thread uses."""
         return next(self._numbers)
 
 
@@ -110,7 +110,7 @@ def check(actor: Actor, journal: Journal, page: int, where: Where | None, data: 
 
 
 def write(actor: Actor, process: Process, va: int) -> None:
-    """Store a new stamp to the whole page at va; a load, when somebody else stores to this shared page."""
+    """Store a new stamp to the whole page at va; a load, when another worker stores to this shared page."""
     where = behind(actor, process, va, True)
     if where is not None:
         row = actor.witness.begin_store(where[0], where[1])
@@ -324,7 +324,7 @@ def overlapping(vm: Vm, map: VmMap, start: int, end: int) -> Iterator[tuple[VmMa
 def hold(vm: Vm, entry: VmMapEntry, low: int, high: int, below: bool) -> list[tuple[VmObject, int, int]]:
     """One reference on the entry's object (or on the one behind it), if it may have one more.
 
-    It may not where somebody counts on there being none: a FADING object has one referrer until
+    It may not where another check counts on there being none: a FADING object has one referrer until
     its overlay is over, a DYING one has none for ever.
     """
     top: VmObject = vm.objects(entry.object)

@@ -1,8 +1,8 @@
 """Steps: msync, and a file that is cut while others use it; with what the content oracle may then expect.
 
 A cut makes the file shorter and at once as long as it was.  Pages behind the cut hold zeros then, until
-somebody stores to them; while it lasts, an access to them may be refused.  Cuts may overlap with
-everything, other cuts included, so nobody can say *when* a page was cut.  What can be said is in two
+another thread stores to them; while it lasts, an access to them may be refused.  Cuts may overlap with
+everything, other cuts included, so no observer can say *when* a page was cut.  What can be said is in two
 counters per page of a file: ``begun`` moves before a cut, ``ended`` after it.  From them follows
 
 * a refusal is legal only if some cut had begun by the end of the access and not ended at its beginning;
@@ -26,7 +26,7 @@ from harness.shm.layout import guarded
 from stress.ops import core
 from stress.ops.core import Actor, Process, Where, process_map
 from stress.oracles.at_rest import InvariantViolated, require_done, wrong_data
-from stress.oracles.contents import FILE_SPACES, NOBODY, SHARED_SPACES, ZERO, Mismatch, decode, space_name
+from stress.oracles.contents import FILE_SPACES, NO_WRITER, SHARED_SPACES, ZERO, Mismatch, decode, space_name
 from vmcore.constants import KERN_FAILURE, KERN_PROTECTION_FAILURE, KERN_SUCCESS
 from vmcore.object.vnode_size import vnode_pager_cut_unused, vnode_pager_setsize
 from vmcore.space.access import vm_read, vm_write
@@ -55,7 +55,7 @@ class CutRow(Structure):
 
 
 def lay_down_cuts(arena: Arena, pages: Sequence[int]) -> None:
-    """Make the tables, once per world, before anybody plays: how many pages each file has."""
+    """Make the tables, once per world, before any worker runs: how many pages each file has."""
     files: Any = arena.table("content_files", FileRow, len(pages)).views
     first = 1
     for number, count in enumerate(pages):
@@ -128,7 +128,7 @@ def truncate(actor: Actor, file: int, pages: int) -> None:
 
 
 def replace(actor: Actor, file: int) -> bool:
-    """Empty a file that nobody has mapped, and extend it to what it was; False: somebody has."""
+    """Empty a file that no process has mapped, and extend it to what it was; False: it is mapped."""
     vm, cuts, lock = actor.vm, cuts_of(actor), actor.witness.turn_lock
     actor.native.begin("replace", file)
     vnode, whole = vm.vnodes.views[file + 1], cuts.pages(file)
@@ -203,7 +203,7 @@ def read(actor: Actor, process: Process, va: int) -> bool:
 
 
 def write(actor: Actor, process: Process, va: int) -> bool:
-    """Store to a page of a file that may be cut; False: refused, legally, or somebody else's turn."""
+    """Store to a page of a file that may be cut; False: refused, legally, or another worker's turn."""
     where = file_page(actor, process, va)
     if where is None:
         core.write(actor, process, va)
@@ -275,7 +275,7 @@ def check(actor: Actor, where: Where, data: bytes, ended: int, row: Any) -> None
         invalidate_history(actor, key)
     if data == ZERO * witness.repeat:
         witness.row.reads += 1
-        least = max(witness.floor.get(key, {}).get(NOBODY, 0), 1)
+        least = max(witness.floor.get(key, {}).get(NO_WRITER, 0), 1)
         if begun < least:
             raise Mismatch(f"page {page} of {space_name(space)}: found zeros, and no cut explains them")
         if witness.last.get(key) != ZERO:
@@ -295,10 +295,10 @@ def invalidate_history(actor: Actor, key: Key) -> None:
     known = decode(witness.last.pop(key, ZERO))
     if known is not None:
         floor[known.writer] = max(floor.get(known.writer, 0), known.sequence + 1)
-    floor[NOBODY] = max(floor.get(NOBODY, 0), 1)
+    floor[NO_WRITER] = max(floor.get(NO_WRITER, 0), 1)
 
 
 def no_zeros_before(actor: Actor, key: Key, ended: int) -> None:
     """A stamp is there: only a cut that had not ended by then can make zeros of it."""
     floor = actor.witness.floor.setdefault(key, {})
-    floor[NOBODY] = max(floor.get(NOBODY, 0), ended + 1)
+    floor[NO_WRITER] = max(floor.get(NO_WRITER, 0), ended + 1)

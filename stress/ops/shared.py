@@ -1,4 +1,4 @@
-"""Steps in memory that somebody else may unmap at any moment: a fault there is an answer, not an error."""
+"""Steps in memory that another process may unmap at any moment: a fault there is an answer, not an error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def poke(actor: Actor, process: Process, va: int) -> bool:
 
 
 def check_genuine(actor: Actor, process: Process, va: int, data: bytes) -> None:
-    """Whoever stored here stored whole pages, here, and in this space."""
+    """The thread that stored here stored whole pages, here, and in this space."""
     witness, page = actor.witness, va // actor.page
     witness.row.reads += 1
     stamp = data[:SIZE]

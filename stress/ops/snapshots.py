@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stress.ops.address_map import Range
 from stress.ops.core import Actor, Process, process_map
 from stress.oracles.at_rest import wrong_data
-from stress.oracles.contents import FILE_SPACES, NOBODY, SIZE, Mismatch, describe, file_stamp, space_name
+from stress.oracles.contents import FILE_SPACES, NO_WRITER, SIZE, Mismatch, describe, file_stamp, space_name
 from vmcore.space.access import vm_read
 from vmcore.space.map_user import vm_map_file
 
@@ -76,7 +76,7 @@ def check_exposed(actor: Actor, taken: SnapshotBound, number: int, data: bytes) 
     if data != stamp * witness.repeat:
         raise Mismatch(f"{where}: found {describe(data)}")
     found = witness.genuine((space, number), stamp, file_stamp(taken.new.file, number))
-    if found.writer != NOBODY and found.sequence > taken.issued[found.writer]:
+    if found.writer != NO_WRITER and found.sequence > taken.issued[found.writer]:
         raise Mismatch(f"{where}: found {describe(data)}, which was stored after the snapshot was taken")
     if found.sequence < taken.floors[number].get(found.writer, 0):
         raise Mismatch(f"{where}: found {describe(data)}, which was seen replaced before it was taken")

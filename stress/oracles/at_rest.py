@@ -27,7 +27,7 @@ from vmcore.vm import Vm
 from vmcore.vm_error import kern_text
 
 SHOWN = 20  # violations in one failure; the rest is counted
-REST_S = 10.0  # how long the daemon may take to come to rest with nobody asking for memory
+REST_S = 10.0  # how long the daemon may take to come to rest with no thread asking for memory
 
 
 class OracleFailure(HarnessError):
@@ -52,7 +52,7 @@ class WrongData(OracleFailure):
 
 
 class Leak(OracleFailure):
-    """Something is still there after everybody has gone."""
+    """Something is still there after every process has gone."""
 
     verdict = "leak"
 
@@ -92,13 +92,13 @@ def chain_at(vm: Vm, space: Vmspace, va: int) -> str:
 
 @unguarded()
 def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
-    """Wait until the daemon and the disk workers have nothing to do.  Everybody else is parked.
+    """Wait until the daemon and the disk workers have nothing to do.  All workers are parked.
 
     Looks instead of sleeping on a channel: this is the supervisor, between epochs, and the daemon
     must not know that it is watched.  Errors: InvariantViolated when they never come to rest.
     """
     patience = Patience(vm, limit)
-    if services(vm):  # without a daemon nobody would ever take the poke
+    if services(vm):  # without a daemon no thread would ever take the poke
         wake_daemon(vm)
     while not at_rest(vm):
         if patience.is_over():
@@ -111,7 +111,7 @@ def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
 class Patience:
     """Have the services had so many seconds of their own?
 
-    No time of theirs is what nobody watched, and what one of them was stopped from outside or waited for a
+    No time of theirs is what was not watched, and what one of them was stopped from outside or waited for a
     processor.
     """
 
@@ -130,7 +130,7 @@ class Patience:
 
 
 def at_rest(vm: Vm) -> bool:
-    """No write under way, no poke unanswered, and whoever serves sleeps idly."""
+    """No write under way, no poke unanswered, and the services sleep idly."""
     g = vm.g
     if g.inuse_first or g.writes_in_flight or g.pages_needed or g.memory_waiters:
         return False

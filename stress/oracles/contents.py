@@ -35,7 +35,7 @@ STAMP = struct.Struct("<IIQQQ")
 HEAD = struct.Struct("<IIQQ")
 SIZE = STAMP.size
 ZERO = bytes(SIZE)
-NOBODY = 0  # the writer of what was there before anybody wrote
+NO_WRITER = 0  # the writer of what was there before any store
 FILE_SPACES = 0x8000_0000  # spaces from here on are files, by number
 SHARED_SPACES = 0xC000_0000  # and from here on shared anonymous regions
 TURNS = 4096
@@ -44,7 +44,7 @@ MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class WriterRow(Structure):
-    """How far one writer has come: no stamp of his with a higher number can exist."""
+    """How far one writer has come: no stamp of its with a higher number can exist."""
 
     _fields_, GUARDS, NOTES = guarded(
         (".", "issued", c_uint64, "last sequence number handed out; moves before the store"),
@@ -57,7 +57,7 @@ class Turn(Structure):
     """Whose turn it is to store to a shared page; pages share rows by a hash."""
 
     _fields_, GUARDS, NOTES = guarded(
-        ("t", "owner", c_uint64, "writer, 0: nobody; taken under the lock, given back by its owner"),
+        ("t", "owner", c_uint64, "writer, 0: none; taken under the lock, given back by its owner"),
         (".", "count", c_uint64, "moves when a store begins (odd) and ends (even); its owner writes"),
     )
 
@@ -71,7 +71,7 @@ class Stamp(NamedTuple):
     sequence: int
 
     def __str__(self) -> str:
-        if self.writer == NOBODY:
+        if self.writer == NO_WRITER:
             return f"initial contents of page {self.page} of {space_name(self.space)}"
         where = f"page {self.page:#x} of {space_name(self.space)}"
         return f"store {self.sequence} of writer {self.writer} to {where}"
@@ -98,8 +98,8 @@ def decode(stamp: bytes) -> Stamp | None:
 
 
 def file_stamp(number: int, page: int) -> bytes:
-    """What page ``page`` of file ``number`` holds before anybody writes."""
-    return make_stamp(NOBODY, FILE_SPACES + number, page, 0)
+    """What page ``page`` of file ``number`` holds before any store."""
+    return make_stamp(NO_WRITER, FILE_SPACES + number, page, 0)
 
 
 def describe(data: bytes) -> str:
@@ -213,7 +213,7 @@ class Journal:
         if found is None or found.space not in self.loose or not witness.was_issued(found):
             return False
         known = decode(self.private.get(page, ZERO))
-        # One writer's stores to a page come in order, so his older one cannot come back.
+        # One writer's stores to a page come in order, so its older one cannot come back.
         same = known is not None and (known.writer, known.space) == (found.writer, found.space)
         if same and known is not None and found.sequence < known.sequence:
             return False
@@ -231,7 +231,7 @@ def own_role(arena: Arena) -> bytes:
 
 
 class ObservationLog:
-    """What one worker knows: his own sequence numbers, and what he saw of every shared page."""
+    """What one worker knows: its own sequence numbers, and what it saw of every shared page."""
 
     def __init__(self, arena: Arena, number: int, page_size: int, writers: int = 0) -> None:
         """number: 1.. ; ``writers`` is needed only where the table is made."""
@@ -255,7 +255,7 @@ class ObservationLog:
         return self.turns[1 + (space * 2654435761 + page) % TURNS]
 
     def begin_store(self, space: int, page: int) -> Any:
-        """Our turn to store to a shared page; None: somebody else is at it."""
+        """Our turn to store to a shared page; None: another writer has it."""
         row = self.turn(space, page)
         with self.turn_lock:
             if row.owner:
@@ -281,7 +281,7 @@ class ObservationLog:
 
     def was_issued(self, stamp: Stamp) -> bool:
         """Has its writer come that far?"""
-        if stamp.writer == NOBODY:
+        if stamp.writer == NO_WRITER:
             return stamp.sequence == 0
         return 0 < stamp.writer < len(self.rows) and stamp.sequence <= self.rows[stamp.writer].issued
 
@@ -313,18 +313,18 @@ class ObservationLog:
         if data != stamp * self.repeat:
             return "the page is a mixture"
         if stamp == ZERO:
-            return "a store is lost, the page is as if nobody had written it"
+            return "a store is lost, the page is as if no store to it had been made"
         found, wanted = decode(stamp), decode(expected)
         if found is None:
-            return "nobody ever stored this"
+            return "no writer ever stored this"
         if wanted is None:
-            return "a page that nobody has written shows another page's contents"
+            return "a page that was never written shows another page's contents"
         if found.page != wanted.page:
             return "the contents of another page"
         if found.space != wanted.space:
             return "a store of another space is seen, or its copy was given back"
         if found.writer != wanted.writer:  # their numbers say nothing about each other
-            return "another writer's store to this page is seen: an older copy, if nobody shares the space"
+            return "another writer's store to this page is seen: an older copy, if the space is not shared"
         older = found.sequence < wanted.sequence
         return "an older copy came back" if older else "a store that came later is seen"
 
@@ -349,7 +349,7 @@ class ObservationLog:
     def genuine(self, key: tuple[int, int], stamp: bytes, initial: bytes) -> Stamp:
         """Decode a stamp that may be on this shared page."""
         if stamp == initial:
-            return Stamp(NOBODY, *key, 0)
+            return Stamp(NO_WRITER, *key, 0)
         found = decode(stamp)
         if found is None or (found.space, found.page) != key or not self.was_issued(found):
             where = f"page {key[1]} of {space_name(key[0])}"
@@ -359,14 +359,14 @@ class ObservationLog:
     def wrote_shared(self, space: int, page: int, stamp: bytes) -> None:
         """Our store to a shared page is done: whatever we saw there before cannot come back."""
         key = (space, page)
-        floor = self.floor.setdefault(key, {NOBODY: 1})
+        floor = self.floor.setdefault(key, {NO_WRITER: 1})
         self._replaced(floor, self.last.get(key))
-        floor[NOBODY] = 1
+        floor[NO_WRITER] = 1
         self.last[key] = stamp
 
     @staticmethod
     def _replaced(floor: dict[int, int], before: bytes | None) -> None:
         if before is not None:
             known = decode(before)
-            writer, sequence = (known.writer, known.sequence) if known else (NOBODY, 0)
+            writer, sequence = (known.writer, known.sequence) if known else (NO_WRITER, 0)
             floor[writer] = max(floor.get(writer, 0), sequence + 1)

@@ -1,21 +1,21 @@
-"""The space oracle: does the VM keep pages that nobody can ever see again?
+"""The space oracle: does the VM keep pages that no process can ever see again?
 
 The model is one counted cell per distinct page value, as if every anonymous page knew its users:
-when the last of them has a page of his own, the cell is gone.  At rest the model's number of cells
+when the last of them has a page of its own, the cell is gone.  At rest the model's number of cells
 is what the maps can reach, so no replay is needed: the *minimum* is the number of distinct cells
 that some entry shows.  *Used* is what there is, in memory and in swap; *hidden* is the difference.
 
 Shadow chains give up objects, not pages, so some hidden pages are the price of the design.  How many
 may there be?  After a sweep (vmcore/audit/sweep.py) every anonymous object that hides something has two
 users at least, unless a copy-object holds it back.  Follow a hidden page upwards: each of its users
-either does not look at that place at all (*blind*: his part is unmapped, or outside his window), or
-has a page of his own there, visible or hidden again.  So hidden pages are the forks of a forest whose
+either does not look at that place at all (*blind*: its part is unmapped, or outside its window), or
+has a page of its own there, visible or hidden again.  So hidden pages are the forks of a forest whose
 leaves are visible pages and blind users, and a forest in which every fork has two branches has fewer
 forks than leaves::
 
     hidden  <=  minimum + blind + held back by a copy-object + unmapped
 
-Nothing in it was measured or chosen.  Beyond it pages pile up that belong to nobody: each fork of a
+Nothing in it was measured or chosen.  Beyond it pages pile up that nothing owns: each fork of a
 long-lived process leaves some behind, and the verdict is ``leak``.  So it is at once when the sweep
 leaves a pair of objects that could be joined (Q9), because what cannot be joined at rest never is;
 then the growth from epoch to epoch says how bad it is.
@@ -52,7 +52,7 @@ class SpaceEpoch(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "number", c_uint64, "1..: which audit; 0: none yet"),
         (".", "used", c_uint64, "cells that exist"),
-        (".", "minimum", c_uint64, "cells that somebody can see"),
+        (".", "minimum", c_uint64, "cells that a process can see"),
         (".", "chain", c_uint64, "links of the longest chain"),
         (".", "left", c_uint64, "hidden cells after the sweep"),
         (".", "joined", c_uint64, "links that the sweep removed"),
@@ -115,7 +115,7 @@ def new_epoch(arena: Arena) -> Any:
 
 @unguarded()
 def watch_space(vm: Vm, settle: Callable[[], None] | None) -> list[str]:
-    """Measure, sweep, judge: facts of a leak, or nothing.  Everybody is parked; nothing is locked.
+    """Measure, sweep, judge: facts of a leak, or nothing.  All workers are parked; nothing is locked.
 
     ``settle`` lets the daemon come to rest; None where there is none.
     """
@@ -204,7 +204,7 @@ def hidden_lines(vm: Vm) -> list[str]:
 
 @unguarded()
 def reason(vm: Vm, slot: int, pair: Pair | None) -> str:
-    """Why an object is still there with pages that nobody can see."""
+    """Why an object is still there with pages that no thread can see."""
     if pair is not None and pair.how == "overlay":
         return (
             f"only O{pair.front} uses it and could take it over, but has not; {paged(vm, pair.front, slot)}"

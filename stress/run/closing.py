@@ -1,6 +1,6 @@
 """A script whose roles do not end: a finding like any other.
 
-Nobody is told to end in a script; every role comes to its end by itself.  One that is still there when
+No role is told to end in a script; every role comes to its end by itself.  One that is still there when
 the time is up has hung.  The run says so by itself; here the script's own words are added: which cue it was
 at, and which gates had been passed.
 """

@@ -1,4 +1,4 @@
-"""A mistake that shows while the world is set up, before anybody runs: a finding like any other."""
+"""A mistake that shows while the world is set up, before any thread runs: a finding like any other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def record_finding(
     stack: Sequence[str] = (),
     workers: tuple[str, ...] = (),
 ) -> Finding:
-    """A finding that is ours and not the watchdog's, with its dump; nobody else works in the arena now.
+    """A finding that is ours and not the watchdog's, with its dump; no other thread works in the arena now.
 
     ``stack``: of the threads in ``seats``, innermost line first.  Without an arena there is no dump.
     """

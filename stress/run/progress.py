@@ -1,4 +1,4 @@
-"""Live progress: what the run's own arena says to somebody who only looks."""
+"""Live progress: what the run's own arena says to a thread that only looks."""
 
 from __future__ import annotations
 

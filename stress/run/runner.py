@@ -1,7 +1,7 @@
 """One run, from options to report: the entry point of the command line.
 
 ``run(options)`` builds a world, plays a scenario or replays a trace in it under a watchdog, then,
-if nothing was found, lets everybody leave and proves that nothing is left.  A run with a defect
+if nothing was found, lets every process exit and proves that nothing is left.  A run with a defect
 differs from one without by the replaced steps and by nothing else: same noise, same limits, same
 oracles.
 """
@@ -131,7 +131,7 @@ def act(options: RunOptions, workload: Workload, world: World, on_progress: OnPr
     """The run itself; its last audit proves that nothing is left.
 
     A run that the clock has ended had no last audit.  If all went well it gets a final audit: a short
-    run of one worker who sends everybody home and looks.
+    run of one worker that ends every process and audits.
     """
     session = Session(
         workers=options.workers,
@@ -204,7 +204,7 @@ def limits_of(options: RunOptions, workload: Workload) -> dict[str, Any]:
 
 
 def well(result: RunResult) -> bool:
-    """Did everybody come to an end by himself, with nothing found?"""
+    """Did every worker come to an end by itself, with nothing found?"""
     workers = [outcome for outcome in result.outcomes if not outcome.service]
     return result.ok and all(isinstance(outcome, Passed) for outcome in workers)
 
@@ -226,7 +226,7 @@ def joined(result: RunResult, final: RunResult) -> RunResult:
 
 
 def ended_well(outcome: object) -> bool:
-    """Is it the final audit's own worker, and did he find everything in order?"""
+    """Is it the final audit's own worker, and did it find everything in order?"""
     return isinstance(outcome, Passed) and not outcome.service
 
 

@@ -1,4 +1,4 @@
-"""A script as a play: its roles are the workers, its check and the end of everybody are the audit."""
+"""A script as a workload: its roles are the workers, its check and the end of all processes the audit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ScriptWorkload:
 
     def begin(self, world: World) -> None:
         """Build the scene.  No daemon runs yet: who waited for memory now would wait for ever."""
-        with unguarded():  # links are laid by hand, and nobody else is here
+        with unguarded():  # links are laid by hand, and no worker runs yet
             world.vm.g.daemon_stop = 1
             self.scene = Scene(world.vm)
             self.script.scene(self.scene)
@@ -94,7 +94,7 @@ def play_role(context: Any, world: World, scene: Scene, act: Act, name: str) -> 
 
 
 def audit_script(world: World, scene: Scene, check: Act | None, _context: Any) -> str:
-    """The invariants, what the script promises, and that nothing is left when everybody has gone."""
+    """The invariants, what the script promises, and that nothing is left when every process has exited."""
     scene.vm = world.vm
     audit_at_rest(world.vm)
     if check is not None:

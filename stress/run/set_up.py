@@ -99,7 +99,7 @@ class SetUp:
         raise SetUpHung
 
     def _is_late(self, spent: float) -> bool:
-        """Is the limit passed by time that it had, or by any time that is enough for everybody?"""
+        """Is the limit passed by time that it had, or by any time that is enough for every process?"""
         limit = self.options.setup_limit
         return spent - (self._queued() - self.queued) >= limit or spent >= MOST_TIMES * limit
 

@@ -1,7 +1,7 @@
 """Play: what workers do in a world, in the form in which ``harness.run`` wants it.
 
 Two kinds: a scenario, whose roles go on for ever, and a replay, which ends.  Both bring their roles,
-their audit between epochs, and a final audit: the last worker, who sends everybody home and proves that
+their audit between epochs, and a final audit: the last worker, that ends every process and proves that
 nothing is left.  Everything handed to workers can travel to a process that shares nothing with us.
 """
 
@@ -107,7 +107,7 @@ class ScenarioWorkload:
         self.pool = ProcessPool(world.arena, self.scenario.places)
         if self.scenario.setup_act:
             # No daemon runs yet: who waited for memory now would wait for ever.
-            with unguarded():  # nobody else is there yet
+            with unguarded():  # no worker runs yet
                 world.vm.g.daemon_stop = 1
             try:
                 self.scenario.setup_act(world.setup_actor(), self.pool)
@@ -133,7 +133,7 @@ class ScenarioWorkload:
         return specs
 
     def epochs(self, asked: int | None) -> int | None:
-        """Without end unless somebody says otherwise."""
+        """Without end unless the options say otherwise."""
         return asked
 
     def audit(self, world: World, epochs: int | None) -> Callable[[Any], str]:
@@ -141,7 +141,7 @@ class ScenarioWorkload:
         return partial(audit_scenario, world, self.scenario.name, self.pool, epochs)
 
     def final_audit(self, world: World) -> RoleSpec:
-        """Audit, check, everybody leaves, nothing is left."""
+        """Audit, check, every process exits, nothing is left."""
         return RoleSpec("final audit", end_scenario, (world, self.scenario.name, self.pool))
 
     def left(self) -> int | None:
@@ -150,7 +150,7 @@ class ScenarioWorkload:
 
 
 def make_actor(world: World, first: int, context: Any) -> core.Actor:
-    """A worker's actor, made before anybody starts; kept over all epochs."""
+    """A worker's actor, made before any thread starts; kept over all epochs."""
     return world.actor(first + context.index, context.rng)
 
 
@@ -202,7 +202,7 @@ class ReplayWorkload:
         return {"pages": TRACE_PAGES}
 
     def file_sizes(self) -> tuple[int, ...]:
-        """As far as anybody maps them."""
+        """As far as any process maps them."""
         return file_sizes(self.plan)
 
     def room(self) -> int:
@@ -241,7 +241,7 @@ class ReplayWorkload:
 
 
 def make_replay(world: World, plan: Plan, state: ReplayState, model: TouchModel, context: Any) -> Replay:
-    """A worker's part, made before anybody starts; kept over all epochs."""
+    """A worker's part, made before any thread starts; kept over all epochs."""
     return Replay(plan, state, model, make_actor(world, 1, context))
 
 
@@ -263,7 +263,7 @@ def audit_replay(world: World, state: ReplayState, epochs: int | None, context: 
 
 
 def end_replay(_context: Any, world: World, state: ReplayState) -> None:
-    """The final audit: whoever nobody took home leaves now."""
+    """The final audit: processes that are still in the pool exit now."""
     Replay(Plan("", (), ()), state, TouchModel(0), world.setup_actor()).abandon()
     audit_the_end(world.vm)
 

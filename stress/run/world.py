@@ -111,7 +111,7 @@ class World:
         return Actor(self.vm, number, rng or Random(self.setting.seed * 1_000_003 + number))
 
     def setup_actor(self) -> Actor:
-        """The actor who sets up and audits, while nobody else plays."""
+        """The actor that sets up and audits, while no worker runs."""
         return self.actor(self.setting.workers + 1)
 
     def services(self) -> list[RoleSpec]:
@@ -124,7 +124,7 @@ class World:
 
     @unguarded()
     def restart_services(self) -> None:
-        """After a run: the services of the next one are not to leave at once.  Nobody runs now."""
+        """After a run: the services of the next one are not to leave at once.  No worker runs now."""
         self.vm.g.daemon_stop = self.vm.g.no_memory = 0
 
     @property

@@ -1,6 +1,6 @@
 """The power switch: the machine goes down between two epochs, and comes up again for the next.
 
-Down means that daemon and disk workers have left their loops, that nobody plays, and that every pager has
+Down means that daemon and disk workers have left their loops, that no worker runs, and that every pager has
 given its store back (``vm_object_shutdown``).  The services' processes stay and wait for the power, which
 only a scenario that lays the switch down can cut.
 """
@@ -98,7 +98,7 @@ def switch(arena: Arena, off: int) -> None:
 
 
 def power_cut(vm: Vm) -> int:
-    """Go down; how many pagers went.  Everybody is parked, and the daemon rests.
+    """Go down; how many pagers went.  All workers are parked, and the daemon rests.
 
     Errors: InvariantViolated when the services do not leave, Leak when some store is still taken.
     """

@@ -1,8 +1,8 @@
-"""The stage: processes of a scenario that wait for somebody to play them.
+"""The pool: processes of a scenario that wait for a worker to run them.
 
 A worker takes a process off the stage, plays it for a moment, and puts it back, so relatives with
 one shadow chain are played by different workers at the same time.  A process on the stage belongs
-to nobody; one that was taken belongs to its taker alone.
+to no thread; one that was taken belongs to its taker alone.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ProcessPool:
         return places * (PLACE_BYTES + 16) + 4096
 
     def put(self, actor: Actor, process: Process) -> bool:
-        """Leave the process to whoever comes next; False: the stage is full, it stays the caller's."""
+        """Leave the process to the next worker; False: the pool is full, it stays the caller's."""
         data = process_codec.encode(actor.vm, process)
         if len(data) > PLACE_BYTES:
             return False
@@ -80,7 +80,7 @@ class ProcessPool:
         return False
 
     def take(self, actor: Actor) -> Process | None:
-        """Some process, now the caller's; None when nobody is there."""
+        """Some process, now the caller's; None when the pool is empty."""
         with self.row.lock:
             full = [slot for slot in range(1, len(self.places)) if self.places[slot].state == FULL]
             if not full:

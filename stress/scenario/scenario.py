@@ -12,7 +12,7 @@ workers, no sleeps, all chance from ``actor.rng``::
     def read_something(actor, stage): ...
 
     @scenario.check
-    def nobody_lost_a_page(actor, stage): ...
+    def none_lost_a_page(actor, stage): ...
 
 A role function is one *round* of some steps (``stress.ops.core``); it keeps nothing but what it puts on
 the stage.  The registry finds scenarios by name in ``stress.scenarios``.
@@ -75,7 +75,7 @@ class Scenario:
         return add
 
     def check(self, act: Act) -> Act:
-        """Decorate what is asserted when everybody is parked; processes are still on the stage."""
+        """Decorate what is asserted when all workers are parked; processes are still on the stage."""
         self.check_act = act
         return act
 

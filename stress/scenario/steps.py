@@ -1,4 +1,4 @@
-"""Small acts that several scenarios have in common: who is on stage, what he touches, how he leaves.
+"""Small acts that several scenarios have in common: which process runs, what it touches, how it leaves.
 
 An act is made of steps (``stress.ops.core``); like them it keeps the content oracle's books.
 """
@@ -69,7 +69,7 @@ def read_all(actor: Actor, person: Process) -> None:
 
 
 def return_to_pool(actor: Actor, pool: ProcessPool, person: Process) -> None:
-    """Somebody else may play it; with a full stage it dies."""
+    """Put it into the pool for another worker; when the pool is full, it exits."""
     if not pool.put(actor, person):
         leave(actor, person)
 
@@ -82,7 +82,7 @@ def exit_with_probability(actor: Actor, pool: ProcessPool, person: Process, dies
         return_to_pool(actor, pool, person)
 
 
-def everybody_reads_everything(actor: Actor, pool: ProcessPool) -> None:
+def processes_read_everything(actor: Actor, pool: ProcessPool) -> None:
     """Q11: every mapped page of every space on the stage."""
     people = []
     while (person := pool.take(actor)) is not None:
@@ -92,7 +92,7 @@ def everybody_reads_everything(actor: Actor, pool: ProcessPool) -> None:
         return_to_pool(actor, pool, person)
 
 
-def everybody_reads_what_he_can(actor: Actor, pool: ProcessPool) -> None:
+def processes_read_what_they_can(actor: Actor, pool: ProcessPool) -> None:
     """The same where a load may be refused for want of a frame; what it returns must be right."""
     people = []
     while (person := pool.take(actor)) is not None:

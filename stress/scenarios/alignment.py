@@ -1,7 +1,8 @@
-"""Files that somebody has mapped at a colour of his own choice, for as long as others map them anywhere.
+"""Files that another process has mapped at a colour of its own choice, for as long as others map them
+anywhere.
 
-The window: none; what is looked at is that everybody follows: a page of each is wired, and tells where.
-One more file is mapped by nobody in particular: there all must come to one answer without seeing each
+The window: none; what is looked at is that every process follows: a page of each is wired, and tells where.
+One more file is mapped by no process in particular: there all must come to one answer without seeing each
 other.
 """
 
@@ -12,7 +13,7 @@ from stress.oracles.at_rest import InvariantViolated
 from stress.oracles.contents import FILE_SPACES, space_name
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, file_pages, random_accesses
+from stress.scenario.steps import PAGE, file_pages, processes_read_everything, random_accesses
 
 FILES, FILE_PAGES = 3, 6
 COLOURS = 16  # pages after which addresses are alike to the cache
@@ -22,7 +23,7 @@ UNCHOSEN = 0  # what the machine says where nothing is mapped
 
 scenario = Scenario(
     "alignment",
-    "files mapped anywhere, while one who has chosen his address keeps them mapped",
+    "files mapped anywhere, while one who has chosen its address keeps them mapped",
     pages=120,
     files=(FILE_PAGES,) * FILES,
     places=2,
@@ -31,7 +32,7 @@ scenario = Scenario(
 
 @scenario.setup
 def the_one_who_chose(actor: Actor, pool: ProcessPool) -> None:
-    """He stays to the end, with the first page of each file wired."""
+    """It stays to the end, with the first page of each file wired."""
     keeper = create_process(actor)
     for file, colour in enumerate(CHOSEN):
         start = FIXED + file * APART + colour * PAGE
@@ -41,7 +42,7 @@ def the_one_who_chose(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("mapper", count=3)
-def follow_him(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody else stays
+def follow_him(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no other process stays
     """Some memory in the way, then pieces of the files, which must lie right; use them, go."""
     rng = actor.rng
     person = create_process(actor)
@@ -56,7 +57,7 @@ def follow_him(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobod
 
 @scenario.role("keeper")
 def use_what_was_chosen(actor: Actor, pool: ProcessPool) -> None:
-    """He works in his mappings."""
+    """It works in its mappings."""
     keeper = pool.take(actor)
     if keeper is None:
         return
@@ -67,7 +68,7 @@ def use_what_was_chosen(actor: Actor, pool: ProcessPool) -> None:
     pool.put(actor, keeper)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def require_colour(person: Process, start: int, file: int, first: int) -> None:

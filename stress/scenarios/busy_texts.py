@@ -1,4 +1,4 @@
-"""Programs are started from files that others want to replace, but only while nobody runs them.
+"""Programs are started from files that others want to replace, but only while no process runs them.
 
 The window: a file is not in use when it is asked for, mapped a moment later, and cut then.
 """
@@ -16,7 +16,7 @@ LAST = TEXT + (FILE_PAGES - 1) * PAGE
 
 scenario = Scenario(
     "busy-texts",
-    "files that are cut only while nobody has them mapped, and programs that are started from them",
+    "files that are cut only while no process has them mapped, and programs that are started from them",
     pages=48,
     files=(FILE_PAGES,) * FILES,
     disk_ms=0.2,
@@ -25,14 +25,14 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody is born yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
     """The books of who cut which page when."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
 @scenario.role("program", count=3)
-def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
-    """Whoever has seen the last page of a mapped file will see all of it, until he unmaps it."""
+def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+    """The process that has seen the last page of a mapped file will see all of it, until it unmaps it."""
     person = create_process(actor)
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, actor.rng.randrange(FILES), prot=READ))
     if read(actor, person, LAST):
@@ -43,8 +43,8 @@ def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no
 
 
 @scenario.role("installer")
-def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
-    """Replace a file that nobody runs, and write a little into the new one."""
+def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+    """Replace a file that no process runs, and write a little into the new one."""
     file = actor.rng.randrange(FILES)
     if not replace(actor, file):
         return
@@ -56,7 +56,7 @@ def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody s
 
 @scenario.check
 def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
-    """Nobody cuts now."""
+    """No process cuts now."""
     for file in range(FILES):
         person = create_process(actor)
         map_file(actor, person, file_pages(TEXT, FILE_PAGES, file, prot=READ))

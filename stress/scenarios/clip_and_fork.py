@@ -1,7 +1,7 @@
 """Holes are cut into regions, then the rest is forked, written and paged out.
 
 The window: a clipped entry gives its next shadow an offset that is not zero, and after a collapse of
-paged objects the pager has one too; whoever forgets to translate finds another page's data.
+paged objects the pager has one too; the process that forgets to translate finds another page's data.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, discard, fork, leave, protect, unmap
@@ -9,9 +9,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     exit_with_probability,
     pages_of,
+    processes_read_everything,
     random_accesses,
     read_all,
     write_all,
@@ -54,7 +54,7 @@ def use_what_is_left(actor: Actor, pool: ProcessPool) -> None:
     exit_with_probability(actor, pool, person, 0.1)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def whole(actor: Actor) -> Process:

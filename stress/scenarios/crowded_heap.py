@@ -1,13 +1,14 @@
-"""One memory in common, larger than all frames: nearly everybody is always reading some page of it back in.
+"""One memory in common, larger than all frames: nearly every process is always reading some page of it back
+in.
 
-The window: a sync waits until nobody pages on the object, is woken when that is so, and by the time it
+The window: a sync waits until no process pages on the object, is woken when that is so, and by the time it
 has the object's lock the next one has begun.
 """
 
 from stress.ops.core import Actor, allocate, clean, create_process, fork, read, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool
+from stress.scenario.steps import PAGE, pages_of, processes_read_everything, return_to_pool
 
 COMMON, COMMON_PAGES = 0x10000, 56
 CROWD = 12
@@ -57,4 +58,4 @@ def read_here_and_there(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)

@@ -26,7 +26,7 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody is born yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
     """The books of who cut which page when."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
@@ -47,7 +47,7 @@ def use_the_files(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("cutter")
 def cut_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - a cutter needs no mapping
-    """Somebody who opens with O_TRUNC, so to speak."""
+    """A process that opens with O_TRUNC, so to speak."""
     truncate(actor, actor.rng.randrange(FILES), actor.rng.randrange(FILE_PAGES))
 
 
@@ -63,7 +63,7 @@ def sync_a_file(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.check
 def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:
-    """Nobody cuts now: every access is granted, and every page right."""
+    """No process cuts now: every access is granted, and every page right."""
     people = []
     while (person := pool.take(actor)) is not None:
         people.append(person)

@@ -8,16 +8,16 @@ from stress.ops.core import Actor, Process, allocate, create_process, fork, leav
 from stress.oracles.contents import SHARED_SPACES, Region
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, exit_with_probability, pages_of, write_all
+from stress.scenario.steps import PAGE, exit_with_probability, pages_of, processes_read_everything, write_all
 from vmcore.space.map_device import vm_map_device
 
-MEMORY, MEMORY_PAGES = 0x10000, 6  # where everybody maps the device
+MEMORY, MEMORY_PAGES = 0x10000, 6  # where every process maps the device
 HEAP, HEAP_PAGES = 0x30000, 12
 DEVICE_SPACE = SHARED_SPACES + 0x3FFF_0000  # its name for the content oracle: no region's number
 
 scenario = Scenario(
     "device-users",
-    "a device that is mapped and left by everybody while memory is short",
+    "a device that is mapped and left by every process while memory is short",
     pages=40,
     places=6,
     disk_ms=0.2,
@@ -37,15 +37,15 @@ def use_the_device(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
-    """Somebody who keeps the daemon awake."""
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+    """A process that keeps the daemon awake."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 2 * HEAP_PAGES))
     write_all(actor, person, HEAP, 2 * HEAP_PAGES)
     leave(actor, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def user(actor: Actor) -> Process:

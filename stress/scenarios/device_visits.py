@@ -1,4 +1,4 @@
-"""Devices that nobody keeps: each visit is short, and the first of every crowd finds no page there.
+"""Devices that no process keeps: each visit is short, and the first of every crowd finds no page there.
 
 The window: the pager puts a device's page in the place of the one that the fault has planted, for which
 another visitor is waiting already, while memory is so short that a free frame finds a taker at once.
@@ -25,8 +25,8 @@ scenario = Scenario(
 
 
 @scenario.role("visitor", count=3)
-def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
-    """All its pages from the first to the last, as everybody does."""
+def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+    """All its pages from the first to the last, as every process does."""
     person = create_process(actor)
     map_device(actor, person, actor.rng.randrange(DEVICES))
     for page in range(DEVICE_PAGES):
@@ -35,8 +35,8 @@ def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
-    """A device as well, and then memory that somebody else has just given back."""
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+    """A device as well, and then memory that another process has just given back."""
     person = create_process(actor)
     map_device(actor, person, actor.rng.randrange(DEVICES))
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
@@ -48,7 +48,7 @@ def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobod
 
 @scenario.check
 def every_device_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
-    """A device keeps its contents when nobody shows it."""
+    """A device keeps its contents when no process shows it."""
     for device in range(DEVICES):
         person = create_process(actor)
         map_device(actor, person, device)

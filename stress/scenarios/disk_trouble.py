@@ -1,7 +1,7 @@
 """A store that refuses, puts off and fails writes, and finishes them out of order, while memory is short.
 
-The window: a write has failed, and the only copy of the page is in memory; whoever takes the write for
-done drops it.  Loads never fail here, so whatever is read must be right.
+The window: a write has failed, and the only copy of the page is in memory; the process that takes the write
+for done drops it.  Loads never fail here, so whatever is read must be right.
 """
 
 from functools import partial
@@ -10,7 +10,7 @@ from stress.ops.core import Actor, Process, allocate, clean, create_process, for
 from stress.ops.placement import if_there_is_room
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_what_he_can, pages_of, return_to_pool
+from stress.scenario.steps import PAGE, pages_of, processes_read_what_they_can, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 20
 COMMON, COMMON_PAGES = 0x30000, 6  # shared with children
@@ -30,7 +30,7 @@ scenario = Scenario(
 
 @scenario.role("user", count=2)
 def store_and_load(actor: Actor, pool: ProcessPool) -> None:
-    """Somebody whose memory goes to the disk and comes back, as far as the disk likes."""
+    """A process whose memory goes to the disk and comes back, as far as the disk likes."""
     person = pool.take(actor) or newborn(actor)
     for _ in range(8):
         touch(actor, person, actor.rng.random() < 0.5)
@@ -64,7 +64,7 @@ def clean_a_piece(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_what_he_can)
+scenario.check(processes_read_what_they_can)
 
 
 def newborn(actor: Actor) -> Process:

@@ -1,16 +1,16 @@
 """Programs are started again and again from more files than the object cache keeps.
 
 The window: the last user of a file leaves, its object is cached or trimmed, its dirty pages are
-written and its pager dies, while somebody else maps the very same file again.
+written and its pager dies, while another process maps the very same file again.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, execute, fork, leave, map_file, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
-    everybody_reads_everything,
     file_pages,
     pages_of,
+    processes_read_everything,
     random_accesses,
     return_to_pool,
 )
@@ -47,8 +47,8 @@ def run_a_program(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("installer")
-def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
-    """Somebody writes into a program's file while others run it, and is its last user at times."""
+def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+    """Another process writes into a program's file while others run it, and is its last user at times."""
     person = create_process(actor)
     file = actor.rng.randrange(PROGRAMS)
     map_file(actor, person, file_pages(LOG, PROGRAM_PAGES, file, shared=True))
@@ -56,7 +56,7 @@ def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 
     leave(actor, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def program(actor: Actor, person: Process) -> Process:

@@ -1,6 +1,6 @@
 """More memory is asked for than there are frames and swap together.
 
-The window: everybody waits for memory, the daemon finds nothing that it could write, and must say so
+The window: every process waits for memory, the daemon finds nothing that it could write, and must say so
 to all of them; who hears "no memory" gives something back, and what was written is still there.
 """
 
@@ -10,7 +10,7 @@ from stress.ops.core import Actor, Process, allocate, create_process, fork, leav
 from stress.ops.placement import if_there_is_room
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_what_he_can, pages_of, return_to_pool
+from stress.scenario.steps import PAGE, pages_of, processes_read_what_they_can, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 40
 PIECE = 8
@@ -57,7 +57,7 @@ def fork_without_room(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_what_he_can)
+scenario.check(processes_read_what_they_can)
 
 
 def hungry(actor: Actor) -> Process:

@@ -1,7 +1,7 @@
-"""Everybody fills one buffer after the other, and syncs each once, when it has grown old.
+"""Every process fills one buffer after the other, and syncs each once, when it has grown old.
 
 The window: the first sync of anonymous memory makes its pager, with the object unlocked, and the daemon comes
-to one of the buffer's pages at that moment: buffers are synced at the age at which he finds them.
+to one of the buffer's pages at that moment: buffers are synced at the age at which it finds them.
 """
 
 from stress.ops.core import Actor, allocate, clean, create_process, leave, read, unmap
@@ -23,7 +23,7 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=4)
-def fill_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
+def fill_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
     """A new buffer; an old one to the disk, once, and away."""
     person = create_process(actor)
     kept: list[int] = []

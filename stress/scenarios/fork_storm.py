@@ -1,7 +1,7 @@
 """Families fork, write and die in any order while memory is short and files are synced.
 
 The window: an exit leaves an object with one shadower, and the collapse that follows meets the
-faults of relatives on the same chain, pages on their way to swap, and somebody who cleans the very
+faults of relatives on the same chain, pages on their way to swap, and a process that cleans the very
 object.  Chains are three and more deep because grandchildren outlive their parents; some regions
 are clipped, so shadow offsets are not zero.
 """
@@ -22,9 +22,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     file_pages,
     pages_of,
+    processes_read_everything,
     random_accesses,
     return_to_pool,
     write_all,
@@ -34,7 +34,7 @@ from stress.scenario.steps import (
 HEAP = 0x10000
 HEAP_PAGES = 12
 TEXT = 0x100000  # a file, private
-LOG = 0x200000  # a file, shared by everybody: what msync is for
+LOG = 0x200000  # a file, shared by every process: what msync is for
 FILE_PAGES = 4
 OLDEST = 6  # generations in one line
 
@@ -77,7 +77,7 @@ def live_and_die(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("syncer")
-def clean_somebody(actor: Actor, pool: ProcessPool) -> None:
+def clean_another(actor: Actor, pool: ProcessPool) -> None:
     """Write dirty pages back: of the shared file, of a heap, or of what lies below a heap."""
     rng = actor.rng
     person = pool.take(actor)
@@ -93,7 +93,7 @@ def clean_somebody(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def new_family(actor: Actor) -> Process:

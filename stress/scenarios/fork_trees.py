@@ -1,7 +1,7 @@
 """Parent, child and grandchild alive at once, and any of them leaves first.
 
 The window: the middle of a chain dies while both ends work on it, so the collapse that its exit
-starts runs over an object whose front is in a fault and whose backing is somebody else's front.
+starts runs over an object whose front is in a fault and whose backing is another process's front.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
@@ -9,8 +9,8 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     pages_of,
+    processes_read_everything,
     random_accesses,
     read_all,
     return_to_pool,
@@ -61,14 +61,14 @@ def grow_and_fell(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("neighbour")
 def fault_in_the_middle(actor: Actor, pool: ProcessPool) -> None:
-    """Somebody of a tree lives on while his relatives come and go."""
+    """Another thread of a tree lives on while its relatives come and go."""
     person = pool.take(actor) or ancestor(actor)
     for _ in range(4):
         random_accesses(actor, person)
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def ancestor(actor: Actor) -> Process:

@@ -9,9 +9,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     exit_with_probability,
     pages_of,
+    processes_read_everything,
     read_all,
     write_all,
 )
@@ -32,7 +32,7 @@ def grow_up(actor: Actor, pool: ProcessPool) -> None:
     """A child; a while; then parent and child write everything, page by page in turn, and stay."""
     parent = pool.take(actor) or newborn(actor)
     child = fork(actor, parent)
-    somebody_else(actor)
+    another(actor)
     for page in actor.rng.sample(range(HEAP_PAGES), HEAP_PAGES):
         for person in (parent, child):
             write(actor, person, HEAP + page * PAGE)
@@ -41,12 +41,12 @@ def grow_up(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
-    """Somebody whose every visit drives the others' pages to the disk."""
-    somebody_else(actor)
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+    """A process whose every visit drives the others' pages to the disk."""
+    another(actor)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def newborn(actor: Actor) -> Process:
@@ -57,7 +57,7 @@ def newborn(actor: Actor) -> Process:
     return person
 
 
-def somebody_else(actor: Actor) -> None:
+def another(actor: Actor) -> None:
     """A short life that needs much memory."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 3 * HEAP_PAGES))

@@ -1,7 +1,7 @@
 """Heaps grow page by page at their end, shrink, and grow again, while memory is short.
 
 The window: a range that is mapped next to another extends the same object (coalesce), whose size is
-read by whoever makes a pager for it, and whose pages beyond the old end must not come back.
+read by the process that makes a pager for it, and whose pages beyond the old end must not come back.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, read, unmap
@@ -9,9 +9,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     exit_with_probability,
     pages_of,
+    processes_read_everything,
     random_accesses,
     write_all,
 )
@@ -57,7 +57,7 @@ def fork_a_grown_heap(actor: Actor, pool: ProcessPool) -> None:
     exit_with_probability(actor, pool, person, 0.2)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def newborn(actor: Actor) -> Process:

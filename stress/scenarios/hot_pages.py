@@ -1,4 +1,4 @@
-"""Everybody walks through more memory than there is, reads on, and stores a little way behind.
+"""Every process walks through more memory than there is, reads on, and stores a little way behind.
 
 The window: a page that was only read since it came back from the disk has grown old, and the daemon judges it
 clean, when its user stores to it through the mapping that is still there.
@@ -7,7 +7,7 @@ clean, when its user stores to it through the mapping that is still there.
 from stress.ops.core import Actor, Process, allocate, create_process, read, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool
+from stress.scenario.steps import PAGE, pages_of, processes_read_everything, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 24
 WALK = 48  # pages of one visit: twice through the heap
@@ -35,7 +35,7 @@ def walk(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def user(actor: Actor) -> Process:

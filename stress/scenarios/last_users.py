@@ -1,6 +1,6 @@
-"""Few files that nobody keeps: each is mapped, written and left again by people who come and go.
+"""Few files that no process keeps: each is mapped, written and left again by people who come and go.
 
-The window: the last user's pages are still being written when somebody else maps the same file, whose
+The window: the last user's pages are still being written when another process maps the same file, whose
 vnode names a pager without an object; and two map it for the first time at the same moment.
 """
 
@@ -25,7 +25,7 @@ scenario = Scenario(
 
 
 @scenario.role("editor", count=2)
-def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
+def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
     """Store to one or two files and go: who goes last writes the pages back."""
     person = create_process(actor)
     for place, file in enumerate(some_files(actor)):
@@ -37,7 +37,7 @@ def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - 
 
 
 @scenario.role("runner", count=2)
-def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
+def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
     """Read a file as a program's text, with some memory beside it."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 2))
@@ -51,7 +51,7 @@ def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody st
 
 @scenario.check
 def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
-    """Nobody has anything mapped: what is read comes from the cache or the disk."""
+    """No process has anything mapped: what is read comes from the cache or the disk."""
     person = create_process(actor)
     for file in range(FILES):
         map_file(actor, person, file_pages(TEXT + file * APART, FILE_PAGES, file, prot=READ))

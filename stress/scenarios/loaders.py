@@ -1,6 +1,6 @@
 """Threads of one program map a file, look at it at once from everywhere, and unmap it again.
 
-The window: the mapping can be seen, and faulted on by another thread, before whoever makes it has
+The window: the mapping can be seen, and faulted on by another process, before the process that makes it has
 finished; and everything about the file's object is new each time.
 """
 
@@ -64,7 +64,7 @@ def look_at_the_files(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("author")
-def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
+def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
     """A process of its own that stores to a file now and then."""
     person = create_process(actor)
     allocate(actor, person, pages_of(OWN, 2))

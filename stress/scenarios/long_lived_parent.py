@@ -9,8 +9,8 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     pages_of,
+    processes_read_everything,
     random_accesses,
     read_all,
     return_to_pool,
@@ -52,8 +52,8 @@ def serve_a_request(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
-    """Somebody whose every visit drives the others' pages to the disk."""
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+    """A process whose every visit drives the others' pages to the disk."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     write_all(actor, person, HEAP, HEAP_PAGES)
@@ -61,7 +61,7 @@ def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he ke
     leave(actor, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def server(actor: Actor) -> Process:

@@ -10,9 +10,9 @@ from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ,
-    everybody_reads_everything,
     file_pages,
     pages_of,
+    processes_read_everything,
     return_to_pool,
     write_all,
 )
@@ -35,7 +35,7 @@ scenario = Scenario(
 
 @scenario.setup
 def most_files_are_in_use(actor: Actor, pool: ProcessPool) -> None:
-    """Somebody has them mapped all the time."""
+    """Another process has them mapped all the time."""
     person = create_process(actor)
     for file in range(KEPT):
         map_file(actor, person, file_pages(FILE + file * APART, 1, file, prot=READ))
@@ -43,7 +43,7 @@ def most_files_are_in_use(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("reader", count=2)
-def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
+def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
     """Map two others, read them, perhaps store to one, go."""
     person = create_process(actor)
     for place in range(2):
@@ -55,7 +55,7 @@ def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - n
 
 
 @scenario.role("user", count=2)
-def use_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
+def use_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
     """Memory without a name, object by object."""
     person = create_process(actor)
     for _ in range(4):
@@ -65,4 +65,4 @@ def use_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobod
     leave(actor, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)

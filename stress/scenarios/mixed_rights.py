@@ -11,9 +11,9 @@ from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    everybody_reads_everything,
     exit_with_probability,
     pages_of,
+    processes_read_everything,
     return_to_pool,
     write_all,
 )
@@ -54,14 +54,14 @@ def change_rights_after_a_fork(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("writer")
 def store_here_and_there(actor: Actor, pool: ProcessPool) -> None:
-    """Somebody who just works in his memory."""
+    """A process that just works in its memory."""
     person = pool.take(actor) or newborn(actor)
     touch(actor, person, True)
     touch(actor, person, False)
     exit_with_probability(actor, pool, person, 0.1)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def newborn(actor: Actor) -> Process:

@@ -1,7 +1,7 @@
 """Memory that is mapped by its name, and snapshots of it that children take.
 
-The window: whoever stores to the memory, or folds a chain above it, while somebody else asks the hash for
-the pager that the name stands for.
+The window: the process that stores to the memory, or folds a chain above it, while another process asks the
+hash for the pager that the name stands for.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, process_map, read, write
@@ -9,7 +9,7 @@ from stress.oracles.at_rest import require_done
 from stress.oracles.contents import SHARED_SPACES, Region
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool, write_all
+from stress.scenario.steps import PAGE, pages_of, processes_read_everything, return_to_pool, write_all
 from vmcore.constants import VM_INHERIT_COPY, VM_INHERIT_SHARE
 from vmcore.space.access import vm_read
 from vmcore.space.map_named import vm_map_named
@@ -22,7 +22,7 @@ NAME_SPACES = SHARED_SPACES + 0x3FFD_0000  # names for the content oracle: no re
 
 scenario = Scenario(
     "named-memory",
-    "memory that is mapped by name, stored to by everybody, and copied by children",
+    "memory that is mapped by name, stored to by every process, and copied by children",
     pages=40,
     places=NAMES,
     disk_ms=0.2,
@@ -31,7 +31,7 @@ scenario = Scenario(
 
 @scenario.setup
 def keep_the_names(actor: Actor, pool: ProcessPool) -> None:
-    """Somebody has each name mapped all the time: with its last user its contents would go."""
+    """Another process has each name mapped all the time: with its last user its contents would go."""
     for name in range(NAMES):
         person = create_process(actor)
         map_name(actor, person, name)
@@ -39,7 +39,7 @@ def keep_the_names(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("user", count=3)
-def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
+def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
     """Loads and stores that all who know the name can see; some of them by a child."""
     person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))
@@ -53,8 +53,8 @@ def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - n
 
 
 @scenario.role("archivist")
-def take_a_copy(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody stays
-    """A child that gets the memory as it is now, while his parent goes on storing to it."""
+def take_a_copy(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+    """A child that gets the memory as it is now, while its parent goes on storing to it."""
     person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))
     inherit(actor, person, VM_INHERIT_COPY)
@@ -70,7 +70,7 @@ def take_a_copy(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobo
     leave(actor, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def touch(actor: Actor, person: Process) -> None:

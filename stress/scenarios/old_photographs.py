@@ -1,7 +1,8 @@
-"""Snapshots of a file that everybody writes into; nobody looks at them, and they go while they are paged out.
+"""Snapshots of a file that every process writes into; no process looks at them, and they go while they are
+paged out.
 
 The window: a copy-object loses its last user while the daemon writes one of its pages, and at that moment
-somebody stores to the file and would push a page into it.
+another process stores to the file and would push a page into it.
 """
 
 from stress.ops.core import Actor, Process, allocate, clean, create_process, map_file, unmap
@@ -10,9 +11,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     file_pages,
     pages_of,
+    processes_read_everything,
     random_accesses,
     return_to_pool,
     write_all,
@@ -58,7 +59,7 @@ def photograph_and_forget(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def author(actor: Actor) -> Process:

@@ -1,4 +1,4 @@
-"""Somebody looks into the address spaces of processes that are about to exit.
+"""Another process looks into the address spaces of processes that are about to exit.
 
 The window: the last user of a space leaves and takes its map down, while the onlooker wants the map's lock.
 """
@@ -6,7 +6,7 @@ The window: the last user of a space leaves and takes its map down, while the on
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import everybody_reads_everything, exit_with_probability, pages_of, return_to_pool
+from stress.scenario.steps import exit_with_probability, pages_of, processes_read_everything, return_to_pool
 from vmcore.space.vmspace_look import vmspace_hold, vmspace_let_go, vmspace_size
 
 HEAP, APART = 0x10000, 0x10000
@@ -14,7 +14,7 @@ HEAPS, LOOKS = 4, 12
 
 scenario = Scenario(
     "onlookers",
-    "processes that exit while somebody else looks into their maps",
+    "processes that exit while another process looks into their maps",
     pages=96,
     places=2,
 )
@@ -22,7 +22,7 @@ scenario = Scenario(
 
 @scenario.role("forker", count=2)
 def go_on_as_a_child(actor: Actor, pool: ProcessPool) -> None:
-    """Fork and exit, as who wants to be rid of his terminal; the child's map may be the parent's record."""
+    """Fork and exit, as who wants to be rid of its terminal; the child's map may be the parent's record."""
     for _ in range(3):
         person = pool.take(actor) or program(actor)
         child = fork(actor, person)
@@ -48,7 +48,7 @@ def look_in(actor: Actor, pool: ProcessPool) -> None:
     native.end()
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def program(actor: Actor) -> Process:

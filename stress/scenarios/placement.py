@@ -11,9 +11,9 @@ from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     READ_WRITE,
-    everybody_reads_everything,
     exit_with_probability,
     file_pages,
+    processes_read_everything,
     random_accesses,
 )
 
@@ -60,7 +60,7 @@ def map_it_just_there(actor: Actor, pool: ProcessPool) -> None:
     exit_with_probability(actor, pool, person, 0.1)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def tidy(actor: Actor, person: Process) -> None:

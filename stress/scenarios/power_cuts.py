@@ -1,7 +1,7 @@
 """The machine is shut down again and again, with files in the cache and memory in swap.
 
-The window: the list of all objects is worked off, each of them parts with its pager, and whoever still maps
-one lets go of it afterwards.
+The window: the list of all objects is worked off, each of them parts with its pager, and the process that
+still maps one lets go of it afterwards.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, map_file
@@ -29,7 +29,7 @@ scenario = Scenario(
 
 
 @scenario.setup
-def there_is_a_switch(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - nobody is born yet
+def there_is_a_switch(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
     """Services look at it when they are told to leave."""
     lay_down_switch(actor.vm.arena)
 
@@ -48,7 +48,7 @@ def use_the_machine(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.check
 def shut_down(actor: Actor, pool: ProcessPool) -> None:
-    """Files are synced first; then everybody lets go of what has lost its store, without a look at it."""
+    """Files are synced first; then every process lets go of what has lost its store, without a look at it."""
     for file in range(FILES):
         sync_file(actor, file)
     power_cut(actor.vm)
@@ -58,7 +58,7 @@ def shut_down(actor: Actor, pool: ProcessPool) -> None:
 
 
 def sync_file(actor: Actor, file: int) -> None:
-    """Write a file's pages back, whoever maps it and however."""
+    """Write a file's pages back, however it is mapped."""
     vm = actor.vm
     actor.native.begin("sync file", file)
     found = vnode_pager_alloc(vm, vm.vnodes.views[file + 1])

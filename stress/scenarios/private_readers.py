@@ -21,9 +21,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     file_pages,
     pages_of,
+    processes_read_everything,
     read_all,
     return_to_pool,
     write_all,
@@ -62,8 +62,8 @@ def inherit_and_write(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("snapshotter", count=2)
-def photograph_the_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
-    """Somebody who maps the file by copy, again and again."""
+def photograph_the_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+    """A process that maps the file by copy, again and again."""
     person = create_process(actor)
     for _ in range(8):
         taken = snapshot(actor, person, file_pages(ALBUM, FILE_PAGES, 0))
@@ -74,7 +74,7 @@ def photograph_the_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG00
     leave(actor, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def reader(actor: Actor) -> Process:

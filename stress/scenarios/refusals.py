@@ -20,10 +20,10 @@ from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    everybody_reads_everything,
     exit_with_probability,
     file_pages,
     pages_of,
+    processes_read_everything,
 )
 
 FILE_PAGES, MAPPED = 3, 6  # a mapping may be longer than its file
@@ -57,7 +57,7 @@ def ask_for_too_much(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("editor")
 def use_the_file(actor: Actor, pool: ProcessPool) -> None:
-    """Somebody who stays within the file."""
+    """A process that stays within the file."""
     person = pool.take(actor) or newborn(actor)
     for _ in range(4):
         va = FILE + actor.rng.randrange(FILE_PAGES) * PAGE
@@ -65,7 +65,7 @@ def use_the_file(actor: Actor, pool: ProcessPool) -> None:
     exit_with_probability(actor, pool, person, 0.2)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def newborn(actor: Actor) -> Process:
@@ -94,7 +94,7 @@ def wrong_wiring(actor: Actor, person: Process) -> None:
 
 
 def wrong_sync(actor: Actor, person: Process) -> None:
-    """A range with a hole, and one that nobody has touched (which is not wrong)."""
+    """A range with a hole, and one that no process has touched (which is not wrong)."""
     sync_a_hole(actor, person, HEAP, HEAP + (HEAP_PAGES + 1) * PAGE)
     allocate(actor, person, pages_of(FRESH, 2))
     sync_nothing(actor, person, FRESH, FRESH + 2 * PAGE)

@@ -8,7 +8,7 @@ from stress.ops.core import Actor, Process, allocate, create_process
 from stress.oracles.at_rest import InvariantViolated
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import everybody_reads_everything, pages_of, read_all, return_to_pool, write_all
+from stress.scenario.steps import pages_of, processes_read_everything, read_all, return_to_pool, write_all
 from vmcore.stats import counters
 
 HEAP, HEAP_PAGES = 0x10000, 24
@@ -24,7 +24,7 @@ scenario = Scenario(
 
 @scenario.role("reader", count=4)
 def read_it_again(actor: Actor, pool: ProcessPool) -> None:
-    """Load every page of somebody's heap."""
+    """Load every page of another process's heap."""
     person = pool.take(actor) or author(actor)
     read_all(actor, person)
     return_to_pool(actor, pool, person)
@@ -37,7 +37,7 @@ def nothing_was_written_twice(actor: Actor, pool: ProcessPool) -> None:
     written, filled = counted["v_pgpgout"], counted["v_zfod"]
     if written > REASONS * filled:
         raise InvariantViolated([f"{written} pages were written out, and only {filled} were ever stored to"])
-    everybody_reads_everything(actor, pool)
+    processes_read_everything(actor, pool)
 
 
 def author(actor: Actor) -> Process:

@@ -1,4 +1,4 @@
-"""Files mapped shared by everybody, written through the maps, and synced in every way at once.
+"""Files mapped shared by every process, written through the maps, and synced in every way at once.
 
 The window: msync waits for paging on an object that others fault on all the time, writes pages that
 are being dirtied again, and an asynchronous write finishes when its page has other plans.
@@ -10,10 +10,10 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     exit_with_probability,
     file_pages,
     pages_of,
+    processes_read_everything,
     random_accesses,
     return_to_pool,
     write_all,
@@ -25,7 +25,7 @@ HEAP_PAGES = 6
 
 scenario = Scenario(
     "shared-msync",
-    "shared file mappings written, synced and invalidated by everybody at the same time",
+    "shared file mappings written, synced and invalidated by every process at the same time",
     pages=72,
     files=(FILE_PAGES,) * FILES,
     places=10,
@@ -67,11 +67,11 @@ def sync_a_file(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def reader(actor: Actor) -> Process:
-    """Both files shared, and a heap of his own, which msync may clean too."""
+    """Both files shared, and a heap of its own, which msync may clean too."""
     person = create_process(actor)
     map_file(actor, person, file_pages(BOOK, FILE_PAGES, 0, shared=True))
     map_file(actor, person, file_pages(NOTES, FILE_PAGES, 1, shared=True))

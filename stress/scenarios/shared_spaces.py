@@ -1,6 +1,6 @@
 """Several threads in one map: one unmaps and maps again what the others are just touching.
 
-The window: an unmap holds the map for writing while somebody's page is on its way in with the map
+The window: an unmap holds the map for writing while another process's page is on its way in with the map
 unlocked, and drops references whose collapse must not wait for that very page.
 """
 
@@ -8,10 +8,10 @@ from stress.ops.core import Actor, Process, allocate, create_process, fork, leav
 from stress.ops.shared import peek, poke
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, random_accesses, write_all
+from stress.scenario.steps import PAGE, pages_of, processes_read_everything, random_accesses, write_all
 
 HEAP, HEAP_PAGES = 0x10000, 8  # steady ground, each thread's own pages
-SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by whoever likes
+SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by any process
 
 scenario = Scenario(
     "shared-spaces",
@@ -74,7 +74,7 @@ def fork_a_threaded_program(actor: Actor, pool: ProcessPool) -> None:
     done(actor, pool, thread, 0.04)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def start_threads(actor: Actor, pool: ProcessPool) -> None:
@@ -91,7 +91,7 @@ def start_threads(actor: Actor, pool: ProcessPool) -> None:
 
 
 def done(actor: Actor, pool: ProcessPool, thread: Process, dies: float) -> None:
-    """The thread ends, or waits for its next turn."""
+    """The process ends, or waits for its next turn."""
     random_accesses(actor, thread, 2, 2)
     if actor.rng.random() < dies or not pool.put(actor, thread):
         leave(actor, thread)

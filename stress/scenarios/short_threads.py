@@ -23,7 +23,7 @@ scenario = Scenario(
 
 @scenario.role("thread", count=4)
 def run_one_thread(actor: Actor, pool: ProcessPool) -> None:
-    """Start where somebody waits to run, touch a page, end; when nobody waits, start a program."""
+    """Start where a process waits to run, touch a page, end; when no process waits, start a program."""
     thread = pool.take(actor) or program(actor, pool)
     va = HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE
     (write if actor.rng.random() < 0.5 else read)(actor, thread, va)
@@ -32,13 +32,13 @@ def run_one_thread(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.check
 def every_space_has_a_user(actor: Actor, pool: ProcessPool) -> None:
-    """Spaces that exist are those of the threads that still wait to run."""
+    """Spaces that exist are those of the process that still wait to run."""
     waiting = []
     while (thread := pool.take(actor)) is not None:
         waiting.append(thread)
     spaces, used = actor.vm.vmspaces.in_use(), {thread.space.slot for thread in waiting}
     if spaces != len(used):
-        raise Leak([f"there are {spaces} address spaces, and only {len(used)} of them have a thread"])
+        raise Leak([f"there are {spaces} address spaces, and only {len(used)} of them have a process"])
     for thread in waiting:
         return_to_pool(actor, pool, thread)
 

@@ -16,9 +16,9 @@ from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    everybody_reads_what_he_can,
     file_pages,
     pages_of,
+    processes_read_what_they_can,
     return_to_pool,
 )
 
@@ -87,7 +87,7 @@ def have_children(actor: Actor, pool: ProcessPool) -> None:
     stay_or_leave(actor, pool, person, 0.6)
 
 
-scenario.check(everybody_reads_what_he_can)
+scenario.check(processes_read_what_they_can)
 
 
 def newborn(actor: Actor) -> Process | None:

@@ -10,9 +10,9 @@ from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    everybody_reads_everything,
     exit_with_probability,
     file_pages,
+    processes_read_everything,
     random_accesses,
     return_to_pool,
 )
@@ -24,7 +24,7 @@ ROOM = 0x10000  # from one snapshot to the next
 
 scenario = Scenario(
     "snapshots",
-    "copy mappings of files taken while everybody writes into them",
+    "copy mappings of files taken while every process writes into them",
     pages=72,
     files=(FILE_PAGES, FILE_PAGES),
     places=8,
@@ -66,7 +66,7 @@ def photograph_the_book(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def author(actor: Actor) -> Process:

@@ -1,7 +1,7 @@
 """A heap is shared with a child, cut in two, and half of it unmapped, while other threads page it in.
 
 The window: both halves shadow one object; an unmap of the one leaves the other alone above it, to collapse
-with it at once, while somebody's page-in from it wants the map next.
+with it at once, while another process's page-in from it wants the map next.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, share, unmap

@@ -1,7 +1,7 @@
 """Heaps that were never in swap are synced by one thread while others fork, and fault them in.
 
 The window: who syncs anonymous memory makes its pager, with the object unlocked; meanwhile a collapse may
-bring the pager of the object below, or somebody else may be making one, too.
+bring the pager of the object below, or another process may be making one, too.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, share
@@ -63,8 +63,8 @@ def sync_the_heap(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - he keeps to himself
-    """Somebody who keeps the daemon awake."""
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+    """A process that keeps the daemon awake."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 4 * HEAP_PAGES), draw=False)
     for page in range(4 * HEAP_PAGES):

@@ -1,14 +1,14 @@
 """Shared memory is wired and unwired by some while others sync it.
 
-The window: a page is being written when its last wiring goes, so whoever has it must decide afterwards
-on which queue it belongs, not before.
+The window: a page is being written when its last wiring goes, so the process that has it must decide
+afterwards on which queue it belongs, not before.
 """
 
 from stress.ops.core import Actor, allocate, clean, create_process, fork, write
 from stress.ops.wiring import unwire, wire
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, everybody_reads_everything, pages_of, return_to_pool, write_all
+from stress.scenario.steps import PAGE, pages_of, processes_read_everything, return_to_pool, write_all
 
 COMMON, COMMON_PAGES = 0x10000, 5
 
@@ -57,7 +57,7 @@ def store_and_sync(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def piece_of(actor: Actor) -> tuple[int, int]:

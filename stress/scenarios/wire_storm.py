@@ -12,9 +12,9 @@ from stress.scenario.steps import (
     PAGE,
     READ,
     READ_WRITE,
-    everybody_reads_everything,
     exit_with_probability,
     pages_of,
+    processes_read_everything,
     random_accesses,
     return_to_pool,
     write_all,
@@ -82,7 +82,7 @@ def wire_what_is_read_only(actor: Actor, pool: ProcessPool) -> None:
     return_to_pool(actor, pool, person)
 
 
-scenario.check(everybody_reads_everything)
+scenario.check(processes_read_everything)
 
 
 def newborn(actor: Actor) -> Process:

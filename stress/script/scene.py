@@ -1,6 +1,6 @@
 """The scene of a script: a few address spaces and objects in exactly the state that a mistake needs.
 
-Built in the front process before anybody plays, with the VM's own functions; only the links of a
+Built in the front process before any worker runs, with the VM's own functions; only the links of a
 chain are laid by hand, because no program could leave one in every state that we want.  Names
 stand for records by their references, so a scene travels to the workers as plain data.  A page's
 contents are one number, repeated.
@@ -38,9 +38,9 @@ BASE = 0x10000
 def classify(stored: int, found: int) -> str:
     """What kind of loss it is, by the two numbers."""
     if not found:
-        return "a store is lost: the page is as if nobody had written"
+        return "a store is lost: the page is as if no store had been made"
     if not stored:
-        return "a store is seen where nobody wrote"
+        return "a store is seen that was never written"
     return "another store than the last is seen"
 
 
@@ -54,7 +54,7 @@ class Scene(SceneRoles):
         self.pages: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the VM: whoever receives it has his own."""
+        """Without the VM: the process that receives it has its own."""
         return {**self.__dict__, "vm": None}
 
     # --- records by name
@@ -198,7 +198,7 @@ class Scene(SceneRoles):
         found.lock.release()
 
     def drop(self, object: str, number: int) -> None:
-        """Free a page that nobody owns; what a pager has of it stays."""
+        """Free a page that no thread owns; what a pager has of it stays."""
         vm, found = self.vm, self.object(object)
         found.lock.acquire()
         page = vm_page_lookup(vm, found, number * vm.page_size)
@@ -294,7 +294,7 @@ class Scene(SceneRoles):
         return fate
 
     def leave(self) -> None:
-        """Whoever is left goes home."""
+        """Processes that are left exit."""
         for name in self.spaces:
             self.exit(name)
 

@@ -2,9 +2,9 @@
 
 A worker that comes to the point of its next cue waits until all cues before it have been passed.
 It waits in a futex of the arena, with whatever locks it holds, and shows as being in a system call
-that ends by itself: nobody waits for a lock there, so a circle among the others is still one.
+that ends by itself: no thread waits for a lock there, so a circle among the others is still one.
 
-A cue that can no longer come is noticed, not waited out: its role has ended, or everybody who is
+A cue that can no longer come is noticed, not waited out: its role has ended, or every thread that is
 not at a gate is stuck.  Then the script is *off the track*: all gates open, the run goes on, and
 its end is judged like any other's.  The row keeps which cue it was.
 """
@@ -34,14 +34,14 @@ _WAIT, _WAKE = 0, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 SLICE_NS = 20_000_000  # a gate looks that often whether its cue can still come
-SAME_LOOKS = 3  # so many looks at unmoved threads in a row: nobody will move
+SAME_LOOKS = 3  # so many looks at unmoved threads in a row: no thread will move
 LONGEST_S = 10.0  # for one cue, whatever the others seem to be doing
 ON_TRACK, ROLE_ENDED, STUCK, TOO_LATE = range(4)
 NOT_YET, PLAYING, AT_GATE = range(3)
 SERVICES = frozenset({"pageout", "disk"})
 REASONS = {
     ROLE_ENDED: "ended before it",
-    STUCK: "is stuck, and everybody else waits",
+    STUCK: "is stuck, and all others wait",
     TOO_LATE: f"did not come within {LONGEST_S:g} s",
 }
 
@@ -154,7 +154,7 @@ class SyncPoints:
         return cue.point == point and (not cue.about or self.about.get(cue.about) in records)
 
     def started(self) -> None:
-        """This worker plays: from now on it is one of those who could move."""
+        """This worker plays: from now on it is one of those that could move."""
         self.row.seats[self._seat()] = PLAYING
 
     def ended(self, role: str) -> None:
@@ -187,7 +187,7 @@ class SyncPoints:
             if cursor != seen:
                 deadline, seen = time.monotonic() + LONGEST_S, cursor
             self._futex_wait(cursor)
-            if row.cursor != cursor:  # somebody moves: a look at everybody would only keep us from our turn
+            if row.cursor != cursor:  # another thread moves: a look at all would only keep us from our turn
                 looks, before = 0, None
                 continue
             now = self.stuck()
@@ -220,7 +220,7 @@ class SyncPoints:
     # --- looking
 
     def stuck(self) -> object:
-        """A mark of everybody's waits if nobody can move whose turn it is not; None: somebody may."""
+        """A mark of every process's waits if no thread can move whose turn it is not; None: one may."""
         if self._reader is None or self._reader[0] != os.getpid():
             self._reader = (os.getpid(), Reader(self.arena))
         now = take(self._reader[1])

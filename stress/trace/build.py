@@ -5,7 +5,7 @@ The model, where strace shows less than happened:
 * execve maps the program without mmap lines.  Whatever a task later protects, unmaps, moves or locks
   without ever having mapped it was mapped by its last execve: such ranges become private writable
   file mappings of the Exec op ("data"), with TEXT_PAGES of code below and DATA_PAGES of data above
-  as far as nobody maps there himself; an image of which nothing is known gets a program at
+  as far as the program maps nothing there itself; an image of which nothing is known gets a program at
   PROGRAM.  Ranges larger than a file may be are anonymous.  A stack of STACK_PAGES is always there.
 * Files are capped at max_file_pages: mappings are cut to that length and their offset moves down
   until they fit.  What is cut off is not mapped in the plan; Protect is split around such holes.
@@ -69,7 +69,7 @@ def in_causal_order(events: list[Event]) -> list[Event]:
     """Events by completion, but a fork before the first event of the child that it made.
 
     Completion alone would show a child running before its parent's call returned.  The start of the
-    call is too early: the child's pid may still be in use by somebody who is about to exit.
+    call is too early: the child's pid may still be in use by a thread that is about to exit.
     """
     split = [e for e in events if e.end_line != e.line and e.name in FORKS and e.result]
     lines: dict[int, list[tuple[int, bool]]] = {e.result: [] for e in split if e.result}
@@ -141,7 +141,7 @@ class _Builder:
         life = Life(len(self.lives), pid, line, space, parent)
         self.lives.append(life)
         if pid in self.by_pid:
-            self.finish(self.by_pid[pid])  # its end is missing: nobody else can have its pid
+            self.finish(self.by_pid[pid])  # its end is missing: no other task can have its pid
         self.by_pid[pid] = life
         return life
 

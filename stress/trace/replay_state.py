@@ -1,8 +1,8 @@
 """The shared state of one replay: which tasks are born, ready, taken, released, gone.
 
 Everything is in the arena, under one mutex with one channel.  ``sequence`` moves at every event
-that can let somebody go on (a birth, an exit, a release, a count that another task waits for), and
-a worker with nothing to do sleeps until it has moved: nobody polls.
+that can let another thread go on (a birth, an exit, a release, a count that another task waits for), and
+a worker with nothing to do sleeps until it has moved: no thread polls.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class Board(Structure):
     _fields_, GUARDS, NOTES = guarded(
         ("=", "lock_",    MutexRecord,   "guards everything marked r"),
         ("=", "chan_",    ChannelRecord, "idle workers"),
-        ("r", "sequence", c_uint64,      "moves at every event that can let somebody go on"),
+        ("r", "sequence", c_uint64,      "moves at every event that can let another thread go on"),
         ("r", "first",    c_uint32,      "ready queue"),
         ("r", "last",     c_uint32,      ""),
         ("r", "left",     c_uint32,      "tasks that are not gone"),
-        ("r", "pause",    c_uint32,      "1: everybody to the gate"),
+        ("r", "pause",    c_uint32,      "1: all workers to the barrier"),
         ("r", "epoch",    c_uint32,      "epochs begun"),
         ("r", "mark",     c_uint32,      "so few tasks left end the epoch"),
     )
@@ -116,7 +116,7 @@ class ReplayState:
         return True
 
     def kept(self, task: int, worker: int) -> None:
-        """A newborn that its parent's worker runs himself."""
+        """A newborn that its parent's worker runs itself."""
         with self.lock:
             self.tasks[task].state, self.tasks[task].worker = TAKEN, worker
 
@@ -124,7 +124,7 @@ class ReplayState:
         """The oldest ready task, now this worker's, with what lay in its buffer."""
         board = self.board
         if not board.first:
-            return None  # a hint: whoever sleeps looks again under the lock
+            return None  # a hint: the thread that sleeps looks again under the lock
         with self.lock:
             if not board.first:
                 return None
@@ -162,7 +162,7 @@ class ReplayState:
         self.chan.wakeup()
 
     def moved(self) -> None:
-        """Something happened that somebody may wait for."""
+        """Something happened that a task may wait for."""
         with self.lock:
             self._moved()
 

@@ -138,7 +138,7 @@ class Space:
         self.order = AddressMap()
         self.stamps: list[tuple[Life, int]] = []
         self.changes: list[tuple[int, int, int]] = []  # life, start, end
-        self.left: list[Life] = []  # whoever exited while others went on
+        self.left: list[Life] = []  # the tasks that exited while others went on
 
     def copy(self) -> "Space":
         """What a forked child gets; it has one user, so its history of changes starts empty."""
@@ -200,7 +200,7 @@ class Life:
         return tuple(merged(self.avoid))
 
     def exit(self) -> None:
-        """The last op.  It changes nothing that others see, so it waits for nobody."""
+        """The last op.  It changes nothing that others see, so it waits for no thread."""
         self.ops.append(Exit())
         self.over = True
         self.leave()
@@ -216,8 +216,8 @@ class Life:
     def emit(self, op: Op, start: int, end: int, alters: bool = True) -> None:
         """Add an op that uses [start, end); in a shared space also its place in the order of changes.
 
-        Who is alone comes after those who left, but need not be remembered: whoever joins later is
-        forked by him, and so comes after everything that he did.
+        Who is alone comes after those that left, but need not be remembered: the thread that joins later is
+        forked by it, and so comes after everything that it did.
         """
         space = self.space
         for r in space.order.parts(start, end) if space.stamps else ():

@@ -67,7 +67,7 @@ def test_the_table_says_what_became_of_the_targets():
     assert lines[2].split() == ["plain", "3"]
 
 
-def test_things_are_measured_in_turn_and_nobody_is_always_first():
+def test_things_are_measured_in_turn_and_none_is_always_first():
     order: list[str] = []
 
     def measured(name, value):

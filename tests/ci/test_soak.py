@@ -97,7 +97,7 @@ def test_a_member_that_is_stopped_is_continued_and_the_run_is_clean(tmp_path):
     run = Run(Order(0, "fork-storm", "process", False, 1, 1.0), tmp_path, HANGDOG, 0, 300.0)
     try:
         run.wish, run.due = "worker", 0.0
-        turn_until(run, lambda: run.stops, "somebody was stopped")
+        turn_until(run, lambda: run.stops, "another thread was stopped")
         (stop,) = run.stops
         assert stop.kind in KINDS
         wait_until(lambda: state(stop.pid) == "T", "the state T")
@@ -115,11 +115,11 @@ def test_a_member_that_is_stopped_is_continued_and_the_run_is_clean(tmp_path):
     assert not run.folder.exists()
 
 
-def test_a_run_that_is_broken_off_while_a_member_is_stopped_leaves_nobody(tmp_path):
+def test_a_run_that_is_broken_off_while_a_member_is_stopped_leaves_none(tmp_path):
     run = Run(Order(0, "fork-storm", "process", False, 1, 600.0), tmp_path, HANGDOG, 0, 900.0)
     try:
         run.due = 0.0
-        turn_until(run, lambda: run.stops, "somebody was stopped")
+        turn_until(run, lambda: run.stops, "another thread was stopped")
         (stop,) = run.stops
         members = {pid for _, _, pid in run.members()}
     finally:

@@ -2,11 +2,11 @@
 // than can be alive.
 //
 //   chaos KILLS              counts who is stuck, told nothing, refused, or without a seat
-//   chaos threads SECONDS    nobody is killed: the same work for ThreadSanitizer
+//   chaos threads SECONDS    no thread is killed: the same work for ThreadSanitizer
 //
 // Every section of a lock writes two words, one after the other: a half-done pair that is
 // seen without OWNER_DIED is a death that was swallowed.  Who is told notes of whom: the same death
-// of the same holder is told once.  Whoever has made a report finds it whole.
+// of the same holder is told once.  The thread that has made a report finds it whole.
 #include "holds.h"
 #include "prove.h"
 

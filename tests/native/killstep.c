@@ -141,7 +141,7 @@ static pid_t start_victim(void)
 }
 
 // I3: what a word names has a row, from before it is taken until after it is given.  Looked at
-// before the dead one's seat is anybody else's.
+// before the dead one's seat is any other thread's.
 static bool has_row(const struct hd_seat *s, const void *lock)
 {
 	for (int i = 0; i < HD_MAX_HELD; i++)

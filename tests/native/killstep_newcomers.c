@@ -1,4 +1,4 @@
-// killstep: what those who come after the kill find, and whether that is right.
+// killstep: what those that come after the kill find, and whether that is right.
 //
 // They sit down one after the other and stay seated, so that they need every seat there
 // is, the dead one's included.  Each takes every lock, repairs what it is told of, and

@@ -154,7 +154,7 @@ static void m_before_m2(void)
 
 static void m2_before_m(struct hd_seat *s) { hd_mutex_try(arena, s, m2, 0, true), hd_mutex_try(arena, s, m, 0, true); }
 
-// Known and told by nobody is wrong: then the next one that takes the pair this way says nothing either.
+// Known and told by no thread is wrong: then the next one that takes the pair this way says nothing either.
 static void take_it_this_way_too(void)
 {
 	struct hd_held *h = hd_push(arena, me(), hd_offset(arena, m2), class_b, HD_MUTEX, 0); // as if it had it

@@ -1,4 +1,4 @@
-// What a killed holder costs the one who waits, and how much each gets under contention.
+// What a killed holder costs the one that waits, and how much each gets under contention.
 //
 //   latency KILLS [fair]     fair: who gets how much, 3 s each
 //

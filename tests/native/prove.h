@@ -23,7 +23,7 @@ extern struct hd_channel *c;
 extern uint16_t class_a, class_b; // both may nest: only what asks for it is about order
 
 void *shared_memory(size_t size);     // zero; shared with every later child
-void fresh_arena(uint32_t seats);     // a new one in the place of the old: whoever sat there does not any more
+void fresh_arena(uint32_t seats);     // a new one in the place of the old: the thread that sat there does not any more
 struct hd_seat *me(void);             // the calling thread's seat; takes one if it has none
 uint64_t in_ms(int ms);               // a deadline; 0 ms: none
 enum hd_status acquire(struct hd_mutex *mutex, int ms);

@@ -120,7 +120,7 @@ static void who_gives_up_queues_no_more(void)
 	end(pid);
 }
 
-// A dead one's seat is another's now: what it held is in doubt, and names nobody.
+// A dead one's seat is another's now: what it held is in doubt, and names no thread.
 static void the_estate_is_settled(void)
 {
 	fresh_arena(2), s = me();

@@ -125,7 +125,7 @@ static void writer_gives(void)
 	l->writer = s->id | HD_GRANTED | HD_CLOSED;
 	acted = false;
 	hd_rw_give_writer(arena, l, true);
-	missed += acted && l->phase == phase; // nobody has called it
+	missed += acted && l->phase == phase; // no thread has called it
 	missed += acted && l->cells[0] == 0;
 }
 

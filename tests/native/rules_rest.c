@@ -116,7 +116,7 @@ static void two_threads_and_both_orders(void)
 	RULE(both_ways(false, false, false) == 1 && ((struct hd_report *)hd_at(arena, arena->reports))->kind == HD_REPORT_ORDER);
 	RULE(both_ways(true, false, false) == 0); // never both at once
 	RULE(both_ways(false, true, false) == 1); // both read it: no gate
-	RULE(both_ways(false, false, true) == 0); // a wait with a limit holds nobody for ever
+	RULE(both_ways(false, false, true) == 0); // a wait with a limit holds no thread for ever
 }
 
 // One thread alone cannot meet itself: both orders are a note, until another thread takes one of them.

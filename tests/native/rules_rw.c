@@ -16,7 +16,7 @@ static void the_rwlock_refuses_what_would_wait_for_itself(void)
 	RULE(hd_rw_upgrade(arena, s, l, 0, true) == HD_SELF_DEADLOCK && l->upgrader == 0);
 	RULE(hd_rw_release(arena, s, l) == HD_OK && l->cells[0] != 0); // still reads once
 	RULE(hd_rw_downgrade(arena, s, l) == HD_NOT_OWNER && hd_rw_recover(s, arena, l) == HD_NOT_OWNER);
-	l->upgrader = hd_seat_of(arena, 2)->number | 1u << 9; // of a seat where nobody sits: dead
+	l->upgrader = hd_seat_of(arena, 2)->number | 1u << 9; // of a seat where no thread sits: dead
 	RULE(hd_rw_upgrade(arena, s, l, 0, true) == HD_OK && (l->upgrader & HD_ID_MASK) == s->id);
 	RULE((l->upgrader & (HD_GRANTED | HD_CLOSED)) == (HD_GRANTED | HD_CLOSED) && try_rw(HD_READ, true) == HD_SELF_DEADLOCK);
 	RULE(hd_rw_downgrade(arena, s, l) == HD_OK && l->upgrader == 0 && hd_find_held(s, hd_offset(arena, l))->kind == HD_READ);

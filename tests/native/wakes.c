@@ -1,4 +1,4 @@
-// Nobody who sleeps depends on the end of its slice: built with slices of a minute
+// No thread that sleeps depends on the end of its slice: built with slices of a minute
 // (HD_SLICE_NS), every wakeup that is dropped is a gate that is not reached.
 //
 // One sleeps - it has published its wait and the kernel says it sleeps -, another does what

@@ -1,4 +1,4 @@
-// Two or three processes and nobody else, in every mixture, as they meet: a wakeup that is lost in
+// Two or three processes and no other thread, in every mixture, as they meet: a wakeup that is lost in
 // a race stops them all, since their slices are of a minute.
 #include "wakes.h"
 #include "rwlock_cells.h"

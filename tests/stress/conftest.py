@@ -1,4 +1,4 @@
-"""A small world with nobody in it, closed again; and an actor to play in it."""
+"""A small world with no thread in it, closed again; and an actor to play in it."""
 
 import os
 from typing import Any

@@ -20,7 +20,7 @@ def played(mode="process", options=None, **parts):
 
 
 def one_page(scene):
-    """P's O has a page; LAST is somebody else's memory."""
+    """P's O has a page; LAST is another thread's memory."""
     scene.map("P", "O")
     scene.put("O", 0, 7)
     scene.map("LAST")

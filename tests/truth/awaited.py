@@ -1,4 +1,4 @@
-"""Healthy: sleepers that something nobody can see will wake, or that may sleep for ever."""
+"""Healthy: sleepers that something no thread can see will wake, or that may sleep for ever."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ def a_timer_will_wake_it(w):
 
 @program(None, quick=True)
 def a_pipe_reader_will_wake_it(w):
-    """The producer reads a pipe and has no seat; the one who writes is outside of the arena's locks."""
+    """The producer reads a pipe and has no seat; the one that writes is outside of the arena's locks."""
     m, channel = w.a.mutex("m"), w.a.channel("c")
     out, into = os.pipe()
 
@@ -156,7 +156,7 @@ def an_idle_service_will_wake_it(w):
 
 
 @program(None)
-def an_idle_service_and_nobody_beside_it(w):
+def an_idle_service_and_none_beside_it(w):
     """Only an idle sleeper and one who waits; a sleeper that idles may be woken from elsewhere."""
     m, channel, orders = w.a.mutex("m"), w.a.channel("c"), w.a.channel("orders")
 

@@ -152,7 +152,7 @@ def the_same_order_of_many(w):
 
 @program("order_violation", names=("x", "map"), quick=True)
 def upgrade_with_a_lock_that_readers_take(w):
-    """Whoever upgrades waits for the readers, and one of them may wait for what it took since it read."""
+    """The thread that upgrades waits for the readers, and one may wait for what it took since."""
     shared, x = w.a.rwlock("map"), w.a.mutex("x")
 
     def upgrades():

@@ -242,7 +242,7 @@ def owned_page(vm: Vm, obj: VmObject, index: int) -> VmPage:
 
 
 def take(vm: Vm, page: VmPage) -> None:
-    """Own a page that nobody owns."""
+    """Own a page that no thread owns."""
     with vm.page_queue_lock:
         page_dequeue(vm, page)
         page_busy(vm, page)
@@ -290,7 +290,7 @@ def load(vm: Vm, obj: VmObject, index: int) -> int:
 
 
 def drop_page(vm: Vm, obj: VmObject, index: int) -> None:
-    """Free a resident page that nobody owns; what a pager has stays."""
+    """Free a resident page that no thread owns; what a pager has stays."""
     with locked(obj):
         page = vm_page_lookup(vm, obj, index * vm.page_size)
         assert page is not None
@@ -316,7 +316,7 @@ class Team:
             os.close(writer)
             self.members[name] = (pid, reader)
             return
-        # If the test run is killed nobody stops us: end with our parent.
+        # If the test run is killed no thread stops us: end with our parent.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         said = b"fine"
         try:

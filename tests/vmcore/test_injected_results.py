@@ -127,7 +127,7 @@ def test_a_hook_is_told_pager_and_offset_and_may_abstain(vm):
         (VM_PAGER_AGAIN, PG_INACTIVE | PG_LAUNDRY),
     ],
 )
-def test_a_refused_page_out_leaves_the_page_dirty_and_nobodys(vm, answer, state):
+def test_a_refused_page_out_leaves_the_page_dirty_and_not_owned(vm, answer, state):
     obj = new_object(vm, 8)
     page = inactive(vm, obj, 0)
     vm.io.result_hook = only("put", answer)

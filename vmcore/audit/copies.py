@@ -1,4 +1,4 @@
-"""Quiescent invariants of copy-objects: nobody may write what was not pushed."""
+"""Quiescent invariants of copy-objects: no thread may write what was not pushed."""
 
 from __future__ import annotations
 

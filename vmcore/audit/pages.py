@@ -85,7 +85,7 @@ def placed(page: VmPage, lists: dict[int, set[int]]) -> list[str]:
 
 
 def settled(page: VmPage) -> list[str]:
-    """Q3, Q13: nobody works on it, and a dirty inactive page is still to be written."""
+    """Q3, Q13: no thread works on it, and a dirty inactive page is still to be written."""
     bad = [f"Q3: page {page.slot} is {name}" for bit, name in PASSING.items() if page.flags_o & bit]
     if page.flags_p & PG_INACTIVE and not page.flags_o & PG_CLEAN and not page.flags_p & PG_LAUNDRY:
         bad.append(f"Q13: page {page.slot} is inactive and dirty without LAUNDRY")

@@ -1,8 +1,8 @@
-"""Cells: which anonymous pages hold data, and which of them anybody can see.
+"""Cells: which anonymous pages hold data, and which of them can be seen.
 
 A *cell* is one page of an anonymous object that exists, in memory or in swap.  It is
 *visible* if some map entry, following the shadow chain from its object down, meets it
-before any other cell at that place; else it is *hidden*: it takes up room, and nobody
+before any other cell at that place; else it is *hidden*: it takes up room, and no thread
 can ever read it again.  Files are no matter here: their pages have a home on disk, and
 what of them stays in memory is a cache.
 
@@ -97,7 +97,7 @@ class Cells:
         return sum(map(len, self.own.values()))
 
     def hidden(self) -> dict[int, set[int]]:
-        """Object slot -> its pages that nobody sees; objects without any are left out."""
+        """Object slot -> its pages that no thread sees; objects without any are left out."""
         found = {
             slot: {page for page in own if (slot, page) not in self.visible} for slot, own in self.own.items()
         }

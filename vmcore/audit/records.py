@@ -1,6 +1,6 @@
-"""Quiescent invariants of the tables: every record in use belongs to somebody, every frame is counted.
+"""Quiescent invariants of the tables: every record in use has an owner, every frame is counted.
 
-A record that nobody points to is a leak that no walk from the top can see.
+A record to which nothing points is a leak that no walk from the top can see.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Q12: nobody is asleep, nobody waits; only the services idle.
+"""Q12: no thread is asleep, no thread waits; only the services idle.
 
 Channels are asked for their sleepers, and seats for what they do: a thread that waits for
 a mutex or a map lock sleeps on no channel.  Workers of a run are parked meanwhile.

@@ -1,13 +1,13 @@
 """The sweep: collapse whatever can be collapsed, until a whole pass changes nothing.
 
-Collapse is opportunistic: it gives up when somebody is paging, when a try-lock fails,
+Collapse is opportunistic: it gives up when a thread is paging, when a try-lock fails,
 when there is no frame to read a page into.  So chains of a running system prove little.
 At rest there is no such excuse.  The sweep references every object, calls collapse on it
 and drains; what can still be joined after a pass without effect could not have been
 joined ever, and its pages are lost room (Q9).  Hidden pages may then only be in objects
 that two others use, or that a copy-object holds back (Q10).
 
-Everybody else is parked.  Daemon and disk workers may live: reading in needs memory.
+All workers are parked.  Daemon and disk workers may live: reading in needs memory.
 What can be joined is decided here from the records alone, not by asking collapse.
 """
 
@@ -78,7 +78,7 @@ def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
 
 
 def plenty(vm: Vm) -> bool:
-    """Can a page be read in without anybody's help?"""
+    """Can a page be read in without the help of another thread?"""
     return bool(vm.g.v_free_count > vm.g.v_free_reserved)
 
 
@@ -149,7 +149,7 @@ def joinable(vm: Vm, cells: Cells, object: VmObject, backing: VmObject) -> str:
 
 
 def held_back(vm: Vm, backing: VmObject) -> bool:
-    """Does what lies below have a copy-object?  Pushes must reach one place: nobody joins above."""
+    """Does what lies below have a copy-object?  Pushes must reach one place: no thread joins above."""
     return bool(backing.shadow and vm.objects(backing.shadow).copy)
 
 
@@ -169,7 +169,7 @@ def audit_hidden(vm: Vm, cells: Cells) -> list[str]:
     """Q10: after a sweep a hidden page lies where two look, or is held back, or lost its entry.
 
     Part of an object may be unmapped while the rest stays in use: its pages are hidden, too, but
-    by nobody, and the object has them until it dies (``watched`` is false for them).
+    by no thread, and the object has them until it dies (``watched`` is false for them).
     """
     bad = []
     for slot, pages in cells.hidden().items():
@@ -179,7 +179,7 @@ def audit_hidden(vm: Vm, cells: Cells) -> list[str]:
         lost = sorted(page for page in pages if cells.watched(slot, page))
         if lost:
             bad.append(
-                f"Q10: object {slot} has one reference and {len(lost)} pages that nobody can see,"
+                f"Q10: object {slot} has one reference and {len(lost)} pages that no thread can see,"
                 f" the first at {lost[0]}"
             )
     return bad

@@ -2,7 +2,7 @@
 
 ``install`` puts checked tables, pools and arrays in the place of plain ones, in this process.  Nothing
 else of vmcore knows the difference.  Counters (Stats) and the boot record are left plain: the
-first belong to one thread each, the second is written before anybody attaches.
+first belong to one thread each, the second is written before any thread attaches.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class RuleMaker:
             return bool(vm.pv_lock(view.slot).held())
 
         def private(view: Any) -> bool:
-            """In no object: on the free list, which has a lock, or in the hands of whoever took it off."""
+            """In no object: on the free list, which has a lock, or in the hands of its taker."""
             free = queue_flags(view) & PG_FREE
             return not flags(view) & PG_TABLED and (not free or bool(vm.free_lock.held()))
 

@@ -1,7 +1,7 @@
 """Instant invariants of objects: A1, A2 (lists), A4 (owners), A5, A6, A7, A10.
 
 Looked at when an object's lock is let go.  A fact about two objects is looked at when this thread has
-both locks; whoever could change it needs both.  Of A5 this is the half that one lock guards: that a
+both locks; the thread that could change it needs both.  Of A5 this is the half that one lock guards: that a
 share is given back by whom it belongs to is checked by the claim that goes with it.
 """
 
@@ -28,7 +28,7 @@ from vmcore.constants import (
 def look_at_object(records: Records, object: Any) -> None:
     """The object is locked, and about to be let go."""
     if not records.object_lives(object.slot):
-        return  # it was freed under its lock; whoever wants it now finds a stale link
+        return  # it was freed under its lock; the thread that wants it now finds a stale link
     records.require(object_facts(records, object))
     below = records.objects[object.shadow & SLOT] if object.shadow else None
     if below is not None and below.lock.held():
@@ -53,7 +53,7 @@ def object_facts(records: Records, object: Any) -> Iterator[str]:
         if shadower.shadow & SLOT != object.slot:
             yield f"A6: {name} lists object {shadower.slot} as a shadower, which shadows another"
     if flags & OBJ_WAITING and not object.paging_in_progress:
-        yield f"A5: somebody waits for paging on {name}, which has none"
+        yield f"A5: a thread waits for paging on {name}, which has none"
     if flags & OBJ_COLLAPSING and not (count >= 1 and object.shadow):
         yield f"A10: {name} collapses with {count} references and shadow {object.shadow & SLOT}"
     if flags & OBJ_FADING and not flags & OBJ_DYING and (count, len(shadowers)) != (1, 1):
@@ -120,4 +120,4 @@ def resident_facts(records: Records, object: Any) -> Iterator[str]:
         if flags & (PG_FAKE | PG_WANTED) and not flags & PG_BUSY:
             yield f"A4: page {page.slot} of {name} is fake or wanted, and not busy"
         if flags & PG_BUSY and not object.paging_in_progress:
-            yield f"A4: page {page.slot} of {name} is busy, and nobody pages there"
+            yield f"A4: page {page.slot} of {name} is busy, and no thread pages there"

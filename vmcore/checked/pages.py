@@ -64,7 +64,7 @@ def page_facts(records: Records, page: Any) -> Iterator[str]:
 def place_facts(name: str, page: Any, theirs: int, ours: int, dying: int) -> Iterator[str]:
     """A3 and A4: on which queue, if any, a page in an object has to be.
 
-    Whoever terminates the object cleans its pages off their queues.
+    The thread that terminates the object cleans its pages off their queues.
     """
     where = ours & QUEUED
     if where == QUEUED:
@@ -76,7 +76,7 @@ def place_facts(name: str, page: Any, theirs: int, ours: int, dying: int) -> Ite
         if not where and not dying:
             yield f"A3: {name} of object {page.object & SLOT} is left on no queue"
     elif where == PG_ACTIVE or ours & PG_LAUNDRY:
-        yield f"A4: {name} is busy and on a queue, and nobody writes it"
+        yield f"A4: {name} is busy and on a queue, and no thread writes it"
 
 
 def queue_facts(records: Records, first: int, count: int, flag: int) -> Iterator[str]:

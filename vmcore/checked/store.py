@@ -21,7 +21,7 @@ def look_at_cache(records: Records) -> None:
 
 
 def cache_facts(records: Records) -> Iterator[str]:
-    """A8: a cached object has no reference, and nobody can give it one without this lock."""
+    """A8: a cached object has no reference, and no thread can give it one without this lock."""
     length = 0
     for object in walk(records.objects, records.g.cached_first, "cached_next"):
         length += 1

@@ -156,7 +156,7 @@ def give_page_up(vm: Vm, state: FaultState) -> None:
 def enter_page(vm: Vm, state: FaultState) -> int:
     """Enter the mapping with the object still locked, then let everything go.
 
-    Between an unlock and the enter somebody could write-protect the page for a copy,
+    Between an unlock and the enter another thread could write-protect the page for a copy,
     and our writable mapping would come after it.
 
     Enter:  state.object locked.

@@ -34,7 +34,7 @@ def fault_copy(vm: Vm, state: FaultState) -> None:
     """
     if state.fault_type & VM_PROT_WRITE or state.wired:
         # Of a wired entry always: what its mapping shows must not be a page that a fault
-        # of somebody else's, through the same top object, puts another one in front of.
+        # of another thread's, through the same top object, puts another one in front of.
         copy_up(vm, state)
         state.object.lock.acquire()
         publish_copy(vm, state)
@@ -54,7 +54,7 @@ def copy_up(vm: Vm, state: FaultState) -> None:
     """Copy the page's bytes into our placeholder in the top object, let the page go.
 
     Its mappings go first, so that all users fault again and find the new page where
-    they should see it, and nobody stores into the frame while we read it.  Wired ones
+    they should see it, and no thread stores into the frame while we read it.  Wired ones
     stay: they belong to entries whose top object is the page's own.
 
     The placeholder's flags are not touched here: they are guarded by the lock of the

@@ -1,6 +1,6 @@
 """Fault, first half: walk down the shadow chain to the page that answers.
 
-While it walks, a busy placeholder in the *top* object keeps everybody else from
+While it walks, a busy placeholder in the *top* object keeps all other threads from
 instantiating the same page there.  The next object is locked before the current one is
 unlocked, so no collapse can take the floor away; where a pager must be asked, the
 paging count does that instead.
@@ -181,7 +181,7 @@ def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPa
     """Our busy page after the pager said OK: the one we asked for, or a device's in its place.
 
     A fictitious page is ours: it took the place of one that we owned, busy as that was, so
-    nobody else could have come here since.  Any other page is somebody else's.
+    no other thread could have come here since.  Any other page is another thread's.
 
     Enter:  object locked.
     Exit:   same.
@@ -214,7 +214,7 @@ def descend(vm: Vm, state: FaultState, below: VmObject) -> None:
 
 @contract
 def zero_fill(vm: Vm, state: FaultState) -> None:
-    """Nobody has the page: the placeholder becomes a page of zeros.
+    """No object has the page: the placeholder becomes a page of zeros.
 
     Enter:  state.object locked (the bottom of the chain).
     Exit:   state.object locked (now the top object).

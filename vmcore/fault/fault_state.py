@@ -36,7 +36,7 @@ class FaultState:
     asked    the type of access that was asked for; of a wired entry the fault deals with
              every one that is allowed (``fault_type``)
     wiring   the page is to be wired: our caller reads the map, and asks for no access
-    copied   ``page`` is a copy made by this fault, which nobody has seen yet
+    copied   ``page`` is a copy made by this fault, which no thread has seen yet
     """
 
     __slots__ = (

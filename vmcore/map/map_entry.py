@@ -2,7 +2,7 @@
 
 Everything here needs the map lock (write mode to change) and takes no lock but the
 hint's.  The hint is never stale: only a holder of the write lock removes an entry, and
-he moves the hint away first; so readers may use it without its lock, which only keeps
+it moves the hint away first; so readers may use it without its lock, which only keeps
 two writers of the hint apart.
 """
 

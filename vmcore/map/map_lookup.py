@@ -163,7 +163,7 @@ def complete_entry(vm: Vm, fault_type: int, found: Lookup) -> int:
         address = entry.start + (found.offset - entry.offset)
         if not home.lock.upgrade():
             return AGAIN
-        # Nobody came between: an upgrade never lets the read lock go.
+        # No thread came between: an upgrade never lets the read lock go.
         home.timestamp += 1
         made = interpose(vm, entry, fault_type)
         home.lock.downgrade()

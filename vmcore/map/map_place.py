@@ -49,7 +49,7 @@ def place(
 ) -> tuple[int, int, list[VmMap]]:
     """Make room: (code, address, sharing maps to release).
 
-    Whoever names an address is not asked what he prefers.  Memory that has no object yet
+    The thread that names an address is not asked what it prefers.  Memory that has no object yet
     has no preference: it is nowhere else, and a heap must grow without gaps.
 
     Enter:  map write-locked.
@@ -84,7 +84,7 @@ def place_object(
 
 @contract
 def note_moved(vm: Vm, entries: list[VmMapEntry]) -> None:
-    """These entries are going to another colour, away from whoever else maps the same objects.
+    """These entries are going to another colour, away from any other thread that maps the same objects.
 
     Enter:  anything (their map is write-locked).
     Exit:   same.

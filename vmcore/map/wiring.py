@@ -1,6 +1,6 @@
 """Between the passes of a wiring: a sharing map says wired, and its pages are on their way.
 
-Whoever must copy such a range cannot do it on demand (the wirer's mapping would keep the
+The thread that must copy such a range cannot do it on demand (the wirer's mapping would keep the
 page that a store replaces), and cannot copy pages that are not there.  It gives up every
 lock and waits here.  The count's owners claim it, so that a watcher sees for whom.
 """

@@ -1,4 +1,4 @@
-"""Collapse: fold the shadow chain below an object while nobody can tell the difference.
+"""Collapse: fold the shadow chain below an object while no thread can tell the difference.
 
 Two ways to lose a link: *overlay* merges a backing object that only we use into us
 (overlay.py); *bypass* skips one that we hide completely (bypass.py).  This file decides
@@ -66,7 +66,7 @@ def vm_object_collapse(vm: Vm, object: VmObject, wait: bool = False, mypip: int 
 def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:  # noqa: ARG001
     """May these two be joined, as far as their own state goes?
 
-    A FADING object is being absorbed or terminated by somebody; a COLLAPSING one is
+    A FADING object is being absorbed or terminated by another thread; a COLLAPSING one is
     absorbing, and re-pointing us below it would give its backing object a second user
     under its hands.  A named object is found through the hash and stays what it is.
 
@@ -86,7 +86,7 @@ def pip_rule(
     backing: VmObject,
     mypip: int,
 ) -> VmObject | None:
-    """Which of the two is paging for somebody else, if any.
+    """Which of the two is paging for another thread, if any.
 
     Ours counts too: a fault plants its fake page first and asks the pager after, so a
     resident page of a paging object need not hide anything.

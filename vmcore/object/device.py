@@ -20,7 +20,7 @@ def device_pager_alloc(vm: Vm, device: Device, size: int) -> VmObject | None:
 
     None when records have run out.  "Look, and if there is none, create" is one step under
     the handle lock: two creators would both enter an object, and the loser would have to
-    take his out of the hash again, where others may have found it.  A pager without a
+    take its own out of the hash again, where others may have found it.  A pager without a
     findable object is dying; its terminator needs the handle lock, so we sleep without it.
 
     Source: Mach vm/device_pager.c, device_pager_alloc.
@@ -58,7 +58,7 @@ def make_object(vm: Vm, device: Device) -> VmObject | None:
         vm.pagers.free(pager)
         return None
     pager.pg_type, pager.pg_handle = PG_DEVICE, device.slot  # the pool has zeroed every other field
-    object.lock.acquire()  # nobody else can reach it yet
+    object.lock.acquire()  # no other thread can reach it yet
     object.flags &= ~OBJ_INTERNAL
     vm_object_setpager(vm, object, pager, 0)
     object.lock.release()
@@ -69,7 +69,7 @@ def make_object(vm: Vm, device: Device) -> VmObject | None:
 
 @contract
 def grow_object(vm: Vm, object: VmObject, size: int) -> None:  # noqa: ARG001
-    """Nobody asks a device how large it is: the object reaches as far as it was ever mapped.
+    """No caller asks a device how large it is: the object reaches as far as it was ever mapped.
 
     Enter:  vm.device_lock locked; object unlocked.
     Exit:   same.

@@ -5,7 +5,7 @@ shadowers and temporary holds own counted references; the cache list, the pager 
 and ``copy`` do not.  The last release (deallocate.py) either puts it in the cache or
 marks it DYING and terminates it (terminate.py), or a collapse absorbs it (overlay.py).
 
-Guaranteed here: a record that anybody can find is complete; ``shadow`` and the
+Guaranteed here: a record that any thread can find is complete; ``shadow`` and the
 ``shadowers`` list of the object below always agree, because one function at a time
 changes both under both locks.  Refused here: a reference on an object whose count is
 zero (it may be cached: only ``vm_object_lookup`` may revive it).
@@ -32,7 +32,7 @@ def vm_object_allocate(vm: Vm, size: int) -> VmObject | None:
     """
     object: VmObject | None = vm.objects.allocate()
     if object is None:
-        return None  # nobody waits for records: the caller reports a shortage
+        return None  # no thread waits for records: the caller reports a shortage
     object.flags = OBJ_INTERNAL  # the pool has zeroed every other field
     object.ref_count = 1
     object.size = size
@@ -131,8 +131,8 @@ def only_shadower(vm: Vm, backing: VmObject) -> VmObject | None:
 def vm_object_set_shadow(vm: Vm, object: VmObject, new: VmObject | None) -> None:
     """Point object at another shadow; counts and lists follow.
 
-    It only decrements: whoever lets the old shadow's count reach zero here must own a
-    reference of his own and release it properly later.
+    It only decrements: the thread that lets the old shadow's count reach zero here must own a
+    reference of its own and release it properly later.
 
     Source: NetBSD vm/vm_object.c (1997), vm_object_set_shadow.
     Enter:  object locked; new locked (and the old shadow, when there is one).

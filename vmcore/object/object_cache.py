@@ -1,4 +1,4 @@
-"""The object cache: file objects that nobody maps, kept with their pages.
+"""The object cache: file objects that no thread maps, kept with their pages.
 
 Two structures under one lock (``vm_cache_lock``): a hash from pager to object, for
 every object that has a name, and the LRU list of those among them that have no
@@ -76,7 +76,7 @@ def vm_object_enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> Non
     """Give the object a name: later lookups of the pager find it.
 
     The pager must be installed already.  A half-entered object could be found by its
-    name and have no pager, or be removed by somebody else's "no pager".
+    name and have no pager, or be removed by another thread's "no pager".
 
     Source: Mach vm/vm_object.c, vm_object_enter.
     Enter:  object unlocked (private to the caller).

@@ -1,7 +1,7 @@
 """Growing an object in place, so that a heap that grows stays one entry and one object.
 
-Only an object that one entry alone uses can be grown: whoever else used it would see what
-was never his.  What a former, larger mapping has left behind the end goes first, since
+Only an object that one entry alone uses can be grown: any other thread that used it would see what
+was never its own.  What a former, larger mapping has left behind the end goes first, since
 new memory reads zeros.  There is nothing of the kind in swap: the object has no pager.
 """
 
@@ -46,7 +46,7 @@ def vm_object_coalesce(
     grown = may_grow(vm, prev)
     if grown:
         end = prev_offset + prev_size
-        # Nobody pages here, so nothing is busy and the lock is not dropped.  What is wired
+        # No thread pages here, so nothing is busy and the lock is not dropped.  What is wired
         # would stay, and show old contents as new memory.
         grown = not vm_object_page_remove(vm, prev, end, end + next_size)
         if grown:

@@ -43,7 +43,7 @@ def vm_object_copy(
     Enter:  object unlocked (referenced by the caller; the map is write-locked).
     Exit:   same.
     Takes:  object, object list, pool, page queues, pv, pmap.
-    Sleeps: never (it backs off for moments while somebody works on the copy-object).
+    Sleeps: never (it backs off for moments while another thread works on the copy-object).
     """
     if object is None:
         return None, 0, False
@@ -108,7 +108,7 @@ def copy_object_of(vm: Vm, source: VmObject) -> VmObject | None:
 
 @contract
 def yield_to_holder(vm: Vm, tries: int) -> None:
-    """Let whoever holds the copy-object get on; longer with every try.
+    """Let the thread that holds the copy-object get on; longer with every try.
 
     Enter:  anything (no mutex of ours is wanted by that holder).
     Exit:   same.
@@ -143,8 +143,8 @@ def interpose_copy(vm: Vm, source: VmObject, fresh: VmObject, old: VmObject | No
     Takes:  object, page queues, pv, pmap.
     Sleeps: never.
     """
-    if not fresh.lock.try_acquire():  # ours alone: nobody can have found it yet
-        raise Panic(f"new object {fresh.slot} is locked by somebody else")
+    if not fresh.lock.try_acquire():  # ours alone: no thread can have found it yet
+        raise Panic(f"new object {fresh.slot} is locked by another thread")
     fresh.size = source.size  # it may have grown since the allocation
     if old is not None:
         if not old.shadow or vm.objects(old.shadow) is not source or old.shadow_offset:

@@ -1,7 +1,7 @@
 """Throwing pages of an object away: truncation, and the second half of an invalidating msync.
 
-Two things must not be thrown away under their owner.  A BUSY page belongs to whoever
-pages it in or out: freed under him, its frame would be somebody else's when the read
+Two things must not be thrown away under their owner.  A BUSY page belongs to the thread that
+pages it in or out: freed under it, its frame would be another thread's when the read
 completes.  So we wait, with nothing locked.  A wired page may not leave memory at all;
 it stays, and is counted.
 
@@ -68,7 +68,7 @@ def wait_for_owner(vm: Vm, object: VmObject, page: VmPage) -> None:
 
 @contract
 def remove_page(vm: Vm, page: VmPage, spare_dirty: bool) -> bool:
-    """Free one page that nobody owns; False when it stays.
+    """Free one page that no thread owns; False when it stays.
 
     Unmap first, test after: a store between a test and the unmapping would be lost.
 

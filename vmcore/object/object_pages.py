@@ -64,7 +64,7 @@ def vm_object_page_clean(
     queued, because records or frames ran out, is waited for instead.
 
     Source: Mach vm/vm_object.c, vm_object_page_clean.
-    Enter:  object locked (and referenced by the caller, or being terminated by him).
+    Enter:  object locked (and referenced by the caller, or being terminated by the caller).
     Exit:   object locked, dropped in between.
     Takes:  any.
     Sleeps: yes (writes; vospgc; busy pages).
@@ -108,7 +108,7 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
     for _ in range(object.paging_in_progress):
         vm_object_paging_turn(vm, object, "vospgc")
         if object.paging_in_progress:
-            vm.native.failure()  # somebody was faster: a turn in vain, which the watchdog counts
+            vm.native.failure()  # another thread was faster: a turn in vain, which the watchdog counts
 
 
 @contract
@@ -118,7 +118,7 @@ def pager_to_clean_with(vm: Vm, object: VmObject) -> bool:
     Enter:  object locked.
     Exit:   object locked, dropped in between.
     Takes:  any.
-    Sleeps: yes (vospgc, when somebody else allocates the pager; collapse pages in).
+    Sleeps: yes (vospgc, when another thread allocates the pager; collapse pages in).
     """
     if object.pager or not object.flags & OBJ_INTERNAL:
         return bool(object.pager)
@@ -151,7 +151,7 @@ def next_to_clean(
                 continue
             if page.flags_o & PG_BUSY:
                 if not sync:
-                    continue  # somebody fills or writes it: not ours to wait for
+                    continue  # another thread fills or writes it: not ours to wait for
                 intent = PAGE_ASSERT_WAIT(vm, page)
                 object.lock.release()
                 thread_block(vm, page, intent)
@@ -231,7 +231,7 @@ def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:
     """Un-busy the page and queue it by what it is now, not by what it was.
 
     It may have been wired since: then it belongs on no queue.  All in one section,
-    or a page that is neither busy nor queued could be met by somebody.
+    or a page that is neither busy nor queued could be met by another thread.
 
     Enter:  anything (the page's object is locked).
     Exit:   same.

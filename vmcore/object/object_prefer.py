@@ -1,8 +1,8 @@
 """Where to map an object, so that all mappings of a page have one colour (see colours.py).
 
 An object goes where its pages are mapped already.  To go by offsets alone would be
-simpler, but would not follow whoever chose his address himself (MAP_FIXED) before us.
-Offsets decide only as long as no page is mapped anywhere: then everybody must come to the
+simpler, but would not follow the thread that chose its address itself (MAP_FIXED) before us.
+Offsets decide only as long as no page is mapped anywhere: then every thread must come to the
 same answer without seeing the others.
 """
 
@@ -20,8 +20,8 @@ from vmcore.vm import Vm
 def PREFER(vm: Vm, frame: VmPage | None, addr: int) -> int | None:  # noqa: N802 - the historic macro's name
     """The machine's aligner: the best address >= addr for this frame; None: it has no opinion.
 
-    Without a frame it asks for the first colour, so that everybody who maps something that
-    nobody has mapped yet comes to the same answer.
+    Without a frame it asks for the first colour, so that every process who maps something that
+    no process has mapped yet comes to the same answer.
 
     Source: NetBSD arch/sparc/sparc/pmap.c, pmap_prefer.
     Enter:  anything (no pmap or pv lock).
@@ -87,7 +87,7 @@ def ask_pages(vm: Vm, object: VmObject, offset: int, addr: int) -> int | None:
 
 @contract
 def note_fixed(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
-    """Somebody has chosen an address for this object: its colours may differ from now on.
+    """A caller has chosen an address for this object: its colours may differ from now on.
 
     Enter:  object unlocked.
     Exit:   same.

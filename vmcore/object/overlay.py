@@ -1,15 +1,15 @@
-"""Overlay: absorb a backing object that nobody else uses.
+"""Overlay: absorb a backing object that no other thread uses.
 
 Pages move up by renaming, the pager is handed over or emptied page by page, and the
 backing object disappears.  Reading pages in drops both locks, so while it runs
 
-* backing is FADING: nobody else starts to join with it;
+* backing is FADING: no other thread starts to join with it;
 * object is COLLAPSING: it may gain and lose users, but is neither bypassed nor absorbed,
   so backing cannot gain a reference and ``object.shadow`` cannot change;
 * the caller's reference keeps object alive.
 
 Failing half-way is always safe: a page that moved up lies where every lookup through
-object expects it, and nobody else sees backing.
+object expects it, and no other thread sees backing.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def overlay(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> tuple[bo
 
 @contract
 def mark(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG001
-    """Tell everybody to keep their hands off the pair.
+    """Tell every thread to leave the pair alone.
 
     Enter:  object, backing locked.
     Exit:   same.
@@ -81,7 +81,7 @@ def mark(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG001
 
 @contract
 def abandon(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG001
-    """Give up: the pair is as collapsible as before, for whoever comes next.
+    """Give up: the pair is as collapsible as before, for the next caller.
 
     Enter:  object, backing locked.
     Exit:   object locked.
@@ -120,7 +120,7 @@ def trim_pager(vm: Vm, object: VmObject, backing: VmObject) -> None:
 def drain_resident(vm: Vm, object: VmObject, backing: VmObject) -> None:
     """Empty backing of resident pages: each moves up, or is hidden and goes.
 
-    None is busy, because nobody pages on backing.
+    None is busy, because no thread pages on backing.
 
     Enter:  object, backing locked.
     Exit:   same.
@@ -188,7 +188,7 @@ def hand_over_or_next(vm: Vm, object: VmObject, backing: VmObject) -> int | None
         remove_from_pager(vm, backing, offset, offset + vm.page_size)
         offset = next_in_pager(vm, backing, offset + vm.page_size)
     if backing.pager:
-        drop_pager(vm, backing)  # even if it never held a page: nobody else would free it
+        drop_pager(vm, backing)  # even if it never held a page: no other thread would free it
     return None
 
 
@@ -211,7 +211,7 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
     backing.lock.release()
     object.lock.release()
     result = vm_pager_get_pages(vm, pager, page, True)
-    # Top down, as everybody: a fault may hold object and be waiting for backing.
+    # Top down, as every thread does: a fault may hold object and be waiting for backing.
     object.lock.acquire()
     backing.lock.acquire()
     vm_object_paging_end(vm, backing)
@@ -264,7 +264,7 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
 
     Backing's reference on the grand object moves to object, so no count changes there.
     If the grand object got a copy-object meanwhile we stop: that is bad luck, no panic.
-    Nobody can be queued on backing's lock: faults reach it only through object, the
+    No thread can be queued on backing's lock: faults reach it only through object, the
     daemon and the candidate step only by try-lock while a page or a link of it exists.
 
     Enter:  object, backing locked.

@@ -3,10 +3,10 @@
 The handle lock makes "look, and if there is none, create" one step, so a name never has
 two pagers.  Its order is that of a vnode lock: below the maps, above the object cache.
 
-A named object is not INTERNAL.  It has a pager from birth, is hashed by it, and nobody
+A named object is not INTERNAL.  It has a pager from birth, is hashed by it, and no thread
 may move that pager: collapse leaves such objects alone, and copying one is not a matter
-of marking it copy-on-write for everybody.  Unlike a file's object it may not persist:
-the cache could only lose its contents, so they last as long as somebody maps them.
+of marking it copy-on-write for every process.  Unlike a file's object it may not persist:
+the cache could only lose its contents, so they last as long as a process maps them.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def make_named(vm: Vm, name: int, size: int) -> VmObject | None:
         vm.pagers.free(pager)
         return None
     pager.pg_handle = name
-    object.lock.acquire()  # nobody else can reach it yet
+    object.lock.acquire()  # no other thread can reach it yet
     object.flags &= ~OBJ_INTERNAL
     vm_object_setpager(vm, object, pager, 0)
     object.lock.release()
     vm_object_enter(vm, object, pager)
     object.lock.acquire()
-    object.flags &= ~OBJ_CANPERSIST  # what vm_object_enter gives to everybody with a name
+    object.flags &= ~OBJ_CANPERSIST  # what vm_object_enter gives to every object with a name
     object.lock.release()
     enter_named(vm, pager)
     return object

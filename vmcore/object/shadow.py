@@ -27,8 +27,8 @@ def vm_object_shadow(vm: Vm, object: VmObject | None, offset: int, length: int) 
     if result is None or object is None:
         return result
     object.lock.acquire()
-    if not result.lock.try_acquire():  # ours alone: nobody can have found it yet
-        raise Panic(f"new object {result.slot} is locked by somebody else")
+    if not result.lock.try_acquire():  # ours alone: no thread can have found it yet
+        raise Panic(f"new object {result.slot} is locked by another thread")
     result.shadow_offset = offset
     result.flags |= object.flags & OBJ_FIXED  # it is mapped where that one was
     vm_object_set_shadow(vm, result, object)

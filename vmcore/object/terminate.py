@@ -24,7 +24,7 @@ from vmcore.vm import Vm
 
 @contract
 def vm_object_terminate(vm: Vm, object: VmObject) -> VmObject | None:
-    """Destroy an object that nobody can find any more; return its shadow.
+    """Destroy an object that no thread can find any more; return its shadow.
 
     The shadow comes with the reference that the object had on it.
 
@@ -90,7 +90,7 @@ def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
 
 @contract
 def free_pages(vm: Vm, object: VmObject) -> None:
-    """Give every page back; none can be busy, since nobody pages here.
+    """Give every page back; none can be busy, since no thread pages here.
 
     Enter:  object locked.
     Exit:   same.

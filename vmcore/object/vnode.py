@@ -63,7 +63,7 @@ def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
     pager.pg_object = pager.sw_cnt = pager.sw_poip = pager.sw_first = 0
     pager.sw_osize, pager.sw_bsize = size, 1
     pager.vnp_size, pager.vnp_resizing = vnode.v_size, 0
-    object.lock.acquire()  # nobody else can reach it yet
+    object.lock.acquire()  # no other thread can reach it yet
     object.flags &= ~OBJ_INTERNAL
     vm_object_setpager(vm, object, pager, 0)
     object.lock.release()

@@ -61,7 +61,7 @@ def vnode_pager_setsize(vm: Vm, vnode: Vnode, size: int) -> int:
 
 @contract
 def begin_resize(vm: Vm, vnode: Vnode) -> tuple[Pager | None, VmObject | None]:
-    """Become the one who changes the size; pager and object, if the file has a live object.
+    """Become the one that changes the size; pager and object, if the file has a live object.
 
     The object comes with a reference.  As long as we have it the pager stays, and with
     the pager the flag.  A pager without a findable object belongs to one that is being
@@ -233,7 +233,7 @@ def zero_page_from(vm: Vm, object: VmObject, offset: int, start: int) -> None:
     """Zero the resident page at this offset from byte ``start`` on; there may be none.
 
     The object lock serves for BUSY here: nothing sleeps between the test and the last
-    byte, and whoever would own the page needs that lock first.  Its mappings go, because
+    byte, and the thread that would own the page needs that lock first.  Its mappings go, because
     an access needs only them; those of a wired page become read-only instead.
 
     Enter:  object locked.
@@ -251,10 +251,10 @@ def zero_page_from(vm: Vm, object: VmObject, offset: int, start: int) -> None:
 
 @contract
 def vnode_pager_uncache(vm: Vm, vnode: Vnode) -> bool:
-    """Do not keep the file's object when its last user goes; True when nobody uses it now.
+    """Do not keep the file's object when its last user goes; True when no thread uses it now.
 
     The answer was true for a moment under the vnode lock: who needs it to stay true has
-    to keep new mappings away by himself.
+    to keep new mappings away by itself.
 
     Source: 4.4BSD vm/vnode_pager.c, vnode_pager_uncache.
     Enter:  nothing locked.
@@ -272,10 +272,11 @@ def vnode_pager_uncache(vm: Vm, vnode: Vnode) -> bool:
 
 @contract
 def vnode_pager_cut_unused(vm: Vm, vnode: Vnode, size: int) -> int:
-    """Make a file that nobody uses ``size`` bytes long; KERN_FAILURE when somebody does, or on an error.
+    """Make a file that no thread uses ``size`` bytes long; KERN_FAILURE when another thread does, or on an
+    error.
 
     For who may not pull a program's text away from under it.  ``vnode_pager_uncache`` has
-    parted with an object that was merely kept; whether anybody has come since is asked
+    parted with an object that was merely kept; whether any thread has come since is asked
     under the vnode lock, which a new mapping needs, and the file is changed under it too.
 
     Source: 4.4BSD vm/vnode_pager.c, vnode_pager_uncache, and its callers.

@@ -1,12 +1,12 @@
-"""paging_in_progress: begin, end, and the wait for nobody.
+"""paging_in_progress: begin, end, and the wait for zero.
 
-A count above zero says "somebody owns busy pages of this object, or has pager traffic
+A count above zero says "a thread owns busy pages of this object, or has pager traffic
 for it".  It holds off collapse, termination and bulk cleaning.  The one rule that
-history broke again and again: *whoever takes it to zero wakes everybody who waits for
-zero*.  So nobody touches the count but these functions.
+history broke again and again: *the thread that takes it to zero wakes every thread that waits for
+zero*.  So no thread touches the count but these functions.
 
 Each owner also claims the word ``paging_in_progress``: a sleeper's predicate lies at
-that address, so a watcher can walk from the sleeper to the thread he waits for.
+that address, so a watcher can walk from the sleeper to the thread it waits for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 PIP_OFFSET: int = VmObject.paging_in_progress.offset
-PIP_LIMIT = 65535  # the historic counter had 16 bits; beyond it somebody forgot to end
+PIP_LIMIT = 65535  # the historic counter had 16 bits; beyond it a function forgot to end
 
 
 @contract
@@ -42,7 +42,8 @@ def vm_object_paging_begin(vm: Vm, object: VmObject, terminating: bool = False) 
 
 @contract
 def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
-    """Give one share back; at zero, wake whoever waits for zero, at any count whoever waits for a turn.
+    """Give one share back; at zero, wake the thread that waits for zero, at any count the thread that waits
+    for a turn.
 
     Source: NetBSD vm/vm_object.h, vm_object_paging_end.
     Enter:  object locked.
@@ -94,10 +95,10 @@ def vm_object_paging_sleep(vm: Vm, object: VmObject, wmesg: str) -> None:  # noq
 
 @contract
 def vm_object_paging_wait(vm: Vm, object: VmObject, wmesg: str = "vospgw") -> None:
-    """Wait until nobody pages on the object.
+    """Wait until no thread pages on the object.
 
     Source: NetBSD vm/vm_object.h, vm_object_paging_wait.
-    Enter:  object locked (kept alive by a reference of the caller, or by his termination of it).
+    Enter:  object locked (kept alive by a reference of the caller, or by the caller's termination of it).
     Exit:   object locked, dropped in between.
     Takes:  object, channel.
     Sleeps: yes (until the last owner of the count ends).
@@ -109,9 +110,9 @@ def vm_object_paging_wait(vm: Vm, object: VmObject, wmesg: str = "vospgw") -> No
 
 @contract
 def vm_object_paging_turn(vm: Vm, object: VmObject, wmesg: str) -> None:
-    """Wait until somebody's share is given back, or nobody has one.
+    """Wait until another thread's share is given back, or no thread has one.
 
-    For those who need not see the object idle, and could wait for ever: where many processes page, one
+    For those that need not see the object idle, and could wait for ever: where many processes page, one
     begins before the last has ended, and the count never comes to zero.
 
     Enter:  object locked (kept alive by a reference of the caller).

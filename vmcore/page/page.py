@@ -2,7 +2,7 @@
 
 A page's slot number is its frame number.  ``object`` and ``offset`` change only under
 both the object lock and the queue lock, so either is enough to read them.
-``vm_page_remove`` never clears ``object``: somebody may still hold the page by name.
+``vm_page_remove`` never clears ``object``: another thread may still hold the page by name.
 
 Allocation never sleeps.  None means that the free list is down to the reserve; the
 caller lets go of everything and asks ``VM_WAIT``.
@@ -193,7 +193,7 @@ def object_pages(vm: Vm, object: VmObject) -> list[VmPage]:
 def frame_alloc(vm: Vm, reserve: int) -> VmPage | None:
     """Take a frame off the free list, unless only ``reserve`` of them are left.
 
-    The frame is nobody's: not in an object, on no queue, with old contents.
+    The frame has no owner: not in an object, on no queue, with old contents.
 
     Enter:  anything.
     Exit:   same.
@@ -220,7 +220,7 @@ def frame_alloc(vm: Vm, reserve: int) -> VmPage | None:
 
 @contract
 def frame_free(vm: Vm, page: VmPage) -> None:
-    """Put a frame that is nobody's at the tail of the free list.
+    """Put a frame without an owner at the tail of the free list.
 
     Enter:  anything.
     Exit:   same.
@@ -290,7 +290,7 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int, reserve: int = -1) -> V
         vm.page_queue_lock.release()
     free = g.v_free_count
     # Hints, read without their locks.  A poke that is still pending need not be repeated;
-    # one that we miss here is made by whoever then waits for memory.
+    # one that we miss here is made by the thread that then waits for memory.
     short = free < g.v_free_min or (free < g.v_free_target and g.v_inactive_count < g.v_inactive_target)
     if short and not g.pages_needed:
         wake_daemon(vm)
@@ -309,7 +309,7 @@ def vm_page_free(vm: Vm, page: VmPage) -> None:
     """
     flags = page.flags_o
     if flags & PG_WANTED:
-        raise Panic(f"vm_page_free: somebody sleeps on page {page.slot}")
+        raise Panic(f"vm_page_free: a thread sleeps on page {page.slot}")
     if flags & PG_TABLED:
         vm_page_remove(vm, page)
     if page.flags_p & (PG_ACTIVE | PG_INACTIVE):

@@ -137,8 +137,8 @@ def vm_page_wire(vm: Vm, page: VmPage) -> None:
 def vm_page_unwire(vm: Vm, page: VmPage) -> None:
     """One wiring less; the last puts the page on the active queue, unless it is BUSY.
 
-    The owner of a busy page requeues it himself; appending it here as well would make
-    his ``vm_page_activate`` the second one.
+    The owner of a busy page requeues it itself; appending it here as well would make
+    its ``vm_page_activate`` the second one.
 
     Source: Mach vm/vm_resident.c, vm_page_unwire.
     Enter:  vm.page_queue_lock locked.

@@ -3,7 +3,7 @@
 The owner also *claims* the word that holds BUSY.  A sleeper's predicate lies at that
 address, so a watcher can walk from the sleeper to the owner.  BUSY changes only inside
 a queue-lock section: the one that dequeues the page sets it, the one that requeues it
-clears it, so nobody meets a page that is neither busy nor where it belongs.
+clears it, so no thread meets a page that is neither busy nor where it belongs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def page_busy(vm: Vm, page: VmPage) -> None:
 
 @contract
 def page_wakeup(vm: Vm, page: VmPage) -> None:
-    """Stop being the owner; whoever waited may look again.
+    """Stop being the owner; the thread that waited may look again.
 
     Source: Mach vm/vm_page.h, PAGE_WAKEUP.
     Enter:  vm.page_queue_lock locked (and the page's object).
@@ -73,7 +73,7 @@ def PAGE_ASSERT_WAIT(vm: Vm, page: VmPage) -> int:  # noqa: N802 - the historic 
     else in between, does not lose it.
 
     Source: Mach vm/vm_page.h, PAGE_ASSERT_WAIT.
-    Enter:  anything (the page's object is locked, the page is busy by somebody else).
+    Enter:  anything (the page's object is locked, the page is busy by another thread).
     Exit:   same.
     Takes:  nothing.
     Sleeps: never.
@@ -100,7 +100,7 @@ def thread_block(vm: Vm, page: VmPage, intent: int) -> None:
 
 @contract
 def FREE_PAGE(vm: Vm, page: VmPage) -> None:  # noqa: N802 - the historic macro's name
-    """Wake, then free: a free page has nobody to wake its waiters.
+    """Wake, then free: a free page has no thread to wake its waiters.
 
     Source: Mach vm/vm_fault.c, FREE_PAGE.
     Enter:  vm.page_queue_lock unlocked (the page's object is locked).

@@ -1,10 +1,10 @@
-"""The sleep protocol between those who need memory and the daemon who makes it.
+"""The sleep protocol between those that need memory and the daemon who makes it.
 
 Everything here happens under the pages-needed lock.  A *poke* is remembered in
 ``pages_needed``: a wakeup alone would be lost on a daemon that is awake, and the write
 that it announced would then wait for the next shortage.
 
-Memory waiters sleep until ``memory_epoch`` moves.  Whoever moves it says in
+Memory waiters sleep until ``memory_epoch`` moves.  The thread that moves it says in
 ``no_memory`` whether there is any hope, and takes all waiters off the count at once, so
 that a daemon that looks again before they have run does not see them a second time.
 """
@@ -64,7 +64,7 @@ def VM_WAIT(vm: Vm) -> bool:  # noqa: N802 - the historic macro's name
 
 @contract
 def wake_memory_waiters(vm: Vm, no_memory: bool) -> None:
-    """Send everybody in VM_WAIT on his way, with or without hope.
+    """Wake every thread in VM_WAIT, with or without memory freed.
 
     Enter:  vm.pages_needed_lock locked.
     Exit:   same.
@@ -82,7 +82,7 @@ def wake_memory_waiters(vm: Vm, no_memory: bool) -> None:
 def stop_services(vm: Vm) -> None:
     """Tell the daemon and the disk workers to leave their loops.
 
-    The disk workers leave once no write is queued and the daemon has gone.  Nobody else
+    The disk workers leave once no write is queued and the daemon has gone.  No other thread
     may still be running: a memory waiter that comes now is sent away without memory.
 
     Enter:  nothing locked.

@@ -1,8 +1,8 @@
 """The page-out daemon: keeps frames free, and knows when that is impossible.
 
 A round is: recompute the targets, reap finished writes, scan if memory is short, reap
-again; then, under the pages-needed lock, decide about those who wait for memory.  The
-daemon never waits for memory and never for somebody else's paging: it is the one who
+again; then, under the pages-needed lock, decide about those that wait for memory.  The
+daemon never waits for memory and never for another thread's paging: it is the one that
 ends both.
 """
 
@@ -39,18 +39,18 @@ __all__ = ["VM_WAIT", "wake_daemon", "stop_services", "vm_pageout_loop", "vm_pag
 # the first back, waits, and is told again that there is memory.
 FAULT_NEEDS = 2
 FRUITLESS_LIMIT = 8  # rounds in a row that changed nothing: everything was looked at, twice
-TRANSIT_LIMIT = 64  # the same while somebody owns frames that he may yet give back
+TRANSIT_LIMIT = 64  # the same while another thread owns frames that it may yet give back
 BACK_OFF_S = 0.0005  # after the first fruitless round; doubles up to the next line
 LONGEST_BACK_OFF_S = 0.05
 AGAIN_S = 0.05  # the pager was short of something; a poke ends it
 
 # What became of one inactive page.
-SKIPPED = 0  # being washed, or owned by somebody
+SKIPPED = 0  # being washed, or owned by another thread
 MOVED = 1  # activated, or found to be dirty
 FREED = 2
 STARTED = 3  # its write is in flight
 WRITTEN = 4  # its write is done: the next scan can free it
-MISSED = 5  # somebody holds its object: look again
+MISSED = 5  # another thread holds its object: look again
 FAILED = 6  # could not be written now
 AGAIN = 7  # the pager is short of something
 FATE_OF_WRITE = {VM_PAGER_OK: WRITTEN, VM_PAGER_PEND: STARTED, VM_PAGER_AGAIN: AGAIN}
@@ -96,7 +96,7 @@ def count_daemon(vm: Vm, change: int) -> None:
 
 @contract
 def await_wakeup(vm: Vm) -> bool:
-    """Sleep until somebody pokes, and take the poke; False: the VM is stopped.
+    """Sleep until another thread pokes, and take the poke; False: the VM is stopped.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -141,9 +141,9 @@ def retarget(vm: Vm) -> None:
 
 @contract
 def decide(vm: Vm, fruitful: bool, missed: bool) -> bool:
-    """Wake the memory waiters if there is memory; True: look again although nobody poked.
+    """Wake the memory waiters if there is memory; True: look again although no thread poked.
 
-    With waiters and no write in flight we may not sleep, because nobody would wake us.
+    With waiters and no write in flight we may not sleep, because no thread would wake us.
     With a write in flight we may: when it is finished its worker pokes.  A write that is
     finished just after we looked has poked *before* we can sleep, under this lock.
 
@@ -231,7 +231,7 @@ def vm_pageout_scan(vm: Vm) -> tuple[bool, bool]:
     """Free clean inactive pages, start writing dirty ones, refill the queue.
 
     Returns whether it freed or wrote anything, and whether it missed a page because
-    somebody held its object.
+    another thread held its object.
 
     Source: Mach vm/vm_pageout.c, vm_pageout_scan.
     Enter:  nothing locked.
@@ -316,7 +316,7 @@ def scan_page(vm: Vm, page: VmPage) -> int:
 
 @contract
 def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
-    """Does somebody fill, copy or write the page?
+    """Does another thread fill, copy or write the page?
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.
@@ -328,7 +328,7 @@ def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
 
 @contract
 def free_clean_page(vm: Vm, page: VmPage) -> int:
-    """Free the page if it is still clean once nobody can write to it any more.
+    """Free the page if it is still clean once no thread can write to it any more.
 
     Unmap first, test after: a store between the two would be lost with the page.
 

@@ -75,7 +75,7 @@ def count_pageout(vm: Vm, pages: int) -> None:
 
 @contract
 def begin(vm: Vm, pages: list[VmPage], object: VmObject) -> None:
-    """Own the pages and one share of the paging count; nobody can reach the pages any more.
+    """Own the pages and one share of the paging count; no thread can reach the pages any more.
 
     They stay on the inactive queue without LAUNDRY: being washed.
 
@@ -134,7 +134,7 @@ def settle(vm: Vm, page: VmPage, object: VmObject, result: int, target: bool = T
         vm_page_activate(vm, page)  # it cannot be written now; others may be
         return
     if page.flags_p & PG_INACTIVE:
-        set_flags_p(vm, page, PG_LAUNDRY)  # dirty still, and nobody is washing it
+        set_flags_p(vm, page, PG_LAUNDRY)  # dirty still, and no thread is washing it
     if target and result == VM_PAGER_BAD and vm.pagers(object.pager).pg_type != PG_VNODE:
         # A file may just be shrinking.  Anonymous memory has no business out there.
         text = f"page-out of page {page.slot} beyond its pager: object {object.slot} offset {page.offset:#x}"

@@ -153,7 +153,7 @@ def vm_pager_count(vm: Vm, pager: Pager) -> int:  # noqa: ARG001 - the other fiv
     """How many pages the pager holds.
 
     Source: NetBSD vm/vm_pager.h (1996), pgo_count.
-    Enter:  anything (the pager's object is locked, and nobody pages on it).
+    Enter:  anything (the pager's object is locked, and no thread pages on it).
     Exit:   same.
     Takes:  nothing.
     Sleeps: never.

@@ -1,8 +1,8 @@
 """Read-ahead: a page-in that also fetches the neighbours it will probably be asked for next.
 
-Neighbours are taken only if they cost nothing that somebody else needs: they are valid in
+Neighbours are taken only if they cost nothing that another thread needs: they are valid in
 the pager, absent in the object, and there are more free frames than the daemon keeps.
-Nobody ever waits for a frame to read ahead.  Each one is BUSY and FAKE while it is read,
+No thread ever waits for a frame to read ahead.  Each one is BUSY and FAKE while it is read,
 under the paging count that the fault holds on the object anyway, and it is given up
 before the fault does anything else, so nothing waits for two pages at once.
 """
@@ -109,7 +109,7 @@ def give_up_neighbours(vm: Vm, pages: list[VmPage], page: VmPage, good: bool) ->
         if each is page:
             continue
         if good:
-            clear_flags_o(vm, each, PG_FAKE)  # CLEAN since it was allocated; nobody has mapped it
+            clear_flags_o(vm, each, PG_FAKE)  # CLEAN since it was allocated; no process has mapped it
         page_wakeup(vm, each)
         if good:
             vm_page_deactivate(vm, each)

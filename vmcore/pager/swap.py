@@ -5,9 +5,9 @@ they are a sparse list, because most of a large object is never swapped.  All of
 pager's state is under its own leaf lock, which is never held across I/O.
 
 A valid bit means "the write has succeeded": a bit that was valid is taken back before
-the same page is written again, so nobody reads old or half-written contents.  A block
+the same page is written again, so no thread reads old or half-written contents.  A block
 with a write in flight is never given back, because the disk worker would then write
-into somebody else's page.
+into the page of another object.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def end_write(vm: Vm, pager: Pager, block: SwapBlock, bits: int, good: bool, asy
 
     The count of asynchronous writes drops in the same section, *before* the record
     is marked: as soon as it is, a reaper may take the paging count to zero, and then
-    somebody may part with the pager under locks that forbid him to wait for us.
+    another thread may part with the pager under locks that forbid it to wait for us.
 
     Enter:  pager unlocked.
     Exit:   same.
@@ -223,8 +223,8 @@ def swap_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     pager.lock.release()
     if not valid:
         return VM_PAGER_FAIL
-    # Nobody gives the block back meanwhile: the caller's paging count keeps everybody
-    # away who could (remove, deallocate), and only he may write this page.
+    # No thread gives the block back meanwhile: the caller's paging count keeps every thread
+    # away who could (remove, deallocate), and only that one may write this page.
     return VM_PAGER_OK if vm.io.swap_read(where, vm.frames[page.slot]) else VM_PAGER_ERROR
 
 

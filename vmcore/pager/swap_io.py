@@ -6,7 +6,7 @@ the object's paging count belong to the record; the thread that queued it has le
 its claims, and the record's ``busy_address`` and ``pip_address`` say so to a watcher.
 
 Disk workers write the swap file and mark the record.  They touch no object, no page
-flag and no queue: whoever reaps does that, under the object's lock.
+flag and no queue: the thread that reaps does that, under the object's lock.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def swap_pager_write_cluster(vm: Vm, pager: Pager, pages: list[VmPage]) -> int:
     One raw frame per write, however many pages: it stands for the kernel window and the
     page-table page that a real page-out needs, and makes "memory to free memory" a true
     problem.  The first page is copied there; the others are written where they lie.
-    They are BUSY, and everybody who queues a write has seen to it that nobody can store
+    They are BUSY, and every thread that queues a write has seen to it that no thread can store
     to them, so both ways give the disk the same bytes.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_io.
@@ -118,7 +118,7 @@ def queue_write(
     """Hand pages and paging count over to the record, and the record to the disk workers.
 
     Once the I/O list lock is dropped the write may be finished and reaped at any
-    moment, and the pages may be somebody else's.
+    moment, and the pages may be another thread's.
 
     Enter:  vm.io_list_lock unlocked.
     Exit:   same.
@@ -164,12 +164,12 @@ def disk_worker_loop(vm: Vm) -> None:
 
 @contract
 def next_write(vm: Vm) -> PendingClean | None:
-    """The oldest queued write, now ours; None: stopped, there is none, and nobody can add one.
+    """The oldest queued write, now ours; None: stopped, there is none, and no thread can add one.
 
     Enter:  nothing locked.
     Exit:   same.
     Takes:  I/O list, channel.
-    Sleeps: yes (idle, until somebody queues a write).
+    Sleeps: yes (idle, until another thread queues a write).
     """
     g, lock = vm.g, vm.io_list_lock
     lock.acquire()
@@ -212,7 +212,7 @@ def write_record(vm: Vm, record: PendingClean) -> None:
     set_state(vm, record, SPC_DONE if good else SPC_ERROR)
     vm.g.writes_in_flight -= 1
     vm.io_list_lock.release()
-    wake_daemon(vm)  # page and paging count wait for somebody to reap them
+    wake_daemon(vm)  # page and paging count wait for another thread to reap them
 
 
 @contract
@@ -240,7 +240,7 @@ def reap(vm: Vm, blocking: bool) -> int:
     """Give finished writes' pages and paging counts back; how many of them had succeeded.
 
     ``blocking`` is for the daemon, who holds nothing: after a failed try it would go to
-    sleep, and whoever waits for that paging count would sleep with it.  Others may hold
+    sleep, and the thread that waits for that paging count would sleep with it.  Others may hold
     objects, so they only try, and leave the rest to the daemon.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_clean.
@@ -323,7 +323,7 @@ def finish_pages(vm: Vm, record: PendingClean, object: VmObject, state: int) -> 
     count = object.paging_in_progress
     if not count:
         raise Panic(f"paging count of object {object.slot} underflows")
-    object.paging_in_progress = count - 1  # claimed by nobody: the record stood for it
+    object.paging_in_progress = count - 1  # claimed by no thread: the record stood for it
     vm.changed(object.address + PIP_OFFSET)
     if object.flags & OBJ_WAITING:
         tell_paging_waiters(vm, object, count)

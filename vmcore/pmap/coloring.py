@@ -60,7 +60,7 @@ def colour_conflicts(vm: Vm) -> dict[int, set[int]]:
 
 @unguarded()
 def audit_colours(vm: Vm) -> list[str]:
-    """Two colours of one frame need somebody who chose the address of a mapping of its object."""
+    """Two colours of one frame need a caller that chose the address of a mapping of its object."""
     bad = []
     for slot, colours in colour_conflicts(vm).items():
         object = vm.objects(vm.pages.views[slot].object)

@@ -1,6 +1,6 @@
 """The memory access: rights, referenced/modified bits and the data, in one critical section.
 
-Anything less would let a page be unmapped, written out and given to somebody else
+Anything less would let a page be unmapped, written out and given to another thread
 between the test and the transfer, or a store happen after the modify bit was read.
 """
 
@@ -25,7 +25,7 @@ def access(vm: Vm, pmap: Pmap, va: int, write: bool, action: Callable[[memoryvie
     """Run ``action`` on the frame behind the address; None is a fault, and action did not run.
 
     ``action`` gets the whole page and must return something other than None; it holds
-    the pmap lock, so it is short and calls nobody.
+    the pmap lock, so it is short and calls no other function.
 
     Enter:  pmap unlocked.
     Exit:   same.

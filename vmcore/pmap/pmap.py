@@ -42,7 +42,7 @@ def pmap_create(vm: Vm) -> Pmap | None:
 def pmap_enter(vm: Vm, pmap: Pmap, va: int, page: VmPage, prot: int, wired: bool) -> None:
     """Map the address to the page; whatever it mapped before is replaced.
 
-    The caller holds the lock of the page's object, so that nobody who unmaps the page
+    The caller holds the lock of the page's object, so that no thread that unmaps the page
     in order to free it can be overtaken by a new mapping.
 
     Source: Mach vm/pmap.h, pmap_enter.
@@ -73,7 +73,7 @@ def pmap_enter(vm: Vm, pmap: Pmap, va: int, page: VmPage, prot: int, wired: bool
         if done:
             return
         if other:
-            # Another frame's list must change first, and nobody holds two pv locks.
+            # Another frame's list must change first, and no thread holds two pv locks.
             # So we have dropped both, unmap the old one, and look again.
             remove_mapping(vm, pmap, va, other)
         else:

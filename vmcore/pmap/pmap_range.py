@@ -76,7 +76,7 @@ def pmap_protect(vm: Vm, pmap: Pmap, start: int, end: int, prot: int) -> None:
 
 @contract
 def pmap_destroy(vm: Vm, pmap: Pmap) -> None:
-    """Remove all mappings, then free the record; nobody uses the pmap any more.
+    """Remove all mappings, then free the record; no thread uses the pmap any more.
 
     Source: Mach vm/pmap.h, pmap_destroy.
     Enter:  pmap unlocked.

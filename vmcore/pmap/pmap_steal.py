@@ -1,4 +1,4 @@
-"""The table of mappings is full: one is taken from whoever can fault it in again.
+"""The table of mappings is full: one is taken from the thread that can fault it in again.
 
 Records are not reserved.  A mapping is a cache of what the maps say, so any unwired one may go.  To find
 one, every frame's list is walked under its pv lock, and each mapping is looked at under the lock of its
@@ -27,7 +27,7 @@ STOLEN = -1  # steal_from_frame: dropped one
 
 @contract
 def steal_mapping(vm: Vm, pmap: Pmap) -> None:
-    """Forget an unwired mapping: one of our own if we have one, else anybody's.
+    """Forget an unwired mapping: one of our own if we have one, else one of any other.
 
     Perhaps none is stolen because a record has become free meanwhile: the caller tries again.  Only
     when all are wired is it an error, which names the option.
@@ -60,7 +60,7 @@ def steal_mapping(vm: Vm, pmap: Pmap) -> None:
 
 @contract
 def steal_from_frame(vm: Vm, page: VmPage) -> int:
-    """Drop one unwired mapping of this frame, whoever's it is: STOLEN; else how many it has, all wired.
+    """Drop one unwired mapping of this frame, of whatever pmap: STOLEN; else how many it has, all wired.
 
     The pv lock keeps the other pmap alive: before a pmap goes, its mappings do, and
     each of them needs the pv lock of its frame.

@@ -148,7 +148,7 @@ def longest_chain(vm: Vm) -> int:
 
 @unguarded()
 def longest_chains(vm: Vm, count: int, most: int = LONGEST_CHAIN) -> list[str]:
-    """The longest chains, drawn; each from an object that nobody shadows."""
+    """The longest chains, drawn; each from an object that no thread shadows."""
     views = vm.objects.views
     tops = [
         (length, slot)
@@ -167,7 +167,7 @@ def show_page(vm: Vm, page: VmPage) -> str:
     """
     belongs = "of" if page.flags_o & constants.PG_TABLED else "was of"
     place = f"O{page.object & 0xFFFFFFFF}+{page.offset // vm.page_size}"
-    owner = f"{belongs} {place}" if page.object else "of nobody"
+    owner = f"{belongs} {place}" if page.object else "of none"
     wired = f" wired {page.wire_count}" if page.wire_count else ""
     busy = "*" if page.flags_o & constants.PG_BUSY else ""
     return (

@@ -1,9 +1,9 @@
 """Wiring the pages of a range: a fault for each that also counts the wiring.
 
-The caller reads the map the whole time, so that nobody changes it; the faults read it
-again, past every queued writer.  A wirer that queued behind one would wait for somebody
-who waits for him; and so would he through the owner of a page, who wants to look at the
-map before he gives the page up, and therefore passes writers too.
+The caller reads the map the whole time, so that no thread changes it; the faults read it
+again, past every queued writer.  A wirer that queued behind one would wait for another thread
+who waits for it; and so would it through the owner of a page, who wants to look at the
+map before it gives the page up, and therefore passes writers too.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def interpose_sharing_map(vm: Vm, entry: VmMapEntry) -> bool:
     inner.object, inner.offset = entry.object, entry.offset
     inner.needs_copy, inner.copy_on_write = entry.needs_copy, entry.copy_on_write
     inner.wired_count = entry.wired_count
-    vm_map_entry_link(vm, share, 0, inner)  # private still: nobody can find the sharing map
+    vm_map_entry_link(vm, share, 0, inner)  # private still: no thread can find the sharing map
     entry.is_a_map = 1
     entry.object, entry.offset = vm.sharing_maps.ref(share), entry.start
     entry.needs_copy = entry.copy_on_write = 0
@@ -189,7 +189,7 @@ def copy_shared_entry(vm: Vm, child: VmMap, entry: VmMapEntry, busy: list[VmMap]
 def vm_map_copy_entry(vm: Vm, source: VmMapEntry, copy: VmMapEntry, offset: int, size: int) -> bool:
     """Make ``copy`` a copy-on-write copy of (source's object, offset); False without records.
 
-    Then the copy, which nobody has seen, goes back to its pool.  A wired source is copied
+    Then the copy, which no thread has seen, goes back to its pool.  A wired source is copied
     at once, and nothing changes for it.
 
     Source: Mach vm/vm_map.c, vm_map_copy_entry.

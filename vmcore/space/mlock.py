@@ -131,8 +131,8 @@ def undo(vm: Vm, map: VmMap, entries: list[VmMapEntry], done: int) -> None:
     """Take the counts of all these entries back, and the pages of the first ``done``.
 
     In the second pass the map is only read-locked.  That is enough: a count changes in
-    write mode, or here, and nobody has had write mode since we counted.  To upgrade
-    could fail; to unlock first would let somebody delete an entry that says wired over
+    write mode, or here, and no thread has had write mode since we counted.  To upgrade
+    could fail; to unlock first would let another thread delete an entry that says wired over
     pages that are not.
     """
     with unguarded():  # who checks guards asks for write mode

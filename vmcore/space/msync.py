@@ -5,10 +5,10 @@ page may be waiting for this map; so the objects of the range are collected, eac
 reference, and the map is unlocked before the first of them is touched.
 
 Invalidation gives up *copies* only.  It concerns files: a page is dropped when it is
-clean once nobody can store to it any more, and the next access reads the file.  A page
+clean once no thread can store to it any more, and the next access reads the file.  A page
 that was stored to since it was written (or that the caller may not write) is data that
 exists nowhere else, and stays.  Anonymous memory, named or not, has no other place that
-anybody could have changed, so there is nothing to get by dropping it; it is left alone.
+any thread could have changed, so there is nothing to get by dropping it; it is left alone.
 """
 
 from __future__ import annotations

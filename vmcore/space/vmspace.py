@@ -97,8 +97,8 @@ def fork_once(vm: Vm, space: Vmspace, busy: list[VmMap]) -> Vmspace | None:
     child = space_map(vm, new)
     parent.lock.write()
     parent.timestamp += 1
-    if not child.lock.try_write():  # nobody else knows it
-        raise Panic(f"new map {child.slot} is locked by somebody else")
+    if not child.lock.try_write():  # no other thread knows it
+        raise Panic(f"new map {child.slot} is locked by another thread")
     done = vm_map_fork(vm, parent, child, busy)
     child.lock.release()
     parent.lock.release()
@@ -130,7 +130,7 @@ def vmspace_share(vm: Vm, space: Vmspace) -> Vmspace:  # noqa: ARG001
 
 @contract
 def vmspace_exit(vm: Vm, space: Vmspace) -> None:
-    """A process leaves: give the memory back at once if nobody else uses the space.
+    """A process leaves: give the memory back at once if no other thread uses the space.
 
     Source: 4.4BSD kern/kern_exit.c, exit1; vm/vm_map.c, vmspace_free.
     Enter:  nothing locked.
@@ -145,7 +145,7 @@ def vmspace_exit(vm: Vm, space: Vmspace) -> None:
 
 @contract
 def vmspace_free(vm: Vm, space: Vmspace) -> None:
-    """Drop one user; the one that takes the count to zero, and only he, tears down.
+    """Drop one user; the one that takes the count to zero, and only that one, tears down.
 
     Source: 4.4BSD vm/vm_map.c, vmspace_free.
     Enter:  nothing locked.
@@ -195,7 +195,7 @@ def remove_all(vm: Vm, map: VmMap) -> None:
 
 @contract
 def drain_map(vm: Vm, map: VmMap) -> None:
-    """Wait out whoever still has the map locked, before its record goes.
+    """Wait out the thread that still has the map locked, before its record goes.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -220,7 +220,7 @@ def vmspace_exec(vm: Vm, space: Vmspace) -> Vmspace:
     Takes:  any.
     Sleeps: yes (map lock; terminations).
     """
-    if space.vm_refcnt == 1:  # ours alone, and nobody else can enter it but through us
+    if space.vm_refcnt == 1:  # ours alone, and no other thread can enter it but through us
         remove_all(vm, space_map(vm, space))
         return space
     map = space_map(vm, space)

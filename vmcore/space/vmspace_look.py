@@ -1,7 +1,7 @@
-"""Looking into somebody else's address space, as ps and debuggers do.
+"""Looking into the address space of another process, as ps and debuggers do.
 
 Who only looks is counted like a user: the last user may leave meanwhile, and a map that
-goes while somebody waits for its lock is locked by him as a free record.
+goes while a thread waits for its lock is locked by it as a free record.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def vmspace_size(vm: Vm, space: Vmspace) -> int:
 
 @contract
 def vmspace_let_go(vm: Vm, space: Vmspace) -> None:
-    """The look is over; if everybody else has left meanwhile, the space goes now.
+    """The look is over; if all other threads have left meanwhile, the space goes now.
 
     Enter:  nothing locked.
     Exit:   same.

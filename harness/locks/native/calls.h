@@ -28,7 +28,7 @@ bool hd_leave_seat(struct hd_arena *a); // false: it still holds something, and 
 uint32_t hd_seated(struct hd_arena *a); // threads of this process that sit in it: must not be unmapped
 bool hd_seat_alive(struct hd_seat *s);  // taken, and its thread lives; a few ns, no system call
 bool hd_seat_dead(struct hd_seat *s);   // taken, but its thread is gone
-bool hd_id_dead(struct hd_arena *a, uint32_t id); // nobody who has this id lives
+bool hd_id_dead(struct hd_arena *a, uint32_t id); // no thread that has this id lives
 uint32_t *hd_life_word(struct hd_seat *s);
 // The boot id is compared too: a new arena may be mapped where an old one was.
 struct hd_tls { struct hd_arena *arena; struct hd_seat *seat; uint64_t boot_id; };

@@ -30,7 +30,7 @@
 	"The operation is complete: one step more.  ContractViolation when this thread holds a mutex."
 #define DOC_claim                                                                                                      \
 	"claim($self, address, /)\n--\n\n"                                                                             \
-	"Whoever waits for the word at this offset waits for this thread from now on."
+	"The thread that waits for the word at this offset waits for this thread from now on."
 #define DOC_unclaim                                                                                                    \
 	"unclaim($self, address, /)\n--\n\n"                                                                           \
 	"This thread has just changed the word that it claimed.  NotOwner when it did not claim it."

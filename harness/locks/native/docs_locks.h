@@ -15,7 +15,7 @@
 
 #define DOC_format                                                                                                     \
 	"format(arena, offset, class_id, instance, /)\n--\n\n"                                                         \
-	"Write a new record, free, at `offset` bytes of a native arena.  For whoever makes records."
+	"Write a new record, free, at `offset` bytes of a native arena.  For the thread that makes records."
 #define DOC_exit                                                                                                       \
 	"__exit__($self, kind=None, value=None, trace=None, /)\n--\n\n"                                                \
 	"release().  Of a lock that was broken meanwhile it lets the LockBroken pass that is on its way."
@@ -41,7 +41,7 @@
 #define DOC_mutex_enter                                                                                                \
 	"__enter__($self, /)\n--\n\n"                                                                                  \
 	"acquire() for a `with` block; True.  After OwnerDied the lock is given up, and so broken for ever, because\n" \
-	"the block will not run: repaired_by() is for those who can repair."
+	"the block will not run: repaired_by() is for those that can repair."
 #define DOC_mutex_held "held($self, /)\n--\n\nTrue when this thread holds it."
 #define DOC_mutex_locked                                                                                               \
 	"locked($self, /)\n--\n\n"                                                                                     \
@@ -60,7 +60,7 @@
 #define DOC_read                                                                                                       \
 	"The read side: a lock as threading has them (acquire, release, locked, with), held by many at a time.\n\n"    \
 	"Called as read(timeout=None, pass_writers=False) it takes the lock for reading: False when `timeout`\n"       \
-	"seconds have passed.  `pass_writers`: not behind a waiting writer, for those who own what it waits for."
+	"seconds have passed.  `pass_writers`: not behind a waiting writer, for those that own what it waits for."
 #define DOC_write                                                                                                      \
 	"The write side: a lock as threading has them (acquire, release, locked, with), held by one at a time.\n\n"    \
 	"Called as write(timeout=None) it takes the lock for writing: False when `timeout` seconds have passed."
@@ -86,7 +86,7 @@
 #define DOC_rw_enter                                                                                                   \
 	"__enter__($self, /)\n--\n\n"                                                                                  \
 	"acquire() for writing, for a `with` block; True.  After OwnerDied the lock is given up, and so broken for\n"  \
-	"ever, because the block will not run: repaired_by() is for those who can repair."
+	"ever, because the block will not run: repaired_by() is for those that can repair."
 #define DOC_rw_held                                                                                                    \
 	"held($self, /)\n--\n\n"                                                                                       \
 	"How this thread holds it: \"read\", \"write\", or None."

@@ -8,7 +8,7 @@ static uint32_t depth_of(const struct hd_seat *s)
 	return depth < HD_MAX_HELD ? depth : HD_MAX_HELD;
 }
 
-// Rows never move, so that anybody may read one by value: the lock before and after.
+// Rows never move, so that any thread may read one by value: the lock before and after.
 struct hd_held *hd_push(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint8_t kind, uint32_t site)
 {
 	uint32_t depth = depth_of(s), at = depth;

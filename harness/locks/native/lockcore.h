@@ -77,7 +77,7 @@ enum hd_activity { // what a seat is doing, as far as a watcher must know
 	HD_WAIT_READ = 2,
 	HD_WAIT_WRITE = 3,
 	HD_WAIT_UPGRADE = 4,
-	HD_SLEEPING = 5,  // on a channel; somebody must wake it
+	HD_SLEEPING = 5,  // on a channel; another thread must wake it
 	HD_IDLE = 6,      // on a channel, and may stay there for ever (a service without work)
 	HD_IO = 7,        // in a blocking system call that ends by itself
 	HD_PARKED = 8,    // at the gate between epochs
@@ -123,8 +123,8 @@ enum hd_predicate { // when is the sleeper's condition true?  value is signed 64
 #define HD_SEAT_MASK 0x1ffu
 #define HD_ID_MASK 0x0fffffffu
 #define HD_CLOSED 0x10000000u  // rwlock: about to be granted, not even passing readers may enter
-#define HD_WAITERS 0x20000000u // somebody sleeps on this word
-#define HD_SUSPECT 0x40000000u // a holder died inside and nobody has repaired the data yet
+#define HD_WAITERS 0x20000000u // a thread sleeps on this word
+#define HD_SUSPECT 0x40000000u // a holder died inside and no thread has repaired the data yet
 #define HD_GRANTED 0x80000000u // rwlock: with CLOSED the holder is inside, without it is on its way out and lets readers in
 #define HD_CELLS ((HD_MAX_SEATS + 32) / 32) // two bits per seat
 enum hd_cell { HD_NOT_READING = 0, HD_WANTS = 1, HD_READING = 2 };
@@ -134,7 +134,7 @@ struct hd_mutex {
 	uint16_t kind;
 	uint32_t instance; // shown as class[instance]
 	_Atomic uint32_t owner;   // lock word
-	_Atomic uint32_t first;   // id of one who has waited too long: nobody overtakes it any more
+	_Atomic uint32_t first;   // id of one who has waited too long: no thread overtakes it any more
 	_Atomic uint32_t site;    // where the holder took it
 	_Atomic uint32_t contended;
 	_Atomic uint32_t suspect; // 2: abandoned, broken for ever.  Never goes back
@@ -150,7 +150,7 @@ struct hd_rwlock {
 	_Atomic uint32_t writer;   // lock word; claimed, then closed, then granted
 	_Atomic uint32_t first;    // as in the mutex, among writers
 	_Atomic uint32_t upgrader; // lock word of a reader that becomes writer; goes before writers
-	_Atomic uint32_t drain;    // futex: moves when a reader leaves while somebody claims
+	_Atomic uint32_t drain;    // futex: moves when a reader leaves while another thread claims
 	_Atomic uint32_t phase;    // futex: moves when readers may have a chance
 	_Atomic uint32_t suspect;  // 2: abandoned, broken for ever.  Never goes back
 	_Atomic uint32_t site;     // of the writer
@@ -164,7 +164,7 @@ struct hd_channel { // never reset when the record around it is recycled
 	uint16_t class_id; // every lock record begins with these three
 	uint16_t kind;
 	uint32_t instance; // shown as class[instance]
-	_Atomic uint32_t seq;     // moves at every wakeup, before anybody is chosen; the sleeper's intent
+	_Atomic uint32_t seq;     // moves at every wakeup, before a sleeper is chosen; the sleeper's intent
 	_Atomic uint32_t word;    // futex: moves after sleepers were taken off the list
 	_Atomic uint32_t turn;    // whom wakeup_one looks at first
 	_Atomic uint32_t last_waker; // seat
@@ -184,7 +184,7 @@ struct hd_held {
 	uint8_t told; // the last holder died, this one was told and has not repaired
 };
 
-struct hd_claim { // "whoever waits for this word waits for me": busy pages, paging counts
+struct hd_claim { // "the thread that waits for this word waits for me": busy pages, paging counts
 	_Atomic uint64_t address;
 	uint64_t since;
 	uint32_t site;
@@ -208,7 +208,7 @@ struct hd_event {
 
 struct hd_seat {
 	pthread_mutex_t life;   // robust; the occupant holds it as long as it lives: the kernel tells of its end
-	_Atomic uint32_t generation; // odd: nobody's, being taken or left; even: the occupant's
+	_Atomic uint32_t generation; // odd: no thread's, being taken or left; even: the occupant's
 	uint32_t number;        // 1..
 	_Atomic uint32_t live;  // for display: 0 free, 1 being taken, 2 taken, 3 left (thread ended properly)
 	_Atomic uint32_t tid;   // as the kernel writes it into `life`
@@ -264,7 +264,7 @@ struct hd_seat {
 };
 
 struct hd_class { // hash and state: see hd_declare_class
-	_Atomic uint64_t hash;  // of the name; 0: nobody's
+	_Atomic uint64_t hash;  // of the name; 0: none's
 	_Atomic uint32_t state; // 2: the rest is there
 	uint32_t spare;
 	union {

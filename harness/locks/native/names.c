@@ -51,7 +51,7 @@ static uint32_t one_name_too_many(struct hd_name *table)
 {
 	struct hd_name *t = &table[HD_NAMES - 1];
 	if (atomic_load(&t->state) != 2) {
-		strncpy(t->text, "(more names than fit)", sizeof t->text - 1); // the same for everybody, so no claim
+		strncpy(t->text, "(more names than fit)", sizeof t->text - 1); // the same for every process, so no claim
 		atomic_store(&t->state, 2);
 	}
 	return HD_NAMES - 1;
@@ -81,10 +81,10 @@ uint32_t hd_intern_name(struct hd_arena *a, const char *text)
 // The claim c1 carries the name: two that declare one class at once claim one row, and the
 // number is known to both.  Who finds a row of its own name that is not complete completes it
 // and does not wait: its claimer may be stopped, or was killed.  The bytes of the name are
-// the same from whoever they come; rank and flags are one word, and who writes it first decides.
+// the same from the thread that they come; rank and flags are one word, and who writes it first decides.
 // Killed after c1 or c2: the row has no name yet, and no lock has its number.  The next one that
-// declares the name completes it; until then the row is passed over by those who declare others
-// and by readers (state).  Killed after c3: class_count leaves the row out until anybody
+// declares the name completes it; until then the row is passed over by those that declare others
+// and by readers (state).  Killed after c3: class_count leaves the row out until any thread
 // declares this class or one behind it.  Rows are claimed in order, so there are no gaps.
 static void complete(struct hd_class *c, const char *cut, uint32_t rank, uint32_t flags)
 {

@@ -1,15 +1,15 @@
 // Misuse that a watcher must see while the thread is still there.
 //
 // A row carries the number of its report (+1), written last.  A watcher that finds an
-// older number there passes on and comes back for a while: nobody who was killed in the
+// older number there passes on and comes back for a while: no thread that was killed in the
 // middle hides what comes after it.
 
 #include "lockcore.h"
 
 #include <string.h>
 
-#define FREEZE_LIMIT_NS 3000000000ull // then the thread goes on: nobody is coming
-#define WATCHED_NS 1000000000ull      // a beat older than this: nobody watches
+#define FREEZE_LIMIT_NS 3000000000ull // then the thread goes on: no thread is coming
+#define WATCHED_NS 1000000000ull      // a beat older than this: no thread watches
 
 // Set by who must let go of something (an interpreter) before a thread stands still.
 void *(*hd_let_go)(void);

@@ -10,7 +10,7 @@
 
 #define ALL_BITS 0xffffffffu
 
-// If the holder of this word is dead: was it inside, or had somebody died before it?
+// If the holder of this word is dead: was it inside, or had another thread died before it?
 static inline bool in_doubt(uint32_t v)
 {
 	return (v & HD_SUSPECT) || (v & (HD_GRANTED | HD_CLOSED)) == (HD_GRANTED | HD_CLOSED);
@@ -38,7 +38,7 @@ static inline void cell_read(struct hd_rwlock *l, uint32_t seat) // from NOT_REA
 	atomic_fetch_or(w, (uint64_t)HD_READING << shift);
 }
 
-static inline void cell_flip(struct hd_rwlock *l, uint32_t seat) // READING to WANTS: nobody else touches a READING
+static inline void cell_flip(struct hd_rwlock *l, uint32_t seat) // READING to WANTS: no other thread touches a READING
 {
 	uint32_t shift;
 	_Atomic uint64_t *w = word_of(l, seat, &shift);
@@ -79,7 +79,7 @@ static inline void call_readers(struct hd_rwlock *l)
 	hd_wake(&l->phase, 0x7fffffff, ALL_BITS);
 }
 
-static inline bool anybody_wants(struct hd_arena *a, struct hd_rwlock *l)
+static inline bool any_wants(struct hd_arena *a, struct hd_rwlock *l)
 {
 	for (uint32_t i = 0; i * 32 < a->seat_count; i++)
 		if (atomic_load(&l->cells[i]) & 0x5555555555555555ull)

@@ -47,8 +47,8 @@ struct hd_seat *hd_rw_close_and_look(struct hd_arena *a, struct hd_seat *s, stru
 		return NULL;
 	}
 	atomic_fetch_and(word, ~HD_CLOSED);
-	if (anybody_wants(a, l))
-		call_readers(l); // those who pass
+	if (any_wants(a, l))
+		call_readers(l); // those that pass
 	return other;
 }
 
@@ -56,13 +56,13 @@ struct hd_seat *hd_rw_close_and_look(struct hd_arena *a, struct hd_seat *s, stru
 void hd_rw_give_writer(struct hd_arena *a, struct hd_rwlock *l, bool inside)
 {
 	uint32_t w = inside ? atomic_fetch_and(&l->writer, ~HD_CLOSED) : atomic_load(&l->writer);
-	// From here on its death harms nobody.
-	bool doubt = (w & HD_SUSPECT) && l->suspect != 2, anybody = false;
+	// From here on its death harms no thread.
+	bool doubt = (w & HD_SUSPECT) && l->suspect != 2, any_left = false;
 	for (uint32_t i = 0; inside && i * 32 < a->seat_count; i++) {
 		uint64_t v = atomic_load(&l->cells[i]);
 		while (v & 0x5555555555555555ull) {
 			uint64_t wants = v & 0x5555555555555555ull;
-			anybody = true;
+			any_left = true;
 			if (atomic_compare_exchange_weak(&l->cells[i], &v, v ^ (wants | wants << 1)))
 				break;
 		}
@@ -72,13 +72,13 @@ void hd_rw_give_writer(struct hd_arena *a, struct hd_rwlock *l, bool inside)
 		atomic_fetch_add(&l->drain, 1);
 		hd_wake(&l->drain, 0x7fffffff, ALL_BITS);
 	}
-	if (anybody || anybody_wants(a, l)) // the second look: those who saw us still there
+	if (any_left || any_wants(a, l)) // the second look: those that saw us still there
 		call_readers(l);
 }
 
 // --- what a dead holder left
-// Called by those who are kept out by `v`, read from *where.  true: look again; false: its
-// data is in doubt, and whoever wants in must claim `writer` to be told.
+// Called by those that are kept out by `v`, read from *where.  true: look again; false: its
+// data is in doubt, and the thread that wants in must claim `writer` to be told.
 bool hd_rw_clear_away(struct hd_rwlock *l, _Atomic uint32_t *where, uint32_t v)
 {
 	if (in_doubt(v))

@@ -69,7 +69,7 @@ enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock
 	uint64_t self = hd_offset(a, l);
 	struct hd_held *mine_already = s->depth ? hd_find_held(s, self) : NULL;
 	// Reading again is safe only past the writers: behind a queued one it would
-	// wait for somebody who waits for us.
+	// wait for a thread that waits for us.
 	if (mine_already && !(kind == HD_READ && mine_already->kind == HD_READ && pass))
 		return ask != HD_TRY ? HD_SELF_DEADLOCK : HD_BUSY;
 	if (ask != HD_TRY && s->held_mask && !mine_already) {
@@ -104,7 +104,7 @@ enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock
 		goto busy;
 	}
 	if (mine(s, &l->writer)) {
-		for (int i = 0; i < 100; i++) { // claimers are alone soon, unless somebody really reads
+		for (int i = 0; i < 100; i++) { // claimers are alone soon, unless another thread really reads
 			if (!hd_rw_close_and_look(a, s, l, &l->writer))
 				return granted(a, s, l, h, HD_WRITE);
 			if (!(atomic_load(&l->writer) & HD_SUSPECT))
@@ -160,7 +160,7 @@ static enum step read_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlo
 	enum step step = read_step(a, s, l, may_pass, &by);
 	if (step != BLOCKED)
 		return step;
-	// Who keeps us out *now*; then our cell: whoever lets us in does it before it goes.
+	// Who keeps us out *now*; then our cell: the thread that lets us in does it before it goes.
 	_Atomic uint32_t *where;
 	by = blocker(l, may_pass, &where);
 	enum hd_cell c = cell(l, s->number);

@@ -23,7 +23,7 @@ static inline void hd_word_give(_Atomic uint32_t *word, _Atomic uint32_t *first,
 	else if (old & HD_WAITERS)
 		hd_wake(word, 1, ~0u);
 }
-// When a wait that begins now comes back to look again: the header is anybody's to write.
+// When a wait that begins now comes back to look again: any process may write the header.
 static inline uint64_t hd_slice_end(struct hd_arena *a)
 {
 	uint64_t ns = atomic_load_explicit(&a->slice_ns, memory_order_relaxed);

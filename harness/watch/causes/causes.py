@@ -16,7 +16,7 @@ def forgotten(seat: SeatFacts, wait: WaitFact) -> str:
     value = wait.value_text or wait.value
     return (
         f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock} until {wait.predicate}; "
-        f"it is {value} {since} and nobody woke it: {_changed(wait)}; {_wakeups(wait)}"
+        f"it is {value} {since} and no thread woke it: {_changed(wait)}; {_wakeups(wait)}"
     )
 
 
@@ -31,7 +31,7 @@ def _changed(wait: WaitFact) -> str:
 def _wakeups(wait: WaitFact) -> str:
     """What was posted to the channel, measured by the time when the sleep began."""
     if not wait.last_waker:
-        return f"nobody has ever posted a wakeup to {wait.lock}"
+        return f"no thread has ever posted a wakeup to {wait.lock}"
     before = wait.last_wake_s - wait.waited_s
     if before >= 0:
         return (
@@ -82,14 +82,14 @@ def _lost(seat: SeatFacts) -> str:
     if wait is None:
         return ""
     if not wait.holds:
-        return "Cause: those who could make it true have gone or wait themselves"
+        return "Cause: those that could make it true have gone or wait themselves"
     if wait.last_waker and wait.last_wake_s < wait.waited_s:
         return "Cause: one sleeper was woken where several slept"
     if wait.changed is None:
         return "Cause: the condition came true without a wakeup of its sleepers"
     if wait.changed.age_s > wait.waited_s:
         return "Cause: it went to sleep although the condition was already true"
-    return "Cause: whoever made the condition true did not wake its sleepers"
+    return "Cause: the thread that made the condition true did not wake its sleepers"
 
 
 def _cycle(snapshot: Snapshot, members: list[SeatFacts]) -> str:

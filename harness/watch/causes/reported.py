@@ -15,7 +15,7 @@ FEW_THREADS = 3
 CONTRACTS = (  # what the report says, and the class of the mistake
     (
         rf"sleeps while it holds {LOCK}",
-        "a thread goes to sleep with {lock}: whoever is to wake it, or wants the lock, is kept out{others}",
+        "a thread goes to sleep with {lock}: its waker, or who wants the lock, is kept out{others}",
     ),
     (
         rf"{STEP}at entry no mutex may be held",
@@ -35,7 +35,7 @@ CONTRACTS = (  # what the report says, and the class of the mistake
     ),
     (
         rf"{STEP}at exit it must no longer hold {LOCK}",
-        "on one of its ways out {step} does not give {lock} back, and nobody else will{others}",
+        "on one of its ways out {step} does not give {lock} back, and no other thread will{others}",
     ),
     (
         rf"{STEP}it took a lock that its contract does not name: (?P<name>[\w ]+)",
@@ -45,14 +45,14 @@ CONTRACTS = (  # what the report says, and the class of the mistake
         rf"{STEP}it slept, and its contract says never",
         "{step} waits, and its callers do not know: they may hold what its waker needs",
     ),
-    (r"releases a lock that it does not hold", "a lock is given back by somebody who has not got it{others}"),
+    (r"releases a lock that it does not hold", "a lock is given back by a thread without it{others}"),
     (
         rf"this thread still holds {LOCK}",
         "on one of its ways out an operation does not give {lock} back{others}",
     ),
     (
         r"this thread has no claim on the word",
-        "what a thread owned is given up twice, or by somebody whose it was not",
+        "what a thread owned is given up twice, or by a thread that did not own it",
     ),
 )  # fmt: skip
 
@@ -67,7 +67,7 @@ RECORDS = (
     ),
     (
         r"stale link to (?P<lock>[\w ]+\[\d+\])",
-        "a link outlived its record: {lock} was freed while somebody still went by the link",
+        "a link outlived its record: {lock} was freed while another thread still went by the link",
     ),
     (r"is freed twice", "two threads, or one twice, give up the last hold on a record"),
     (
@@ -81,9 +81,9 @@ ENDS = (  # how a process died, and whose doing that is
     (r"SIGABRT", "native code gave up by itself; what it printed says why"),
     (
         r"SIGKILL",
-        "somebody outside killed it; the kernel does when memory runs out (try: dmesg | grep -i oom)",
+        "a process outside killed it; the kernel does when memory runs out (try: dmesg | grep -i oom)",
     ),
-    (r"SIG[A-Z]+", "somebody sent it a signal that it does not expect"),
+    (r"SIG[A-Z]+", "another process sent it a signal that it does not expect"),
     (r"exit code", "it left without telling the supervisor: os._exit, or a library that calls it"),
 )
 

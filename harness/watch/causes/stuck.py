@@ -9,7 +9,7 @@ MOST_PLACES = 6
 
 
 def cause_of_livelock(snapshot: Snapshot, seat: SeatFacts) -> str:
-    """Which way it goes round, and whether anybody is left who could change what it finds."""
+    """Which way it goes round, and whether any thread is left that could change what it finds."""
     way = repeating_cycle(seat)
     going = f"it starts again and again, by way of {', '.join(way)}" if way else "it starts again and again"
     others = [
@@ -21,7 +21,7 @@ def cause_of_livelock(snapshot: Snapshot, seat: SeatFacts) -> str:
         other.role for other in others if other.wait is None or other.wait.timed or other.wait.kind == "io"
     ]
     if not others:
-        return f"Cause: {going}; nobody else is at work, so it will find the same every time"
+        return f"Cause: {going}; no other thread is at work, so it will find the same every time"
     if not moving:
         return f"Cause: {going}; all others wait, so it will find the same every time"
     return f"Cause: {going}; {named(moving)} {'are' if len(moving) > 1 else 'is'} at work beside it"
@@ -38,7 +38,7 @@ def repeating_cycle(seat: SeatFacts) -> list[str]:
 
 
 def cause_of_standstill(snapshot: Snapshot, suspicion: Suspicion) -> str:
-    """Where the waiting of all ends: at threads that wait for nobody."""
+    """Where the waiting of all ends: at threads that wait for no thread."""
     by_number = {seat.number: seat for seat in snapshot.seats}
     graph = edges(snapshot)
     waiting = {int(str(edge.waiter)) for edge in graph}
@@ -50,7 +50,7 @@ def cause_of_standstill(snapshot: Snapshot, suspicion: Suspicion) -> str:
         told.append(f"{len(behind)} wait, directly or not, for {seat.role}, which {_doing(seat)}")
     if not told:
         alone = [seat for seat in snapshot.seats if seat.number in suspicion.seats]
-        told = [f"{seat.role} waits for nobody: it {_doing(seat)}" for seat in alone[:FEW_THREADS]]
+        told = [f"{seat.role} waits for no thread: it {_doing(seat)}" for seat in alone[:FEW_THREADS]]
     return f"Cause: {'; '.join(told)}" if told else ""
 
 
@@ -63,7 +63,7 @@ def _behind(root: int, links: list[tuple[int, int]]) -> set[int]:
 
 
 def _doing(seat: SeatFacts) -> str:
-    """What a thread does that waits for nobody."""
+    """What a thread does that waits for no thread."""
     inside = f" in {seat.operation}" if seat.operation else ""
     if seat.state in ("T", "t"):
         return f"is stopped{inside} (try: kill -CONT {seat.pid})"

@@ -44,12 +44,12 @@ CATALOG = (
     ),
     Entry(
         "lost_wakeup",
-        "the condition is true, its guard was let go since, and whoever changed the word last "
+        "the condition is true, its guard was let go since, and the thread that changed the word last "
         "ended, rests elsewhere, or "
         "completed the step of the change; or every thread that has the arena, with a seat or "
         "without, waits without limit",
         "who changed it is not known or still on its way: after {waker_s:g} s, a finding at {stall_s:g} s",
-        "two looks; {nobody_s:g} s when nobody is left",
+        "two looks; {none_left_s:g} s when no thread is left",
         "wake after the change, under the guard; test again before you sleep",
     ),
     Entry(

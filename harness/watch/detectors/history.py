@@ -14,14 +14,14 @@ class Limits:
     ``stall_s``: one wait, and every notice that still holds: a finding.
     ``livelock_s``: failures and restarts of one operation that go on growing.
     ``frozen_s``: a holder or awaited worker that is stopped: a notice.
-    ``waker_s``: a waker may be this late: a notice.  ``nobody_s``: all threads wait without limit.
+    ``waker_s``: a waker may be this late: a notice.  ``none_left_s``: all threads wait without limit.
     """
 
     stall_s: float = 30.0
     livelock_s: float = 15.0
     frozen_s: float = 2.0
     waker_s: float = 5.0
-    nobody_s: float = 0.3
+    none_left_s: float = 0.3
 
 
 @dataclass

@@ -10,7 +10,7 @@ from harness.locks.waitgraph import Cycle, Edge, find_cycles
 from harness.watch import kernel
 from harness.watch.detectors.history import History, Limits
 from harness.watch.detectors.livelocks import MOST_RESTARTS, livelocks
-from harness.watch.detectors.lost_wakeups import lost, nobody_left
+from harness.watch.detectors.lost_wakeups import lost, none_left
 from harness.watch.detectors.orphans import orphans
 from harness.watch.detectors.stalls import doing, rounds, stalls, watch_work
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
@@ -46,7 +46,7 @@ def judge(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
         found += lost(seat, now, history, limits)
     explained = {number for one in found for number in one.seats}
     if not any(one.certain for one in found):
-        found += nobody_left(now, graph, history, limits)
+        found += none_left(now, graph, history, limits)
     retrying = rounds(now, graph, history, limits)
     found += retrying
     explained |= {number for one in retrying for number in one.seats}

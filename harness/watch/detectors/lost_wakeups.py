@@ -1,4 +1,4 @@
-"""Sleepers that nobody wakes: the condition is true, or there is no thread left that could make it so."""
+"""Sleepers that no thread wakes: the condition is true, or there is no thread left that could make it so."""
 
 from harness.locks.waitgraph import Edge
 from harness.watch import kernel
@@ -13,7 +13,7 @@ PAST = ("idle", "parked", "join")  # who is here has done what it had to
 def lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
     """Asleep although its condition holds, and no wakeup came since it looked.
 
-    Certain: the guard was let go since, and whoever changed the word is past it.  A wait with a limit
+    Certain: the guard was let go since, and the thread that changed the word is past it.  A wait with a limit
     may be polling on purpose, and a debugger may have the waker: both are only reported.
     """
     wait = seat.wait
@@ -50,7 +50,7 @@ def lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> li
 
 
 def _is_past(wait: WaitFact, now: Snapshot) -> bool:
-    """Can whoever changed the word last no longer be on its way to the wakeup?
+    """Can the thread that changed the word last no longer be on its way to the wakeup?
 
     A lock that it waits for is no end of its way: it may take another before it wakes.  A step is the
     promise that its wakeups are posted at its end.
@@ -70,7 +70,7 @@ def _is_past(wait: WaitFact, now: Snapshot) -> bool:
     return 0 < change.step <= other.steps
 
 
-def nobody_left(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -> list[Suspicion]:
+def none_left(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -> list[Suspicion]:
     """Every thread that has the arena waits without limit for another one of them.
 
     Threads without a seat are counted before it is said (``Snapshot.outsiders``).
@@ -79,12 +79,12 @@ def nobody_left(now: Snapshot, graph: list[Edge], history: History, limits: Limi
     sleepers = [seat for seat in alive if seat.wait and seat.wait.kind == "sleep"]
     blocked = {edge.waiter for edge in graph}
     if not sleepers or any(not _for_good(seat, blocked) for seat in alive):
-        history.forget("nobody")
+        history.forget("no thread")
         return []
     if any(seat.torn or seat.state != "S" for seat in alive):
         return []
-    seen = history.hold("nobody", now.taken_ns, tuple((seat.id, seat.wait_seq) for seat in alive))
-    if seen.told < limits.nobody_s:
+    seen = history.hold("no thread", now.taken_ns, tuple((seat.id, seat.wait_seq) for seat in alive))
+    if seen.told < limits.none_left_s:
         return []
     history.wants_census = True
     seat = max(sleepers, key=lambda one: one.wait.waited_s if one.wait else 0.0)
@@ -97,10 +97,10 @@ def nobody_left(now: Snapshot, graph: list[Edge], history: History, limits: Limi
     return [
         Suspicion(
             verdict="lost_wakeup",
-            key=f"nobody:{seat.id}:{seat.wait_seq}",
+            key=f"no thread:{seat.id}:{seat.wait_seq}",
             seats=[seat.number],
             why=f"{seat.name} sleeps in `{wait.wmesg}` on {wait.lock}{until}, "
-            f"and nobody is left who could wake it{unseen}",
+            f"and no thread is left that could wake it{unseen}",
             certain=now.outsiders == [],
             since_ns=now.taken_ns - int(min(one.wait.waited_s for one in alive if one.wait) * 1e9),
         )

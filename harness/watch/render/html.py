@@ -32,7 +32,7 @@ def render_html(dump: Dump) -> str:
 
 
 def graph(dump: Dump) -> str:
-    """The threads involved on a ring; an arrow leads to whoever holds what is wanted."""
+    """The threads involved on a ring; an arrow leads to the thread that holds what is wanted."""
     seats = [seat for seat in dump.threads if seat.number in dump.involved]
     if not seats:
         return ""

@@ -1,6 +1,6 @@
 """A dump for reading: the first line is the fact, the last one a command.
 
-The file has everything; the text leaves out what was never of use to anybody who read one: how the
+The file has everything; the text leaves out what was never of use to any thread that read one: how the
 harness came to call the program, a sentence twice, and the order of locks where no lock is in question.
 """
 

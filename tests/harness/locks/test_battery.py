@@ -47,7 +47,7 @@ def is_waiting(arena):
     return any(row.activity.startswith("wait") for row in Roster(arena).rows())
 
 
-def nobody_waits(lock) -> bool:
+def none_waits(lock) -> bool:
     kind = native.Mutex if type(lock).__name__ == "Mutex" else native.RwLock
     row = kind.from_buffer(lock.home.mapping, lock.offset)
     return not is_waiting(lock.home) and not row.first
@@ -66,7 +66,7 @@ def test_a_counter_loses_nothing(lock, mode, arena, actors):
         for _ in range(rounds):
             with lock:
                 value = cell.value
-                os.sched_yield()  # without exclusion somebody else gets in here
+                os.sched_yield()  # without exclusion another thread gets in here
                 cell.value = value + 1
 
     adders = [actors.actor(adder, mode) for _ in range(3)]
@@ -96,7 +96,7 @@ def test_a_waiter_gets_it_when_it_is_released(lock, mode, arena, actors):
     waiter.join(LIMIT_S)
 
     assert got == [None]
-    assert nobody_waits(lock)
+    assert none_waits(lock)
 
 
 # --- time limits and tries
@@ -113,7 +113,7 @@ def test_a_timeout_is_false_and_not_early(lock, mode, actors):
     assert got is False
     assert took >= 0.15
     assert not lock.held()
-    assert nobody_waits(lock)
+    assert none_waits(lock)
     actor.tell("release")
     actor.end()
     assert lock.acquire(timeout=0) is True

@@ -124,7 +124,7 @@ def test_an_interrupt_is_raised_also_when_the_lock_comes_back_from_one_who_died(
     waiter.expect("held False")
     waiter.end()
 
-    with pytest.raises(LockBroken):  # released, and nobody has repaired it
+    with pytest.raises(LockBroken):  # released, and no thread has repaired it
         lock.acquire(timeout=LIMIT_S)
     os.close(seen)
     os.close(into)

@@ -183,7 +183,7 @@ def test_one_thread_that_takes_both_orders_is_a_note_with_both_lines(arena, acto
     assert [(edge.before, edge.bad) for edge in order.edges(arena)] == [("b", False), ("a", True)]
 
 
-def test_an_edge_of_waits_with_a_limit_is_shown_as_one_that_blocks_nobody(arena):
+def test_an_edge_of_waits_with_a_limit_is_shown_as_one_that_blocks_none(arena):
     a, b = arena.mutex("a"), arena.mutex("b")
     with a:
         assert b.acquire(timeout=60)

@@ -1,4 +1,4 @@
-"""A report waits for its watcher, but nobody waits for the reporter's interpreter."""
+"""A report waits for its watcher, but no thread waits for the reporter's interpreter."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Between epochs nothing moves, nobody holds a lock, and nobody is waited for who will not come."""
+"""Between epochs nothing moves, no thread holds a lock, and no thread is waited for who will not come."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def serve(context):
 
 
 def is_still(context):
-    """Look again and again at the same moment; whoever ran would be seen."""
+    """Look again and again at the same moment; the thread that ran would be seen."""
     seen = {tuple(counters(context.arena)) for _ in range(20_000)}
     others = [row for row in Roster(context.arena).rows() if row.number != context.seat]
     quiet = {(row.activity, row.depth) for row in others if "#" in row.role}
@@ -45,7 +45,7 @@ def is_still(context):
 
 @pytest.mark.parametrize("audit_in", ["child", "worker"])
 @pytest.mark.parametrize("mode", ["process", "thread"])
-def test_the_audit_sees_everybody_parked_and_nothing_moves(mode, audit_in):
+def test_the_audit_sees_all_parked_and_nothing_moves(mode, audit_in):
     with Session(workers=2, mode=mode) as session:
         counters(session.arena)
         service = RoleSpec("server", serve, service=True)

@@ -87,7 +87,7 @@ def test_a_worker_that_our_signal_got_out_of_its_call_is_hung_all_the_same(what)
             if what == "kernel":
                 ctypes.CDLL(None).sleep(1000)  # a signal ends it, and no line of Python was left by then
             else:
-                channel = context.arena.channel("nobody wakes")
+                channel = context.arena.channel("no thread wakes")
                 channel.block(channel.intend(), "for ever", timeout=1000.0)
         except BaseException:  # noqa: BLE001 - it takes our word to stop for an answer to its call
             return

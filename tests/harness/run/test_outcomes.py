@@ -146,7 +146,7 @@ def test_a_crash_ends_the_run_and_has_a_dump(tmp_path):
     ("end", "said"),
     [
         (lambda context: die(context, signal.SIGSEGV), "native code touched memory that is not there"),
-        (lambda context: die(context, signal.SIGKILL), "somebody outside killed it"),
+        (lambda context: die(context, signal.SIGKILL), "a process outside killed it"),
         (lambda _: os._exit(5), "it left without telling the supervisor"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_worker_that_never_gets_ready_is_an_error_with_its_cause(prepare, caus
     assert caught.value.exit_code == 3
 
 
-def test_nobody_begins_before_everybody_is_prepared():
+def test_none_begins_before_all_is_prepared():
     def prepare(context):
         table = context.arena.reserve("ready", 64)
         context.arena.native.view(table, 64)[context.index] = 1
@@ -325,7 +325,7 @@ def test_a_service_is_told_by_its_callable_and_is_no_stepper():
         channel.sleep(lock, "idle", idle=True)
 
     def until_it_sleeps(context):
-        # A wakeup tells who sleeps, no one else: a run that ended before would tell nobody.
+        # A wakeup tells who sleeps, no other thread: a run that ended before would wake no thread.
         spin_until(lambda: any(row.activity == "idle" for row in Roster(context.arena).rows()))
 
     with Session(workers=1, grace_s=LIMIT_S) as session:

@@ -36,7 +36,7 @@ def test_messages_arrive_whole_and_in_order(wires):
     assert theirs.receive() == []
 
 
-def test_half_a_message_blocks_nobody(wires):
+def test_half_a_message_blocks_none(wires):
     ours, theirs = wires
     frame = pack(("word", 5))
     os.write(ours.fd, frame[:7])
@@ -74,7 +74,7 @@ def test_the_last_words_of_a_dead_peer_are_heard(wires):
     with pytest.raises(PeerGone):
         theirs.wait()
     with pytest.raises(PeerGone):
-        theirs.send(("anybody?",))
+        theirs.send(("any thread?",))
     theirs.post(("never mind",))
     assert not theirs.pending
 
@@ -96,7 +96,7 @@ def test_a_supervisor_without_a_front_leaves(arena):
 
     process.join(LIMIT_S)
     assert process.exitcode == 1
-    # The sentinel is a pipe that everybody below inherits: at its end they are all gone.
+    # The sentinel is a pipe that every process below inherits: at its end they are all gone.
     from harness.run.client import readable
 
     assert readable([process.sentinel], LIMIT_S)
@@ -106,7 +106,7 @@ def test_a_supervisor_without_a_front_leaves(arena):
 # --- clocks
 
 
-def test_time_that_nobody_attended_does_not_count():
+def test_time_that_none_attended_does_not_count():
     clock = ManualClock(100.0)
     attended = WatchedClock(clock, attention_s=1.0)
     limit = Deadline(3.0, attended)
@@ -201,7 +201,7 @@ def test_an_exception_waits_for_the_dump_of_the_same():
     assert [(f.verdict, f.dump) for f in book.findings] == [("panic", "d.json")]
 
 
-def test_an_exception_that_nobody_else_saw_counts_after_a_while():
+def test_an_exception_that_no_other_saw_counts_after_a_while():
     book = store()
     book.from_exception(failure(at=1.0), watched=True)
 

@@ -127,7 +127,7 @@ print([(found.verdict, found.workers) for found in result.findings])
 """
 
 
-def test_the_front_is_nobody_who_could_wake_a_sleeper():
+def test_the_front_is_none_who_could_wake_a_sleeper():
     """A program of its own: the test runner has threads without a seat, which might wake it."""
     said = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=2 * LIMIT_S, check=False

@@ -220,7 +220,7 @@ def test_a_table_of_another_layout_or_count_is_refused(arena):
         arena.table("things", Plain, 4)
 
 
-def test_a_table_that_nobody_made_cannot_be_opened(arena):
+def test_a_table_that_none_made_cannot_be_opened(arena):
     with pytest.raises(ArenaError, match="arena 'test' has no table 'things'"):
         arena.table("things", Plain)
 

@@ -178,16 +178,16 @@ def test_what_is_no_file_at_all_is_refused(tmp_path):
         Arena.attach(path=f"{tmp_path}/nul\0")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another thread")
 def test_another_users_process_is_no_access(arena, actors):
     pid = os.getpid()
 
-    def nobody(me):
+    def none(me):
         os.setresuid(65534, 65534, 65534)
         with pytest.raises(NoAccess, match=f"process {pid}: it belongs to another user"):
             Arena.attach(pid=pid)
 
-    actors.actor(nobody).end()
+    actors.actor(none).end()
 
 
 def test_a_process_without_an_arena_and_one_that_is_gone(actors):

@@ -27,7 +27,7 @@ class Row(Structure):
         ("O", "own", c_uint64, ""),
         ("OP", "both", c_uint32, "both to write, either to read"),
         ("O/P", "other", c_uint32, "O to write, P to read"),
-        ("O/?", "hint", c_uint32, "anybody may read"),
+        ("O/?", "hint", c_uint32, "any thread may read"),
         ("=", "constant", c_uint32, "written while private"),
         (".", "free", c_uint32, "not checked"),
     )
@@ -144,7 +144,7 @@ def test_the_letters_behind_the_slash_are_for_reading(row, common):
         assert row.other == 5
         with pytest.raises(UnguardedAccess, match="written without its guard 'O'"):
             row.other = 6
-    assert row.hint == 0, "a hint is for everybody"
+    assert row.hint == 0, "a hint is for every process"
     row.free = 3
     assert row.free == 3
 
@@ -198,7 +198,7 @@ def test_it_is_private_no_more_when_its_lock_was_taken(pool):
     assert made.constant == 2
 
 
-def test_the_maker_of_an_earlier_life_is_nobody(pool):
+def test_the_maker_of_an_earlier_life_is_none(pool):
     made = pool.allocate()
     pool.free(made)
     again = []
@@ -265,7 +265,7 @@ def test_a_link_that_dies_while_it_is_followed_leads_nowhere(pool, row):
     reference, inner, plain = pool.ref(row), pool.inner, pool.inner.views[row.slot]
 
     class Slow:
-        """The pool, and somebody who is quicker."""
+        """The pool, and a thread that is quicker."""
 
         name = inner.name
 
@@ -345,7 +345,7 @@ def test_a_table_has_no_lives_and_no_private_records(arena, common):
     assert table[2].hint == 0
 
 
-def test_records_that_nobody_can_reach_are_the_system_s_to_name(arena):
+def test_records_that_none_can_reach_are_the_system_s_to_name(arena):
     rules = rules_of(arena, private=lambda view: view.slot == 2)
     table = CheckedTable(arena.table("cells", Cell, 2), rules)
 

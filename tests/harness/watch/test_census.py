@@ -1,4 +1,4 @@
-"""Who has the arena and no seat, seen by one who may not look at everybody."""
+"""Who has the arena and no seat, seen by one who may not look at every thread."""
 
 import os
 

@@ -42,7 +42,7 @@ def patient(monkeypatch):
     monkeypatch.setattr(stacks, "ask", partial(stacks.ask, wait_s=LIMIT_S))
 
 
-def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_nobody(arena, actors, patient):
+def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_none(arena, actors, patient):
     _, number, _ = asleep(arena, actors)
 
     told = built(arena, with_stacks=True, seats=[number])
@@ -89,7 +89,7 @@ def churn(depth=40):
 
 
 def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(arena, actors):
-    """Nobody else may walk its frames, as they change under him: that killed one process in three."""
+    """No other thread may walk its frames, as they change under it: that killed one process in three."""
 
     def two_threads(actor):
         me(arena, "runner")
@@ -141,7 +141,7 @@ def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch
     told = built(arena, with_stacks=True, seats=[number])
     os.kill(actor.pid, signal.SIGCONT)
 
-    assert asked == [], "it would answer when it goes on, to nobody"
+    assert asked == [], "it would answer when it goes on, to no thread"
     assert next(seat for seat in told.threads if seat.number == number).stack == []
 
 

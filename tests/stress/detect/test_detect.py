@@ -155,7 +155,7 @@ def test_an_interrupt_ends_the_detection_with_what_there_is(number, monkeypatch)
     def run(options):
         calls.append(options)
         if len(calls) == number and number % 2:
-            raise KeyboardInterrupt  # outside a run nobody else takes it
+            raise KeyboardInterrupt  # outside a run no other thread takes it
         report = RunReport(
             seed=1, scenario="", workers=1, mode="", duration_s=0, epochs=0, steps=0, steps_per_s=0,
             counters={}, checks={},

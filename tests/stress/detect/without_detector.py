@@ -30,7 +30,7 @@ def circles_of_waits():
 
 
 def forgotten_sleepers():
-    vars(judge).update(lost=lambda *_: [], nobody_left=lambda *_: [])
+    vars(judge).update(lost=lambda *_: [], none_left=lambda *_: [])
 
 
 def contents():

@@ -48,7 +48,7 @@ def test_a_pager_that_its_object_does_not_know_is_told_with_what_it_holds(vm, fa
     assert front.shadow == vm.objects.ref(bottom)
 
 
-def test_more_valid_pages_than_there_are_and_a_name_that_nobody_can_find(vm, family):
+def test_more_valid_pages_than_there_are_and_a_name_that_none_can_find(vm, family):
     _, bottom = family
     pager = vm.pagers(bottom.pager)
     pager.sw_cnt, pager.is_named = 4, 1
@@ -82,7 +82,7 @@ def test_who_holds_the_lock_may_be_in_the_middle_and_is_named(vm, family):
     with locked(front):
         held = contradictions(vm)
 
-    fact = f"A4: page {page.slot} of object {front.slot} is busy, and nobody pages there"
+    fact = f"A4: page {page.slot} of object {front.slot} is busy, and no thread pages there"
     assert alone == [fact]
     assert held == [f"{fact} (while looker holds its lock)"]
     page.flags_o &= ~PG_BUSY

@@ -166,7 +166,7 @@ def test_an_address_without_an_entry_has_no_places(vm):
 
 
 @pytest.mark.parametrize(
-    ("stored", "found", "said"), [(1, 0, "lost"), (0, 1, "where nobody wrote"), (2, 1, "another store")]
+    ("stored", "found", "said"), [(1, 0, "lost"), (0, 1, "that was never written"), (2, 1, "another store")]
 )
 def test_a_scripts_wrong_number_is_classified(stored, found, said):
     assert said in classify(stored, found)

@@ -1,4 +1,4 @@
-"""Steps of a simulated process, with nobody else there."""
+"""Steps of a simulated process, with no other thread there."""
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_moved_memory_keeps_its_contents_and_discarded_memory_loses_them(world, 
     assert vm_read(world.vm, process.space, BASE + PAGE) == bytes(PAGE)
 
 
-def test_a_store_waits_for_nobody_when_it_is_somebody_elses_turn(world, actor, process):
+def test_a_store_waits_for_none_when_it_is_anothers_turn(world, actor, process):
     core.map_file(actor, process, Range(0x200000, 0x204000, READ_WRITE, True, 1, 0))
     other = world.actor(2).witness
     row = other.begin_store(FILE_SPACES + 1, 0)

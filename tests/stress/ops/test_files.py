@@ -90,7 +90,7 @@ def test_what_was_there_before_a_cut_may_not_come_back(actor, process, seen):
         files.read(actor, process, at(3))
 
 
-def test_a_stamp_that_nobody_issued_is_wrong_after_a_cut_too(actor, process):
+def test_a_stamp_that_none_issued_is_wrong_after_a_cut_too(actor, process):
     files.truncate(actor, 0, 0)
     vm_write(actor.vm, process.space, at(0), make_stamp(1, 0x8000_0000, 0, 99) * (PAGE // 32))
 
@@ -113,7 +113,7 @@ def test_a_refusal_is_legal_while_a_cut_lasts_and_at_no_other_time(world, actor,
             gate.go.set()  # the accesses meet the short file, or come before or after
 
     assert len(seen) == 2
-    vnode_pager_setsize(world.vm, world.vm.vnodes.views[1], PAGE)  # nobody has announced this one
+    vnode_pager_setsize(world.vm, world.vm.vnodes.views[1], PAGE)  # no thread has announced this one
     for step in (files.read, files.write):
         for one in (process, private):
             with pytest.raises(InvariantViolated, match="no cut overlapped"):

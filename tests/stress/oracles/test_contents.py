@@ -53,7 +53,7 @@ def test_a_stamp_with_one_wrong_byte_is_none(at):
     assert decode(bytes(stamp)) is None
 
 
-def test_memory_that_nobody_wrote_reads_as_zeros(me):
+def test_memory_that_none_wrote_reads_as_zeros(me):
     journal = Journal(7)
 
     me.check_private(journal, 5, bytes(PAGE))
@@ -117,7 +117,7 @@ def test_unmapped_memory_starts_afresh_and_moved_memory_keeps_its_stamps(me):
     assert journal.regions == [(8, 9, 1 << 31, 0), (10, 12, 1 << 31, 2)]
 
 
-def test_a_shared_page_may_show_anybodys_store_but_none_that_was_seen_replaced(me, other):
+def test_a_shared_page_may_show_any_writers_store_but_none_that_was_seen_replaced(me, other):
     initial = file_stamp(3, 2)
     first, second = other.issue(FILE, 2), other.issue(FILE, 2)
 
@@ -130,7 +130,7 @@ def test_a_shared_page_may_show_anybodys_store_but_none_that_was_seen_replaced(m
             me.check_shared(FILE, 2, old * REPEAT, initial)
 
 
-def test_a_store_that_nobody_issued_is_found_on_a_shared_page(me, other):
+def test_a_store_that_none_issued_is_found_on_a_shared_page(me, other):
     initial = file_stamp(3, 2)
     never = make_stamp(2, FILE, 2, 1)
     elsewhere = other.issue(FILE, 1)
@@ -215,7 +215,7 @@ def test_junk_is_described_as_junk():
         ("older", "an older copy came back"),
         ("page", "the contents of another page"),
         ("space", "a store of another space"),
-        ("junk", "nobody ever stored this"),
+        ("junk", "no writer ever stored this"),
         ("mixed", "the page is a mixture"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The space oracle: clean where the VM gives back what nobody can see, a leak where it does not."""
+"""The space oracle: clean where the VM gives back what no thread can see, a leak where it does not."""
 
 import os
 import re
@@ -30,7 +30,7 @@ PAGES = 4
 
 @contextmanager
 def world_with(**replacements):
-    """A world with some steps of the VM replaced; nobody else is in it."""
+    """A world with some steps of the VM replaced; no other thread is in it."""
     steps = {name.replace("__", "."): step for name, step in replacements.items()}
     name, config = f"space-{os.getpid()}", Config(**SIZES)
     made = World.boot(Setting(name=name, config=config, workers=1, replacements=steps))
@@ -119,7 +119,7 @@ def test_the_growth_per_epoch_is_told():
 
 
 def refuse_bypass(vm, object, backing):
-    """Nobody is ever skipped."""
+    """No thread is ever skipped."""
     backing.lock.release()
     return False
 

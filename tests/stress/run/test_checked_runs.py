@@ -39,7 +39,7 @@ def free_block_twice(vm, pager, block):
 
 
 def no_wakeup(vm, object):
-    """Whoever waits for paging to end is forgotten."""
+    """The thread that waits for paging to end is forgotten."""
     object.flags &= ~OBJ_WAITING
 
 
@@ -64,7 +64,7 @@ def use_after_free(vm, object):
 
 
 def zero_nothing(vm, page):
-    """Fresh memory with somebody else's bytes: no lock is wrong, only the contents are."""
+    """Fresh memory with another thread's bytes: no lock is wrong, only the contents are."""
     page.flags_o &= ~PG_CLEAN
 
 

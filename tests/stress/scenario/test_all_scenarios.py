@@ -32,7 +32,7 @@ def test_a_scenario_says_in_one_sentence_what_it_does(scenario):
 def test_a_short_checked_run_is_clean(name, mode, tmp_path):
     """One mode each; ``make slow`` runs every scenario in both, for longer.
 
-    On a crowded machine a second may be over before anybody has completed a step.
+    On a crowded machine a second may be over before any thread has completed a step.
     """
     for seconds in SECONDS:
         report = run(

@@ -1,4 +1,4 @@
-"""A scenario may trouble its store; nobody else's store is troubled."""
+"""A scenario may trouble its store; no other thread's store is troubled."""
 
 from stress.run.options import RunOptions
 from stress.run.runner import setting_of

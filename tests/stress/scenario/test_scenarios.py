@@ -114,7 +114,7 @@ def in_vain(actor, stage):
 """
 
 
-def test_what_the_curtain_finds_is_later_than_the_run(tmp_path):
+def test_what_the_final_audit_finds_is_later_than_the_run(tmp_path):
     file = tmp_path / "slow.py"
     file.write_text(SLOW_ROUNDS)
 

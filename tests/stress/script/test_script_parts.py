@@ -88,7 +88,7 @@ def fail(scene):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_first_transfers_fail_whoever_makes_them(supervisor, mode):
+def test_the_first_transfers_fail_who_makes_them(supervisor, mode):
     report = played(
         mode,
         scene=swapped,
@@ -131,7 +131,7 @@ def test_rounds_come_again_until_a_role_ends(mode):
     )
 
     assert report.findings == []
-    # Both have done with it; which of them ends first is nobody's promise.
+    # Both have done with it; which of them ends first is no thread's promise.
     ends = {f"cue {cue} of 5, round {TIMES + 1}: role {role}" for cue, role in ((2, "A"), (4, "B"))}
     said = report.script.removeprefix("script went off the track at ")
     assert said.split(" never reached at turn: it ended")[0] in ends

@@ -67,7 +67,7 @@ def test_only_a_role_that_a_finding_has_ended_may_miss_its_cue():
     assert not left_the_track(report("the run ended at cue 2 of 3 (A: end)"))
     assert not left_the_track(report(f"{off} ended before it", killed))
     assert left_the_track(report(f"{off} ended before it", passed))
-    assert left_the_track(report(f"{off} is stuck, and everybody else waits", killed))
+    assert left_the_track(report(f"{off} is stuck, and all others wait", killed))
 
 
 def is_clean_without(defect, mode, checked, folder):
@@ -150,7 +150,7 @@ def test_a_worker_that_has_come_to_a_named_point_waits_there_with_what_it_knows(
     assert report.script == COMPLETED
 
 
-def test_a_space_that_has_left_does_not_leave_again_when_its_record_is_somebody_elses():
+def test_a_space_that_has_left_does_not_leave_again_when_its_record_is_anothers():
     def scene(scene):
         scene.map("P")
         slot = scene.space("P").slot
@@ -249,7 +249,7 @@ def test_who_stands_at_an_open_gate_is_about_to_move(world, next_role, stuck):
         ("write", "WAIT_WRITE", True),
     ],
 )
-def test_who_waits_for_a_map_that_nobody_has_any_more_has_been_woken_and_only_has_to_run(
+def test_who_waits_for_a_map_that_none_has_any_more_has_been_woken_and_only_has_to_run(
     world, take, waits, stuck
 ):
     native, lock = world.arena.native, world.arena.rwlock("map")

@@ -142,7 +142,7 @@ def test_a_replay_of_fewer_epochs_than_it_needs_leaves_nothing_behind():
     assert report.checks["audits"] == 2  # the epoch's and the final audit's
 
 
-def test_a_newborn_without_a_cradle_stays_with_its_parents_worker(world, actor):
+def test_a_newborn_without_a_buffer_stays_with_its_parents_worker(world, actor):
     plan = family(3)
     state = ReplayState(world.arena, len(plan.tasks), 1)
 

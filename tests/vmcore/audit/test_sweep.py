@@ -49,7 +49,7 @@ def parted(vm):
 
 
 def miss_collapse(vm, space, page, value):
-    """What a fork, a write and an exit leave when nobody collapses: one more link, with one user."""
+    """What a fork, a write and an exit leave when no thread collapses: one more link, with one user."""
     front = shadow_of(vm, top(vm, space), 0, 4)
     entry = space_map(vm, space).first
     vm.entries.views[entry].object = vm.objects.ref(front)
@@ -59,7 +59,7 @@ def miss_collapse(vm, space, page, value):
 
 
 def swap_both_out(vm, space):
-    """Front and back object, each with a pager of its own (who gets his first one collapses)."""
+    """Front and back object, each with a pager of its own (who gets its first one collapses)."""
     front, back = top(vm, space), below(vm, top(vm, space))
     for obj in (back, front):
         with locked(obj):
@@ -81,7 +81,7 @@ def test_what_can_be_joined_is_known_from_the_records_alone(vm, parted):
     pair = f"objects {front.slot} and {back.slot}"
     said = f"Q9: {pair} could be joined (overlay: 1 references), and the sweep left them"
     assert audit_pairs(vm, collapsible(vm)) == [said]
-    back.flags |= OBJ_FADING  # somebody is at it: Q3's business
+    back.flags |= OBJ_FADING  # another thread is at it: Q3's business
     assert collapsible(vm) == []
     back.flags &= ~OBJ_FADING
 
@@ -90,7 +90,7 @@ def test_a_hidden_page_below_one_user_is_named(vm, parted):
     back = below(vm, top(vm, parted))
 
     assert audit_hidden(vm, Cells(vm)) == [
-        f"Q10: object {back.slot} has one reference and 1 pages that nobody can see, the first at 0"
+        f"Q10: object {back.slot} has one reference and 1 pages that no thread can see, the first at 0"
     ]
 
 
@@ -180,7 +180,7 @@ def test_a_file_is_never_absorbed_and_its_pages_are_no_cells(vm_of):
     vmspace_exit(vm, space)
 
 
-def test_a_page_that_was_unmapped_is_hidden_by_nobody(vm):
+def test_a_page_that_was_unmapped_is_hidden_by_none(vm):
     space = space_of(vm, 4)
     fill(vm, space, dict.fromkeys(range(4), 1))
     obj = top(vm, space)

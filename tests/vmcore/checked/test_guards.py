@@ -33,7 +33,7 @@ def broken(vm):
 
 
 def published(vm):
-    """An object that somebody else could have: its lock was taken since it was made."""
+    """An object that another thread could have: its lock was taken since it was made."""
     obj = new_object(vm, 2)
     with locked(obj):
         pass
@@ -80,7 +80,7 @@ def test_a_field_without_its_guard_is_named_with_what_is_held_and_where(broken, 
     vm_object_deallocate(vm, obj)
 
 
-def test_somebody_else_s_lock_is_no_guard(broken):
+def test_another_s_lock_is_no_guard(broken):
     vm = broken
     mine, other = published(vm), published(vm)
 
@@ -96,7 +96,7 @@ def test_a_new_record_is_its_maker_s_until_its_lock_is_taken(broken):
     obj = new_object(vm, 1)
     assert obj.ref_count == 1
 
-    vm_object_reference(vm, obj)  # takes the lock, as somebody who has found it would
+    vm_object_reference(vm, obj)  # takes the lock, as a thread that has found it would
 
     with pytest.raises(UnguardedAccess):
         assert obj.ref_count == 2
@@ -128,7 +128,7 @@ def test_a_weaker_read_rule_is_the_row_s_own(broken):
     write(vm, space, 0, 5)
     page = page_at(vm, top(vm, space), 0)
 
-    assert vm.g.v_free_count > 0  # F/?: a hint for everybody
+    assert vm.g.v_free_count > 0  # F/?: a hint for every process
     with vm.page_queue_lock:
         assert not page.flags_o & PG_BUSY  # O/OP: either lock to read
         with pytest.raises(UnguardedAccess):
@@ -146,7 +146,7 @@ def test_a_free_page_belongs_to_the_free_list(broken):
         assert page.flags_o == 0
     taken = frame_alloc(vm, 0)
     assert taken is not None
-    assert taken.flags_o == 0, "whoever took it off the list has it alone"
+    assert taken.flags_o == 0, "the thread that took it off the list has it alone"
     frame_free(vm, taken)
 
 
@@ -223,7 +223,7 @@ def _element(vm, name):
     """An array of the VM, an index in it, and the lock that guards that element."""
     pmap = new_pmap(vm)
     with pmap.lock:
-        pass  # from here on somebody else could have it
+        pass  # from here on another thread could have it
     return {
         "vm_page_hash[5].first": (vm.heads, 5, vm.bucket_lock(5)),
         "vm_swap_map[5].taken": (vm.swap_map, 5, vm.swap_map_lock),
@@ -310,7 +310,7 @@ def test_a_slice_of_heads_needs_the_lock_of_each_bucket(broken):
             assert vm.heads[4:6]
 
 
-def test_giving_back_somebody_elses_swap_page_is_told_with_the_map_locked(vm):
+def test_giving_back_anothers_swap_page_is_told_with_the_map_locked(vm):
     first = swap_map_alloc(vm, 2, 7)
     with pytest.raises(Panic, match="belongs to block 7"):
         swap_map_free(vm, first, 2, 8)

@@ -156,7 +156,7 @@ def test_the_list_of_pages_is_as_long_as_its_count(vm, obj):
         ),
         (
             {"flags_o": PG_TABLED | PG_BUSY},
-            "A4: page {page} of object {object} is busy, and nobody pages there",
+            "A4: page {page} of object {object} is busy, and no thread pages there",
         ),
     ],
 )

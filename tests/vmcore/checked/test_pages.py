@@ -1,4 +1,4 @@
-"""Instant invariants of pages and queues (A2 to A4): named at the first release by whoever touched one."""
+"""Instant invariants of pages and queues (A2 to A4): named at the first release after a change."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,7 +57,7 @@ def test_a_busy_page_is_left_on_its_queue(vm, obj):
         said = said_at_release(vm, vm.page_queue_lock)
         page_wakeup(vm, page)
 
-    assert said == f"A4: page {page.slot} is busy and on a queue, and nobody writes it"
+    assert said == f"A4: page {page.slot} is busy and on a queue, and no thread writes it"
     assert not claims(vm)
 
 
@@ -88,7 +88,7 @@ def test_a_wired_page_is_on_no_queue(vm, obj):
     assert said == f"A3: page {page.slot} is on a queue and wired or fictitious"
 
 
-def test_a_page_that_somebody_waits_for_is_busy(vm, obj):
+def test_a_page_that_another_waits_for_is_busy(vm, obj):
     page = page_at(vm, obj, 0)
     with locked(obj):
         vm.page_queue_lock.acquire()

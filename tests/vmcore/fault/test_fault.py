@@ -111,12 +111,12 @@ def test_a_fault_waits_for_a_busy_page_and_holds_nothing_meanwhile(vm):
 
 
 def wait_until_wanted(vm, page):
-    """Until a sleeper has marked the page (he marks it before he sleeps, and cannot miss the wakeup)."""
+    """Until a sleeper has marked the page (it marks it before it sleeps, and cannot miss the wakeup)."""
     for _ in range(1_000_000):
         if page.flags_o & 0x20:
             return
         threading.Event().wait(0)
-    raise AssertionError("nobody waits for the page")
+    raise AssertionError("no thread waits for the page")
 
 
 def test_a_failing_pager_is_an_error_for_the_reader_and_nothing_is_left_busy(vm, monkeypatch):

@@ -53,7 +53,7 @@ def page_out(vm: Vm, obj: VmObject | None) -> None:
 
 
 def collapse(vm: Vm, obj: VmObject | None) -> int:
-    """Ask for a collapse, as anybody with a reference may; how many links went."""
+    """Ask for a collapse, as any thread with a reference may; how many links went."""
     if obj is None:
         return 0
     vm_object_reference(vm, obj)

@@ -1,8 +1,8 @@
-"""The services of a VM as one led thread: they work exactly when somebody would sleep.
+"""The services of a VM as one led thread: they work exactly when another thread would sleep.
 
-The one who plays waits meanwhile, so an example of the machine runs the same way every
+The one that plays waits meanwhile, so an example of the machine runs the same way every
 time.  Where R would sleep, the disk writes what is queued, its pages are reaped, and the
-sleeper looks again.  If that does not give him what he waits for, nobody ever will:
+sleeper looks again.  If that does not give it what it waits for, no thread ever will:
 ``Stuck``.  A thread of its own, because locks, claims and contracts belong to threads.
 """
 
@@ -25,7 +25,7 @@ MOST_WAITS = 500  # of one step; the longest need a few dozen
 
 
 class Stuck(AssertionError):
-    """Somebody sleeps, and with nothing left to do nobody wakes him."""
+    """A thread sleeps, and with nothing left to do no thread wakes it."""
 
 
 def finish(vm: Vm) -> int:
@@ -76,7 +76,7 @@ class Services:
             try:
                 vm.me.is_daemon = True
                 answer, error = todo(vm), None
-            except BaseException as caught:  # noqa: BLE001 - whoever waits for us raises it
+            except BaseException as caught:  # noqa: BLE001 - the thread that waits for us raises it
                 answer, error = None, caught
             self.answers.put((answer, error))
 

@@ -1,6 +1,6 @@
-"""Who could be overtaken for ever, and by how much he is: overlays under constant faults, writers of a map.
+"""Who could be overtaken for ever, and by how much it is: overlays under constant faults, writers of a map.
 
-An overlay gives up when anybody pages on its pair, so a chain might never shrink while several threads
+An overlay gives up when any thread pages on its pair, so a chain might never shrink while several threads
 fault on it all the time.  A fault in flight looks at its map again past every queued writer, so a writer
 might wait for ever.
 """
@@ -25,7 +25,7 @@ PAGES, FRAMES = 60, 48
 FORKS = 60
 FAULTERS = 3
 PASSED = 20  # times that a writer was passed, before we believe the bound
-LONGEST = 8  # objects in a chain while nobody rests
+LONGEST = 8  # objects in a chain while no thread rests
 
 
 def fault_on(vm, space, stop):
@@ -66,7 +66,7 @@ def live_under_faults(vm, space):
     assert longest <= LONGEST, f"a chain of {longest} objects: collapse never had its turn"
 
 
-def test_chains_shrink_although_nobody_stops_faulting(vm_of):
+def test_chains_shrink_although_none_stops_faulting(vm_of):
     vm = vm_of(pages=FRAMES, contracts=False)
     space = space_of(vm, PAGES)
     with services(vm):
@@ -76,7 +76,7 @@ def test_chains_shrink_although_nobody_stops_faulting(vm_of):
         assert said == {"family": "fine"}
 
     seen = counters(vm)
-    assert seen["v_pageins"] > FORKS, "hardly anybody paged; this would prove nothing"
+    assert seen["v_pageins"] > FORKS, "hardly any thread paged; this would prove nothing"
     assert seen["object_collapses"] + seen["object_bypasses"] >= FORKS - LONGEST
     assert audit(vm) == []
     assert all_gone(vm) == []
@@ -95,9 +95,9 @@ def write_among_faults(vm, space):
         return result
 
     vars(fault)["vm_map_lookup_again"] = relookup  # in this process only
-    probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what he does under it
+    probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what it does under it
     threads, stop = faulting_threads(vm, space, FAULTERS)
-    until = time.monotonic() + LIMIT_S / 2  # threads that do not get the processor meet nobody
+    until = time.monotonic() + LIMIT_S / 2  # threads that do not get the processor meet no thread
     while len(passed) < PASSED and time.monotonic() < until:
         lock.write()
         turn += 1
@@ -106,12 +106,12 @@ def write_among_faults(vm, space):
     for thread in threads:
         join(thread)
     vmspace_exit(vm, space)
-    assert len(passed) >= PASSED, f"nobody met anybody in {turn} writes"
+    assert len(passed) >= PASSED, f"no thread met any thread in {turn} writes"
     assert set(passed.values()) == {1}, f"a fault passed the same writer twice: {passed.most_common(1)}"
 
 
 def test_a_writer_of_a_map_is_passed_once_by_each_fault_in_flight(vm_of):
-    """The next fault of the same thread queues behind him: so he waits for one page-in of each, at most."""
+    """The next fault of the same thread queues behind it: so it waits for one page-in of each, at most."""
     vm = vm_of(pages=FRAMES, contracts=False)
     space = space_of(vm, PAGES)
     with services(vm):

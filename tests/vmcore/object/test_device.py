@@ -117,7 +117,7 @@ def test_without_records_nothing_changes(vm_of):
     vm.pagers.free(loose)
 
 
-# --- the page, and what everybody does to it
+# --- the page, and what every thread does to it
 
 
 def asked_for(vm, obj, index):

@@ -115,7 +115,7 @@ def test_an_object_is_found_from_enter_to_remove(vm):
 def test_waiting_for_paging_ends_when_the_last_share_does(vm):
     obj = new_object(vm, 1)
     with locked(obj):
-        vm_object_paging_wait(vm, obj)  # nobody pages: no wait
+        vm_object_paging_wait(vm, obj)  # no thread pages: no wait
         vm_object_paging_begin(vm, obj)
         vm_object_paging_begin(vm, obj)
 

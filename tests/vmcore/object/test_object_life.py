@@ -108,7 +108,7 @@ def test_who_waits_for_a_turn_is_woken_by_any_end(vm):
     vm_object_deallocate(vm, obj)
 
 
-def test_nobody_waits_for_a_turn_of_nobody(vm):
+def test_none_waits_for_a_turn_of_none(vm):
     obj = new_object(vm, 1)
 
     with locked(obj):

@@ -211,7 +211,7 @@ def test_a_fixed_mapping_goes_where_it_says_and_what_comes_of_it_is_counted(vm):
     page = page_at(vm, shown(vm), 0)
     assert colour_conflicts(vm) == {page.slot: {0, 5}}
     assert counters(vm)["colour_conflicts"] == 1
-    assert audit(vm) == []  # legal: somebody chose
+    assert audit(vm) == []  # legal: a caller chose
     shown(vm).flags &= ~OBJ_FIXED
     assert audit_colours(vm) == audit(vm) != []
     clear(vm, free, one)

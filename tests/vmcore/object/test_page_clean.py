@@ -36,12 +36,12 @@ def clean_all(vm, obj, sync=True):
 
 
 def wait_for_sleeper(obj):
-    """Until somebody waits for paging on the object."""
+    """Until a thread waits for paging on the object."""
     for _ in range(1_000_000):
         if obj.flags & OBJ_WAITING:
             return
         threading.Event().wait(0)
-    pytest.fail("nobody waits")
+    pytest.fail("no thread waits")
 
 
 def test_a_cleaned_page_is_in_the_pager_and_stays_where_it_was(vm):
@@ -180,7 +180,7 @@ def test_a_clean_goes_on_although_the_object_is_never_idle(vm):
     assert all_gone(vm) == []
 
 
-def test_whoever_meets_a_pager_being_allocated_gets_none(vm):
+def test_who_meets_a_pager_being_allocated_gets_none(vm):
     obj = new_object(vm, 1)
     with locked(obj):
         obj.flags |= OBJ_PAGERALLOC

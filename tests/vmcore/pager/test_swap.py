@@ -252,7 +252,7 @@ def test_an_asynchronous_write_takes_page_and_paging_count_along(world):
     assert not page.flags_o & PG_CLEAN
     assert obj.paging_in_progress == 1
     assert vm_pager_has_page(vm, pager, 2 * vm.page_size)
-    assert vm.g.pages_needed, "nobody told the daemon"
+    assert vm.g.pages_needed, "no thread told the daemon"
     assert pager.sw_poip == 0
 
     assert reap(vm, True) == 1
@@ -334,7 +334,7 @@ def test_a_block_is_not_given_back_while_a_write_into_it_is_in_flight(world):
 
     assert put(vm, obj, pager, two) == VM_PAGER_ERROR
 
-    assert vm.g.swap_used == 4, "the disk worker would write into somebody else's page"
+    assert vm.g.swap_used == 4, "the disk worker would write into the page of another object"
     vm.io.hook = None
     work(vm)
     assert reap(vm, True) == 1

@@ -33,7 +33,7 @@ def file(vm_of):
     return vm, vm.vnodes.views[1]
 
 
-def test_a_file_has_one_object_whoever_asks(file):
+def test_a_file_has_one_object_who_asks(file):
     vm, vnode = file
 
     one, two = object_of(vm, vnode), object_of(vm, vnode)

@@ -1,4 +1,4 @@
-"""Named memory: one object per name, as long as somebody maps it, whoever comes and goes."""
+"""Named memory: one object per name, as long as a process maps it, the thread that comes and goes."""
 
 import random
 
@@ -66,7 +66,7 @@ def test_who_maps_the_same_name_sees_the_same_memory(vm):
     clear(vm, one, two, other)
 
 
-def test_its_contents_last_as_long_as_somebody_maps_it(vm):
+def test_its_contents_last_as_long_as_another_maps_it(vm):
     one, here = map_name(vm)
     store(vm, one, here, 5)
     two, there = map_name(vm)

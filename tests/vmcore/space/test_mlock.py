@@ -314,7 +314,7 @@ def test_a_fork_copies_wired_pages_at_once_and_the_child_has_nothing_wired(vm, s
 
 def test_a_fork_without_memory_for_the_copies_leaves_nothing(vm, space):
     wire(vm, space, 0, 8)
-    vm.g.daemon_stop = 1  # nobody frees memory: VM_WAIT says so at once
+    vm.g.daemon_stop = 1  # no thread frees memory: VM_WAIT says so at once
     hog = space_of(vm, 128)
     with pytest.raises(VmFault):
         for page in range(128):

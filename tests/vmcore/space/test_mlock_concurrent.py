@@ -1,4 +1,4 @@
-"""Wirers against everybody else: queued writers, page owners, forks, unmaps, the daemon."""
+"""Wirers against all other threads: queued writers, page owners, forks, unmaps, the daemon."""
 
 import mmap
 import random
@@ -49,7 +49,7 @@ def slow_page_in(vm):
     def hook(kind, _what, _length):
         if kind == "swap_read":
             arrived.set()
-            assert gate.wait(LIMIT_S), "nobody opened the gate"
+            assert gate.wait(LIMIT_S), "no thread opened the gate"
 
     vm.io.hook = hook
     return arrived, gate
@@ -129,7 +129,7 @@ def test_a_fork_waits_for_the_wirers_of_the_shared_memory_it_copies(vm):
 # --- at large
 
 
-ENOUGH = 10  # different contents that somebody must have met, or nothing was going on beside him
+ENOUGH = 10  # different contents that another thread must have met, or nothing was going on beside it
 
 
 def run(vm, mode, bodies):
@@ -211,7 +211,7 @@ def wirer(vm, seed, number, rounds):
 
 
 def forker(vm, seed, number, rounds):
-    """A fork is one instant, wired or not, and its child is nobody else's."""
+    """A fork is one instant, wired or not, and its child is no other thread's."""
     rng = random.Random(number)
     versions: set[int] = set()
     for serial in enough(rounds, versions):

@@ -144,7 +144,7 @@ def test_a_fork_of_a_range_whose_wirings_have_moved_in_part_copies_every_page(vm
 
 
 def test_a_copy_made_by_a_fault_that_fails_does_not_hide_the_wired_page(vm, family, monkeypatch):
-    """Between the copy and the second look somebody takes the rights away."""
+    """Between the copy and the second look another thread takes the rights away."""
     parent, child = family
     protect(vm, parent, 0, 4, VM_PROT_ALL)
     write(vm, parent, 0, 10)
@@ -230,7 +230,7 @@ def test_a_fault_before_the_wirer_has_come_enters_an_ordinary_mapping(vm):
 
 
 def test_a_wirer_that_gives_up_ends_the_wired_mappings_before_the_entry_says_so(vm_of, monkeypatch):
-    """Faults go on beside him: one that saw no wiring would replace a wired mapping by an ordinary one."""
+    """Faults go on beside it: one that saw no wiring would replace a wired mapping by an ordinary one."""
     vm = vm_of(files=(4096,))
     space = space_of(vm, 1)
     vm_map_file(vm, space_map(vm, space), vm.vnodes.views[1], 4 * vm.page_size, 0, True, va(vm, 1))

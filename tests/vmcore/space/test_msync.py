@@ -114,7 +114,7 @@ def test_after_invalidation_the_file_is_read_again(vm):
     space, start = mapped(vm, 2, True)
     store(vm, space, start, 5)
     show(vm, space, start + vm.page_size)
-    put(vm, 1, 77)  # somebody else wrote to the file
+    put(vm, 1, 77)  # another thread wrote to the file
     assert show(vm, space, start + vm.page_size) == 0
 
     assert msync(vm, space, start, 2, invalidate=True) == (KERN_SUCCESS, 0)
@@ -133,7 +133,7 @@ def test_who_may_not_write_cannot_throw_away_what_others_stored(vm):
 
     assert msync(vm, reader, there, 2, invalidate=True) == (KERN_SUCCESS, 1)
 
-    assert on_disk(vm, 0) == 0  # not his to write
+    assert on_disk(vm, 0) == 0  # not its to write
     assert show(vm, writer, here) == 5
     clear(vm, writer, reader)
     assert on_disk(vm, 0) == 5

@@ -1,4 +1,4 @@
-"""Whoever looks into a space keeps it, and his is the end of it when everybody else has left."""
+"""The thread that looks into a space keeps it, and its is the end of it when all other threads have left."""
 
 from tests.vmcore.builders_objects import space_of
 from vmcore.audit.audit import all_gone

@@ -1,4 +1,4 @@
-"""A dump names the class of the cause and whoever brought it about, not only who suffers."""
+"""A dump names the class of the cause and the thread that brought it about, not only who suffers."""
 
 import inspect
 import re
@@ -81,8 +81,8 @@ def test_a_forgotten_sleeper_is_told_with_who_made_its_condition_true(arena, act
     assert f"last changed by giver (pid {one.pid}) at " in found.summary
     assert place in found.summary
     assert f"it is 0 since {change.age_s:.3f} s" in found.summary
-    assert "nobody has ever posted a wakeup to bell[0]" in found.summary
-    assert told.cause == "Cause: whoever made the condition true did not wake its sleepers"
+    assert "no thread has ever posted a wakeup to bell[0]" in found.summary
+    assert told.cause == "Cause: the thread that made the condition true did not wake its sleepers"
     assert told.cause in found.summary
 
 

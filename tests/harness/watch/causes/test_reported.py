@@ -65,7 +65,7 @@ def world(arena, monkeypatch):
 
 
 def cause(watchdog, actors, arena, mistake, verdict="contract_violation"):
-    """Of what is found when somebody makes this mistake."""
+    """Of what is found when another thread makes this mistake."""
 
     def body(actor):
         me(arena, "clumsy")
@@ -127,7 +127,7 @@ def test_a_lock_kept_on_one_way_out(arena, actors, watchdog, world):
         part(world, world.thing)
 
     assert cause(watchdog, actors, arena, mistake) == (
-        "Cause: on one of its ways out part does not give thing[3] back, and nobody else will"
+        "Cause: on one of its ways out part does not give thing[3] back, and no other thread will"
     )
 
 
@@ -165,7 +165,7 @@ def test_a_sleep_with_a_lock(arena, actors, watchdog, world):
             bell.sleep(guard, "nap")
 
     assert cause(watchdog, actors, arena, mistake) == (
-        "Cause: a thread goes to sleep with more[0]: whoever is to wake it, or wants the lock, is kept out"
+        "Cause: a thread goes to sleep with more[0]: its waker, or who wants the lock, is kept out"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_sleep_with_a_lock(arena, actors, watchdog, world):
         (
             lambda ref: ref,
             "unguarded_access",
-            "a link outlived its record: things[1] was freed while somebody still went by the link",
+            "a link outlived its record: things[1] was freed while another thread still went by the link",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def resting(arena, role, lock):
     return body
 
 
-def test_a_livelock_shows_its_way_round_and_that_nobody_else_is_at_work(arena, actors, quick):
+def test_a_livelock_shows_its_way_round_and_that_no_other_is_at_work(arena, actors, quick):
     first, second = arena.mutex("first"), arena.mutex("second")
     arena.native.mode |= C["RECORD"]
     actors.actor(round_and_round(arena, "faulter", (first, second))).expect("begun")
@@ -49,10 +49,10 @@ def test_a_livelock_shows_its_way_round_and_that_nobody_else_is_at_work(arena, a
 
     assert said.startswith("Cause: it starts again and again, by way of ")
     assert said.count("test_causes_stuck.py:") == 1  # both locks are taken at one line
-    assert said.endswith("; nobody else is at work, so it will find the same every time")
+    assert said.endswith("; no other thread is at work, so it will find the same every time")
 
 
-def test_a_livelock_beside_those_who_wait_is_told_from_one_beside_somebody_at_work(arena, actors, quick):
+def test_a_livelock_beside_those_who_wait_is_told_from_one_beside_another_at_work(arena, actors, quick):
     mine, taken = arena.mutex("mine"), arena.mutex("taken")
     taken.acquire()
     actors.actor(resting(arena, "patient", taken))

@@ -215,7 +215,7 @@ def test_two_that_wait_for_each_others_end_are_a_deadlock(arena, actors, watchdo
 
 def test_taking_ones_own_lock_is_seen_while_the_thread_is_still_there(arena, actors, watchdog):
     lock = arena.mutex("own")
-    watchdog.scan()  # somebody watches: the thread will wait for us
+    watchdog.scan()  # another thread watches: the thread will wait for us
     arena.native.mode |= C["FREEZE"]
 
     def body(actor):
@@ -274,7 +274,7 @@ def test_both_orders_by_one_thread_are_no_finding(arena, actors, watchdog):
     assert order.notes(arena)[0].acked
 
 
-def test_a_sleeper_whose_condition_holds_and_whom_nobody_woke_is_a_lost_wakeup(arena, actors, watchdog, cell):
+def test_a_sleeper_whose_condition_holds_and_whom_none_woke_is_a_lost_wakeup(arena, actors, watchdog, cell):
     guard, chan = arena.mutex("guard"), arena.channel("bell")
     cell.count = 1
 
@@ -296,7 +296,7 @@ def test_a_sleeper_whose_condition_holds_and_whom_nobody_woke_is_a_lost_wakeup(a
 
     assert "vospgc" in found.summary
     assert "cells[1].count == 0" in found.summary
-    assert "nobody woke it" in found.summary
+    assert "no thread woke it" in found.summary
 
 
 ALONE = """
@@ -308,7 +308,7 @@ from harness.watch.watchdog import Watchdog
 
 arena = Arena.create("alone")
 guard, chan = arena.mutex("guard"), arena.channel("bell")
-watchdog = Watchdog(arena, None, limits=Limits(nobody_s=0.1), with_stacks=False)
+watchdog = Watchdog(arena, None, limits=Limits(none_left_s=0.1), with_stacks=False)
 child = os.fork()
 if child == 0:
     arena.native.sit("abandoned")
@@ -318,11 +318,11 @@ end = time.monotonic() + 60
 watchdog.run(lambda: bool(watchdog.findings) or time.monotonic() > end)
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)
-print([(found.verdict, "nobody is left" in found.summary) for found in watchdog.findings])
+print([(found.verdict, "no thread is left" in found.summary) for found in watchdog.findings])
 """
 
 
-def test_a_sleeper_with_nobody_left_to_wake_it_is_a_lost_wakeup():
+def test_a_sleeper_with_none_left_to_wake_it_is_a_lost_wakeup():
     """A program of its own: the test runner has threads without a seat, which might wake it."""
     said = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=2 * LIMIT_S, check=False
@@ -333,7 +333,7 @@ def test_a_sleeper_with_nobody_left_to_wake_it_is_a_lost_wakeup():
 
 def test_a_thread_without_a_seat_may_be_the_one_that_wakes_it(arena, actors, tmp_path, cell):
     guard, chan = arena.mutex("guard"), arena.channel("bell")
-    watchdog = Watchdog(arena, tmp_path, limits=Limits(nobody_s=0.1, stall_s=1.0), with_stacks=False)
+    watchdog = Watchdog(arena, tmp_path, limits=Limits(none_left_s=0.1, stall_s=1.0), with_stacks=False)
     faulthandler.cancel_dump_traceback_later()
     arena.native.leave()
 

@@ -128,7 +128,7 @@ def test_a_long_computation_under_a_lock_that_others_want(arena, actors, strict)
     assert_nothing_found(strict, [actors.actor(busy(arena, f"worker#{i}", compute)) for i in range(3)], 1.0)
 
 
-def test_an_idle_consumer_and_nobody_else(arena, actors, strict, cell):
+def test_an_idle_consumer_and_no_other(arena, actors, strict, cell):
     guard, chan = arena.mutex("guard"), arena.channel("queue")
     arena.native.leave()
 
@@ -145,7 +145,7 @@ def test_an_idle_consumer_and_nobody_else(arena, actors, strict, cell):
 
 
 def test_a_watchdog_that_was_stopped_for_longer_than_all_its_limits(arena, actors, tmp_path):
-    limits = Limits(waker_s=0.3, nobody_s=0.3, frozen_s=0.3, livelock_s=0.6, stall_s=0.6)
+    limits = Limits(waker_s=0.3, none_left_s=0.3, frozen_s=0.3, livelock_s=0.6, stall_s=0.6)
 
     def watch(actor):
         watchdog = Watchdog(arena, tmp_path, limits=limits, with_stacks=False)
@@ -226,7 +226,7 @@ def test_a_waker_that_wakes_only_after_it_let_the_guard_go(arena, actors, strict
     assert_nothing_found(strict, [one, actors.actor(waker)], 0.8)
 
 
-def test_a_circle_in_which_somebody_gives_up(arena, actors, strict):
+def test_a_circle_in_which_another_gives_up(arena, actors, strict):
     a, b = arena.mutex("left", nest=True), arena.mutex("right", nest=True)
 
     def one():

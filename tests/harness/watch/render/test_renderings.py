@@ -58,7 +58,7 @@ def test_the_order_of_locks_is_told_where_locks_are_in_question(full, verdict, t
     assert ("lock order seen" in render(msgspec.structs.replace(full, verdict=verdict))) == told
 
 
-def test_whoever_the_head_names_is_shown_with_his_last_events(full):
+def test_who_the_head_names_is_shown_with_his_last_events(full):
     culprit = msgspec.structs.replace(full.threads[2], events=full.threads[0].events)
     dump = msgspec.structs.replace(full, threads=[culprit], involved=[], summary=f"changed by {culprit.name}")
 
@@ -66,7 +66,7 @@ def test_whoever_the_head_names_is_shown_with_his_last_events(full):
 
     assert "took a[0]" in short
     assert "stack, innermost first" not in short
-    assert "took a[0]" not in render(msgspec.structs.replace(dump, summary="changed by somebody"))
+    assert "took a[0]" not in render(msgspec.structs.replace(dump, summary="changed by another thread"))
 
 
 @pytest.mark.parametrize(
