@@ -16,7 +16,6 @@ from typing import Any
 
 import multiprocess
 
-import harness.locks  # noqa: F401 - arenas learn to make locks
 from bench.common import Plan, Row, run
 from harness.shm.arena import Arena
 from harness.watch import stacks

@@ -4,9 +4,11 @@ The condition (``until``) is what tells a lost wakeup from an ordinary wait: a p
 that only looks can see that it holds in memory and no thread woke the sleeper.
 """
 
+import ctypes
 import operator
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from harness import _native
@@ -28,6 +30,7 @@ OPERATORS = {word: code for word, (code, _) in _CODES.items()}
 Until = tuple[Any, str, int] | tuple[Any, str, str, int]  # (record, field[, operator], value)
 Predicate = Until | Callable[[], object]
 AnyLock = _native.Mutex | _native.RwLock
+_REALS = (ctypes.c_float, ctypes.c_double)
 LONGEST_S = 1e9  # as the C core
 
 
@@ -43,6 +46,13 @@ def parts(until: Until) -> tuple[Any, str, str, int]:
     return until
 
 
+@cache
+def _is_real(record: type, field: str) -> bool:
+    """Told from the declaration: to read the word would need its guard."""
+    declared = (row for base in record.__mro__ for row in base.__dict__.get("_fields_", ()))
+    return any(row[0] == field and row[1] in _REALS for row in declared)
+
+
 def predicate(until: Until | None) -> tuple[int, int, int, int]:
     """(address, size, op, value) as the seat keeps them; value is signed 64 bit.
 
@@ -53,10 +63,10 @@ def predicate(until: Until | None) -> tuple[int, int, int, int]:
     record, field, word, value = parts(until)
     require(isinstance(field, str), "until: field", field, "a str")
     require(isinstance(value, int), "until: value", value, "a whole number")
-    at = getattr(type(record), field, None)
+    kind: type = type(record)
+    at = getattr(kind, field, None)
     size = getattr(at, "size", 0)
-    whole = not isinstance(getattr(record, field, 0.0), float)
-    if at is None or word not in OPERATORS or size not in (1, 2, 4, 8) or not whole:
+    if at is None or word not in OPERATORS or size not in (1, 2, 4, 8) or _is_real(kind, field):
         raise BadInput(
             f"until=({type(record).__name__}, {field!r}, {word!r}, {value!r}): the field must be a word of "
             f"the record with a whole number, the operator one of {' '.join(OPERATORS)}"

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import harness.locks  # noqa: F401 - arenas learn to make mutexes
 from harness.errors import HarnessError
 from harness.shm.arena import Arena
 from harness.watch.records import Finding

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-import harness.locks  # noqa: F401 - fills in Arena.mutex and the views of embedded locks
 from harness.shm import Arena
 from tests.harness.actors import Stage, stage
 

@@ -6,7 +6,6 @@ Says "ready" when both hold their first lock; ends when its standard input is cl
 import os
 import sys
 
-import harness.locks  # noqa: F401  (arenas learn to make mutexes)
 from harness.shm.arena import Arena
 
 
