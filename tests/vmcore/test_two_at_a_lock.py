@@ -16,7 +16,7 @@ from tests.vmcore.builders_files import held, vnode
 from tests.vmcore.builders_objects import finish_writes, live_objects
 from tests.waiting import join, wait_until
 from vmcore.audit.audit import all_gone
-from vmcore.constants import PG_CLEAN, PG_INACTIVE, PV_MODIFIED
+from vmcore.constants import PG_CLEAN, PG_INACTIVE, PV_LOCKS, PV_MODIFIED
 from vmcore.object.deallocate import vm_object_deallocate
 from vmcore.object.object import vm_object_allocate, vm_object_reference
 from vmcore.object.object_cache import cache_clear
@@ -28,7 +28,6 @@ from vmcore.pager.pager import vm_pager_has_page
 from vmcore.pager.swap_map import swap_map_alloc, swap_map_free
 from vmcore.pager.swap_records import free_record, take_record
 from vmcore.pmap.pmap import pmap_is_modified
-from vmcore.pmap.pmap_lists import PV_LOCKS
 from vmcore.vm import Vm
 
 

@@ -5,11 +5,12 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import _native
-from harness.watch import dump, pace, stacks, watchdog
+from harness.watch import dump, pace, snapshot, stacks, watchdog
 from harness.watch.telling import NO_STACKS_YET
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import LIMIT_S, wait_until
@@ -33,7 +34,8 @@ def watcher(arena, tmp_path, told):
 
 def silent(monkeypatch):
     """From now on no stack comes in, until the list has something in it, or the time of a test is over."""
-    answers, poll, end = [], stacks.Asking.poll, time.monotonic() + LIMIT_S
+    answers: list[bool] = []
+    poll, end = stacks.Asking.poll, time.monotonic() + LIMIT_S
 
     def late(asking):
         return bool(answers or time.monotonic() > end) and poll(asking)
@@ -86,7 +88,7 @@ def test_a_deadlock_is_found_while_stacks_for_another_finding_are_still_to_come(
     look_until(watcher, lambda: watcher.telling._asked, "the probe")
 
     hang(arena, crew)
-    early = []
+    early: list[Any] = []
 
     def all_three():
         if len(watcher.findings) == 3 and not early:
@@ -258,7 +260,7 @@ def test_a_circle_that_is_gone_at_the_second_look_is_none(arena, actors, watcher
     for actor, role in zip(crew, ("patient", "called away"), strict=True):
         actor.tell("go")
         wait_until(waiting(arena, role), role)
-    looks, take = [], watchdog.take
+    looks, take = [], snapshot.take
 
     def then_the_alarm(reader):
         looks.append(take(reader))

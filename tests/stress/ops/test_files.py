@@ -10,7 +10,7 @@ from stress.ops.address_map import Range
 from stress.oracles.at_rest import InvariantViolated, WrongData, audit_the_end
 from stress.oracles.contents import make_stamp
 from tests.vmcore.builders import services
-from tests.vmcore.builders_files import Barrier, thread
+from tests.vmcore.builders_files import Gate, thread
 from vmcore.object.vnode_size import vnode_pager_setsize
 from vmcore.space.access import vm_read, vm_write
 
@@ -100,7 +100,7 @@ def test_a_stamp_that_none_issued_is_wrong_after_a_cut_too(actor, process):
 
 def test_a_refusal_is_legal_while_a_cut_lasts_and_at_no_other_time(world, actor, process):
     private = user_of(actor, False)
-    gate = Barrier(world.vm, "file_truncate")
+    gate = Gate(world.vm, "file_truncate")
     cutter = world.actor(2)
     seen = []
 

@@ -4,6 +4,7 @@ import queue
 import re
 import select
 import time
+from functools import partial
 
 import pytest
 
@@ -18,9 +19,9 @@ from tests.harness.watch.looking import dumped, find, find_notice, look_for, me
 WAIT_MUTEX = _native.CONSTANTS["WAIT_MUTEX"]
 
 
-def waiters(arena):
-    """How many wait for a lock."""
-    return sum(seat.live == 2 and seat.activity == WAIT_MUTEX for seat in Roster(arena).seats)
+def at_least(arena, number):
+    """Do so many wait for a lock?"""
+    return sum(seat.live == 2 and seat.activity == WAIT_MUTEX for seat in Roster(arena).seats) >= number
 
 
 def test_a_lock_that_is_polled_for_long_is_a_stall_and_no_livelock(arena, actors, quick):
@@ -73,7 +74,7 @@ def test_a_lock_that_is_held_too_long_is_a_stall_whatever_others_do(arena, actor
         actors.actor(heart)
     for number in range(2):
         actors.actor(waiter)
-        wait_until(lambda least=number: waiters(arena) > least, "a waiter")
+        wait_until(partial(at_least, arena, number + 1), "a waiter")
 
     found = find(quick, "stall")
 
