@@ -1,6 +1,6 @@
 """Room in a map: the address that was named, or the best one that is free.
 
-A hole alone is not enough where a frame must not lie in the cache twice (colours.py), so
+A hole alone is not enough where a frame must not lie in the cache twice (coloring.py), so
 what has an object is asked where it would like to lie.
 """
 

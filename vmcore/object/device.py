@@ -1,6 +1,6 @@
 """Devices as memory objects: the one object of a device, found or made.
 
-A file of its own beside pager_device.py, because finding the object needs the object
+A file of its own beside device_pager.py, because finding the object needs the object
 cache, which needs the pagers' other half.
 """
 

@@ -1,4 +1,4 @@
-"""Where to map an object, so that all mappings of a page have one colour (see colours.py).
+"""Where to map an object, so that all mappings of a page have one colour (see coloring.py).
 
 An object goes where its pages are mapped already.  To go by offsets alone would be
 simpler, but would not follow the thread that chose its address itself (MAP_FIXED) before us.

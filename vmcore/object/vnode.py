@@ -1,6 +1,6 @@
 """Files as memory objects: the one object of a vnode, found or made.
 
-A file of its own beside pager_vnode.py, because finding the object needs the object
+A file of its own beside vnode_pager.py, because finding the object needs the object
 cache, which needs the pagers' other half.
 """
 

@@ -2,7 +2,7 @@
 
 Nothing here takes a lock or follows a link blindly: a dump must work on a system that
 is wedged or in motion, so every walk is bounded, and stale links are printed as such.
-Pagers, files and writes are in show_store.py, everything at once in show_world.py.
+Pagers, files and writes are in store.py, everything at once in world.py.
 
 A chain is drawn from the top down::
 

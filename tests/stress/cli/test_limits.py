@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import resource
+import signal
 
 import pytest
 
@@ -15,13 +17,13 @@ STUCK = '''"""A set-up that waits for a lock that another process keeps."""
 
 import os
 
-from stress.scenario.scenario import Scenario
+from stress.scenario import Scenario
 
 scenario = Scenario("stuck")
 
 
 @scenario.setup
-def wait_for_ever(actor, stage):
+def wait_for_ever(actor, pool):
     lock = actor.vm.arena.mutex("kept")
     (here, taken), (over, end) = os.pipe(), os.pipe()
     if os.fork() == 0:
@@ -37,7 +39,7 @@ def wait_for_ever(actor, stage):
 
 
 @scenario.role("player")
-def never_played(actor, stage):
+def never_played(actor, pool):
     raise AssertionError("the set-up did not end")
 '''
 
@@ -61,6 +63,52 @@ def test_a_set_up_that_waits_for_ever_is_a_finding_with_its_line(hangdog, tmp_pa
     assert report["limits"]["setup_s"] == float(limit)
     shown = hangdog("show", finding["dump"])
     assert f"{file}:{line} wait_for_ever" in shown.out
+
+
+STARTING = """
+import signal
+from pathlib import Path
+
+from stress.scenario import Scenario
+
+
+def wait():
+    with Path({fifo!r}).open("w") as told:
+        told.write("here")
+    while True:
+        signal.pause()
+
+
+{at_import}
+scenario = Scenario("starting")
+
+
+@scenario.setup
+def set_up(actor, pool):
+    wait()
+
+
+@scenario.role("player")
+def never_played(actor, pool):
+    raise AssertionError("the set-up did not end")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["imports", "set-up"])
+def test_a_run_that_is_ended_while_it_starts_says_so(start, tmp_path, number, when):
+    file, fifo = tmp_path / "starting.py", tmp_path / "fifo"
+    file.write_text(STARTING.format(fifo=str(fifo), at_import="wait()" if when == "imports" else ""))
+    os.mkfifo(fifo)
+    started = start("run", "--scenario", str(file))
+    assert fifo.read_text() == "here"
+
+    os.kill(started.pid, number)
+
+    said = started.wait()
+    assert said.code == 130, said
+    assert said.two_lines() == ("interrupted", f"hangdog run --scenario {file}")
+    assert started.family() == []
 
 
 def test_limits_reach_the_watchdog_and_are_told(hangdog):
@@ -117,7 +165,9 @@ def test_without_memory_this_machine_cannot_run_it(start):
     said = start("run", "--pages", "500000", preexec_fn=little).wait()
 
     assert said.code == 4
-    assert said.two_lines()[0].startswith("this machine gives us no more memory")
+    fact, remedy = said.two_lines()
+    assert re.fullmatch(r"cannot map an arena of \d+ bytes: Cannot allocate memory", fact)
+    assert remedy == "ulimit -v"
 
 
 def test_a_folder_that_is_gone_is_no_place_to_run(start, tmp_path):
