@@ -18,8 +18,8 @@ from ci.mutants.generate import errors
 from ci.mutants.reach import ONLY, RECORD
 
 LOOKS_OR_DECLARES = re.compile(
-    r"(audit|instant|show)\w*|__init__|bypass_look|colours|config|constants|guards|inspect|ranks|stats"
-    r"|structs|trail|vm|vm_error|vmspace_look|boot_steps|sweep|page_flags"
+    r"vmcore/((audit|checked|show)/\w+|(\w+/)?__init__|config|constants|ranks|stats|structs|page_events"
+    r"|vm|boot|vm_error|pmap/coloring|space/vmspace_look|page/page_flags)\.py"
 )
 PYTHON = str(ROOT / ".venv/bin/python")
 # Without the plug-ins of others pytest starts in half the time.
@@ -45,7 +45,7 @@ def generated() -> tuple[Mutant, ...]:
     """All of them, in the order of files and lines."""
     argued, made = arguments(), []
     for path in sorted((ROOT / "vmcore").rglob("*.py")):
-        if not LOOKS_OR_DECLARES.fullmatch(path.stem):
+        if not LOOKS_OR_DECLARES.fullmatch(str(path.relative_to(ROOT))):
             for name, old, new in errors(path.stem, path.read_text()):
                 made.append(Mutant(name, str(path.relative_to(ROOT)), old, new, argued.get(name, "")))
     return tuple(made)
