@@ -194,7 +194,7 @@ def test_a_wait_with_a_limit_adds_no_failure_to_take_back(arena, actors, seat):
     lock = arena.mutex("account")
     keeper = kept(lock, actors)
     with arena.mutex("mine"):
-        assert not lock.acquire(0.001)
+        assert not lock.acquire(timeout=0.001)
         assert not lock.try_acquire()
         keeper.tell("release")
         keeper.end()

@@ -75,7 +75,7 @@ def test_a_field_without_its_guard_is_named_with_what_is_held_and_where(broken, 
         write_it,
     )
     assert (error.needs, error.held) == ("O", "cache[1]")
-    assert "test_checked.py" in error.where
+    assert "test_guards.py" in error.where
     assert any("ref_count" in line for line in reports(vm)), "a watcher would not see it"
     vm_object_deallocate(vm, obj)
 
@@ -257,7 +257,7 @@ def test_each_element_of_an_array_has_its_guard(broken, name):
         list(array)
     for caught, what in ((read, "read"), (stored, "written")):
         assert str(caught.value).startswith(f"{name} is {what} without its guard")
-        assert "test_checked.py" in caught.value.where
+        assert "test_guards.py" in caught.value.where
         assert "test_each_element_of_an_array" in caught.value.where
     assert len(reports(vm)) == 4, "a watcher would not see it"
 

@@ -55,7 +55,7 @@ def pause(vm):
 
 @pytest.fixture
 def world(arena, monkeypatch):
-    ours = {name: step for name, step in contract.SEAMS.items() if name.startswith(__name__)}
+    ours = {name: step for name, step in contract.SEAMS.items() if step.where.startswith(__name__)}
     monkeypatch.setattr(contract, "SEAMS", ours)
     lock = arena.mutex("thing", 3)
     thing, more = SimpleNamespace(lock=lock), arena.mutex("more")

@@ -48,7 +48,7 @@ def test_a_livelock_shows_its_way_round_and_that_no_other_is_at_work(arena, acto
     said = dumped(find(quick, "livelock")).cause
 
     assert said.startswith("Cause: it starts again and again, by way of ")
-    assert said.count("test_causes_stuck.py:") == 1  # both locks are taken at one line
+    assert said.count("test_stuck.py:") == 1  # both locks are taken at one line
     assert said.endswith("; no other thread is at work, so it will find the same every time")
 
 

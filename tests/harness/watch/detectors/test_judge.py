@@ -66,7 +66,7 @@ def test_two_that_took_two_locks_crosswise_are_a_deadlock_that_names_everything(
     for word in ("one", "two", "alpha[0]", "beta[0]"):
         assert word in found.summary
     told = dumped(found)
-    assert sum("test_verdicts.py:" in line for line in told.cycle) == 2
+    assert sum("test_judge.py:" in line for line in told.cycle) == 2
     assert {seat.role for seat in told.threads if seat.number in told.involved} == {"one", "two"}
     assert told.reproduce == "hangdog list scenarios"
     if mode == "thread":
@@ -254,7 +254,7 @@ def test_an_inversion_is_a_finding_with_both_lines_though_nothing_hangs(arena, a
     found = find(watchdog, "order_violation")
     text = " ".join(dumped(found).cycle)
     assert "second[0]" in text
-    assert text.count("test_verdicts.py:") == 2
+    assert text.count("test_judge.py:") == 2
 
 
 def test_both_orders_by_one_thread_are_no_finding(arena, actors, watchdog):
@@ -369,7 +369,7 @@ def test_a_lock_whose_holder_was_killed_is_orphaned(arena, actors, watchdog):
 
     assert "victim" in found.summary
     assert "precious[0]" in found.summary
-    assert "test_verdicts.py:" in found.summary
+    assert "test_judge.py:" in found.summary
 
 
 def test_a_stopped_holder_that_others_wait_for_is_frozen(arena, actors, quick):
