@@ -47,7 +47,7 @@ def run_in_a_group(argv: list[str | Path], log: Path, limit_s: float) -> int:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
+        started.wait(60)  # nothing of it can go on
 
 
 @pytest.mark.slow

@@ -178,7 +178,7 @@ def test_what_is_no_file_at_all_is_refused(tmp_path):
         Arena.attach(path=f"{tmp_path}/nul\0")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another thread")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_another_users_process_is_no_access(arena, actors):
     pid = os.getpid()
 
