@@ -47,9 +47,13 @@ test: $(STAMP) ## set up if needed, then all tests but the slow ones
 ##@ Before sending a change
 check: lint types rules native few ## everything that must be green: lint, types, rules, native core, a sample of its proofs
 
-lint: $(STAMP) ## ruff: rules and format
+lint: $(STAMP) ## ruff: rules and format; no warning of the C compiler in the binding
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	for source in $(filter harness/locks/native/binding_%.c,$(NATIVE)); do \
+		$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -pthread -Iharness/locks/native \
+			$$($(PY) -c 'import sysconfig; print("-I" + sysconfig.get_path("include"))') -c -o /dev/null "$$source" || exit 1; \
+	done
 
 types: $(STAMP) ## mypy, strict for the packages
 	$(PY) -m mypy $(TYPED)

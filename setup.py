@@ -2,6 +2,7 @@
 
 The C core (no Python.h) and its binding (binding_*.c) live in one directory.
 test_*.c there are programs of their own: ci/native.sh builds them, we do not.
+A warning does not stop an installation, because each compiler has its own; `make check` refuses them.
 """
 
 from glob import glob
@@ -23,7 +24,6 @@ setup(
                 "-D_GNU_SOURCE",
                 "-Wall",
                 "-Wextra",
-                "-Werror",
                 "-O3",
                 "-flto",
                 "-fno-plt",

@@ -90,7 +90,7 @@ void owner_died(LockObject *self, struct hd_seat *s, uint32_t site, const char *
 	struct hd_arena *a = self->arena->a;
 	const struct hd_holder *known = hd_dead_before(a, self->offset, sizeof(struct hd_rwlock));
 	struct hd_holder who = known ? *known : (struct hd_holder){0};
-	char name[64], told[400];
+	char name[64], told[416];
 	lock_text(self, name, sizeof name);
 	PyObject *lock = text_of(name, sizeof name), *text = NULL;
 	PyObject *dead = known ? sentence_of(a, &who) : PyUnicode_FromString("a thread whose seat is in use again");
