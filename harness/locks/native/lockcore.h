@@ -259,6 +259,7 @@ struct hd_seat {
 	uint64_t random;           // noise state; never 0
 	uint64_t known[HD_MAX_CLASSES]; // classes under which it has taken this one, and can add nothing to that edge
 	uint64_t checked[HD_CHECKED];   // hashes of whole situations that it has been through: what is held, what is asked for
+	uint64_t let_in;           // read/write lock that it read last after a wait, and has not asked for again; its own
 	uint32_t noise_left;       // places until this seat draws another speed
 	uint32_t noise_speed;      // 0 never late ... 3 always late
 };

@@ -3,6 +3,8 @@
 #include "order.h"
 #include "rwlock_cells.h"
 
+#include <sched.h>
+
 #define PASS_NS 1000000ull // a passing reader too gives a claimer this long
 
 static enum hd_status granted(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, struct hd_held *h, uint8_t kind)
@@ -147,10 +149,25 @@ void hd_rw_cancel(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l)
 static enum hd_status got_after_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, struct hd_held *h, uint8_t kind)
 {
 	h->since = hd_now(); // the row is as old as the wait; the hold begins here
+	s->let_in = kind == HD_READ ? hd_offset(a, l) : 0;
 	enum hd_status status = granted(a, s, l, h, kind);
 	hd_word_unqueue(&l->writer, &l->first, s->id);
 	hd_wait_end(s);
 	return status;
+}
+
+// A reader that was let in and reads again at once runs on while the writer that let it in still
+// wakes the other readers, or has lost its processor to one of them: thousands of reads against one
+// write, and no rule of the lock is broken, because the writer does not ask.  So once, before such a
+// reader asks again, it gives the processor up, unless a writer asks already: then it will queue.
+// More than once is too much: then a reader beside several writers comes too seldom.  It holds
+// nothing of this lock meanwhile, its cell is empty: a kill leaves what a thread leaves that has not
+// asked yet.
+void hd_rw_make_room(struct hd_seat *s, struct hd_rwlock *l)
+{
+	s->let_in = 0;
+	if (!atomic_load(&l->writer) && !atomic_load(&l->upgrader))
+		sched_yield();
 }
 
 // One turn of a reader that waits.  LOOK_AGAIN: at once.  BLOCKED: it slept, unless `air`, where it only looks.

@@ -1,6 +1,10 @@
-"""A read/write lock that one thread holds for reading twice."""
+"""A read/write lock that one thread reads twice: at a time, or one time after the other."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +92,68 @@ def test_readers_that_pass_writers_do_not_keep_one_out_for_ever(lock, actors):
         reader.tell("enough")
     for reader in readers:
         reader.end()
+
+
+COUNTER = """
+#include <sys/syscall.h>
+#include <unistd.h>
+unsigned yields;
+int sched_yield(void) { yields++; return (int)syscall(SYS_sched_yield); }
+"""
+LET_IN = f"""
+import ctypes, threading, time
+from harness import _native
+from harness.shm import native
+from harness.shm.arena import Arena
+
+yields = ctypes.c_uint.in_dll(ctypes.CDLL(None), "yields")
+
+def read(times):
+    before = yields.value
+    for _ in range(times):
+        assert lock.read({LIMIT_S})
+        lock.release()
+    return yields.value - before
+
+def body():
+    seat.append(arena.native.sit("reader"))
+    got.extend([read(1), read(1), read(1)])
+
+def waits():
+    row = native.RwLock.from_buffer(arena.mapping, lock.offset)
+    return seat and row.cells[(seat[0] - 1) // 32] >> (seat[0] - 1) % 32 * 2 & 3 == _native.CONSTANTS["WANTS"]
+
+with Arena.create("a") as arena:
+    lock, seat, got = arena.rwlock("map"), [], []
+    print("never kept out:", read(3))
+    lock.write()
+    reader = threading.Thread(target=body)
+    reader.start()
+    end = time.monotonic() + {LIMIT_S}
+    while not waits():
+        assert time.monotonic() < end, "the reader does not wait"
+        time.sleep(0.001)
+    lock.release()
+    reader.join({LIMIT_S})
+    print("kept out once:", got)
+"""
+
+
+def test_a_reader_that_was_kept_out_makes_room_once_before_it_reads_again(tmp_path: Path):
+    """The processor that it gives up is counted by a library that is loaded before libc."""
+    source, library = tmp_path / "counter.c", tmp_path / "counter.so"
+    source.write_text(COUNTER, encoding="utf-8")
+    subprocess.run(
+        [os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-o", library, source], check=True, timeout=LIMIT_S
+    )
+
+    run = subprocess.run(
+        [sys.executable, "-c", LET_IN],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=3 * LIMIT_S,
+        check=True,
+    )
+
+    assert run.stdout == "never kept out: 0\nkept out once: [0, 1, 0]\n"
