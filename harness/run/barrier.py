@@ -92,6 +92,12 @@ class Barrier:
         used = [n for n, row in enumerate(self.rows) if row.state != Row.UNUSED]
         return sum(map(self.steps, used)), sum(self.rows[n].state != Row.GONE for n in used)
 
+    def keeper(self) -> str:
+        """What may let parked workers go on now; empty: nothing before another worker parks, too."""
+        steppers = [row.state for row in self.rows if row.state != Row.UNUSED and not row.service]
+        waited_for = any(state == Row.RUNNING for state in steppers)
+        return "" if waited_for and not self.gate.stop else "the supervisor, which lets parked workers go on"
+
     def seat(self, number: int) -> Any:
         """The record of a seat."""
         return native.Seat.from_buffer(self.arena.mapping, self.arena.native.offset_of_seat(number))

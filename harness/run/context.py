@@ -116,13 +116,17 @@ class WorkerContext:
 
         ContractViolation when this thread holds a lock.
         """
+        return self._next_epoch(returned=False)
+
+    def _next_epoch(self, returned: bool) -> bool:
+        """``returned``: the role has, so only a new epoch, or the end, is left for this thread."""
         if not self._finished and not self._service:
-            self._wait_at_gate()
+            self._wait_at_gate(returned)
         return not self._finished and not self._service
 
-    def _wait_at_gate(self) -> None:
+    def _wait_at_gate(self, returned: bool = False) -> None:
         self.arena.native.require_nothing_held()
-        self.arena.native.set_activity(_PARKED)
+        self.arena.native.set_activity(_PARKED, int(returned))
         self._row.state = Row.PARKED
         try:
             self._wire.send((messages.PARKED,))
@@ -130,7 +134,7 @@ class WorkerContext:
                 # Ours is the process that looks: for that time it is no waiter.
                 self.arena.native.set_activity(_RUNNING)
                 self._wire.send((messages.AUDITED, *self._run_audit()))
-                self.arena.native.set_activity(_PARKED)
+                self.arena.native.set_activity(_PARKED, int(returned))
         finally:
             self._row.state = Row.RUNNING
             self.arena.native.set_activity(_RUNNING)

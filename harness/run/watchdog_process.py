@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import _native
 from harness.outcome import Finding
 from harness.run import messages, process_control
+from harness.run.barrier import Barrier
 from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.watch.detectors.judge import Limits
@@ -94,7 +95,8 @@ def main(post: Post) -> None:
 def maker_of(plan: RunPlan, dead_before: frozenset[int]) -> Callable[..., Any]:
     """The watchdog with the run's limits; a maker of the caller's own has those that it chose."""
     if plan.watch is True:
-        return partial(Watchdog, limits=Limits(**plan.limits), dead_before=dead_before)
+        keeper = Barrier(plan.arena).keeper
+        return partial(Watchdog, limits=Limits(**plan.limits), dead_before=dead_before, gatekeeper=keeper)
     make: Callable[..., Any] = plan.watch
     return make
 

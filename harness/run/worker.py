@@ -149,7 +149,7 @@ class Worker:
             raise WorkerStopped
         while True:
             post.spec.function(context, *post.spec.args)
-            if not context.next_epoch():
+            if not context._next_epoch(returned=True):
                 return
 
     def _leave(self) -> int:

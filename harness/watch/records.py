@@ -61,6 +61,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
     last_wake_s: float = 0.0
     last_wake_site: str = ""
     changed: ChangeFact | None = None  # the last change of the word, when the predicate is true
+    returned: bool = False  # parked, and its role has: it goes on when all others have parked, or ends
 
 
 class ClaimFact(Frozen, frozen=True, kw_only=True):

@@ -127,6 +127,8 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
                 facts["changed"] = last_change(reader, address, now)
     if kind == "io":
         facts = {"wmesg": reader.native.name(seat.wait_message)}
+    if kind == "parked":
+        facts, offset = {"returned": offset == 1}, 0
     name = f"seat {offset}" if kind == "join" else reader.lock_name(offset) if offset else ""
     return WaitFact(
         kind=kind,

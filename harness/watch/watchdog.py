@@ -60,7 +60,11 @@ def _report_key(report: ReportFact) -> str:
 
 
 class Watchdog:
-    """``scan()`` is one pass; ``run(stop)`` looks until ``stop()`` is true."""
+    """``scan()`` is one pass; ``run(stop)`` looks until ``stop()`` is true.
+
+    ``gatekeeper()`` names what may now let a parked thread go on; empty: nothing, as long as no other
+    thread parks.
+    """
 
     def __init__(
         self,
@@ -73,12 +77,14 @@ class Watchdog:
         limits: Limits | None = None,
         with_stacks: bool = True,
         dead_before: frozenset[int] = frozenset(),
+        gatekeeper: Callable[[], str] = lambda: "the gate where threads are parked",
     ) -> None:
         self.arena, self.period_s, self.limits = arena, period_s, limits or Limits()
         self.reader = Reader(arena)
         self.telling = Telling(self.reader, dump_dir, meta or RunMeta(), on_finding, with_stacks)
         dumps.versions()
         self.history = History(dead_before=dead_before)
+        self._gatekeeper = gatekeeper
         self._known: set[str] = set()  # keys of findings
         self._noticed: set[str] = set()
         self._next_report = 0
@@ -170,6 +176,8 @@ class Watchdog:
             return found
         self._counted = self.history.clock
         outsiders, closed = census.outsiders(self.reader, snapshot)
+        if any(seat.wait and seat.wait.kind == "parked" and not seat.dead for seat in snapshot.seats):
+            outsiders += [name] if (name := self._gatekeeper()) else []
         again = msgspec.structs.replace(take(self.reader), outsiders=outsiders, closed=closed)
         return judge(again, self.history, self.limits)
 

@@ -114,4 +114,6 @@ def _for_good(seat: SeatFacts, blocked: set[object]) -> bool:
         return False
     if wait.kind == "sleep":
         return wait.unwoken
+    if wait.kind == "parked":  # what may open its gate is counted with the threads without a seat
+        return wait.returned
     return (wait.kind in LOCKS or wait.kind == "join") and seat.number in blocked
