@@ -91,11 +91,20 @@ int parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, bool
 	return 0;
 }
 
+// `lock.read()` makes a side and drops it: those that were dropped last are used again.  Guarded by the GIL.
+#define KEPT 8
+static SideObject *spare[KEPT];
+static int spares;
+
 PyObject *make_side(LockObject *lock, void *kind)
 {
-	SideObject *self = PyObject_New(SideObject, side_type);
-	if (!self)
+	SideObject *self;
+	if (spares) {
+		self = spare[--spares];
+		_Py_NewReference((PyObject *)self);
+	} else if (!(self = PyObject_New(SideObject, side_type))) {
 		return NULL;
+	}
 	self->vectorcall = (vectorcallfunc)side_call;
 	Py_INCREF(lock);
 	self->lock = lock;
@@ -172,7 +181,11 @@ static PyObject *side_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 static void side_dealloc(SideObject *self)
 {
 	PyTypeObject *type = Py_TYPE(self);
-	Py_CLEAR(self->lock);
+	Py_CLEAR(self->lock); // may run other Python code, which uses the list
+	if (spares < KEPT) {
+		spare[spares++] = self; // with its reference to the type
+		return;
+	}
 	type->tp_free(self);
 	Py_DECREF(type);
 }

@@ -135,3 +135,20 @@ def test_it_travels(arena: Arena):
     assert lock.holder() is not None
     enter.__self__.__exit__(None, None, None)
     assert not lock.locked()
+
+
+def test_sides_that_are_made_and_dropped_lose_nothing(arena: Arena):
+    lock = arena.rwlock("rw")
+    kept = [lock.read for _ in range(20)]  # more than the free list keeps
+    side_type = type(kept[0])
+    kept.clear()
+    before = sys.getrefcount(lock), sys.getrefcount(side_type)
+    for _ in range(100):
+        kept = [lock.read for _ in range(20)]
+        assert len({id(side) for side in kept}) == 20
+        assert all(side.lock is lock for side in kept)
+        kept.clear()
+        assert lock.read() is True
+        lock.release()
+    del kept
+    assert (sys.getrefcount(lock), sys.getrefcount(side_type)) == before
