@@ -95,7 +95,7 @@ WORDS = (
         "f != id && atomic",
     ),
     change(
-        "unqueue: no thread is told",
+        "unqueue: no waiter is woken",
         "atomic_compare_exchange_strong(first, &f, 0))\n\t\thd_wake(word",
         "atomic_compare_exchange_strong(first, &f, 0) && 0)\n\t\thd_wake(word",
     ),
@@ -124,7 +124,7 @@ MUTEX = (
         "return how == HD_TAKEN_SUSPECT ? HD_OK : HD_OK;",
     ),
     change(
-        "mutex: told and let go, not broken",
+        "mutex: OwnerDied and let go, not broken",
         "\t\tatomic_store(&m->suspect, 2); // not repaired",
         "\t\t(void)0; // not repaired",
     ),
@@ -275,13 +275,13 @@ RWLOCK = (
     ),
     change(
         "rw: no call to the readers after giving",
-        "\tif (any_left || any_wants(a, l)) // the second look",
+        "\tif (let_in || any_wants(a, l)) // the second look",
         "\tif (0) // the second look",
     ),
     change(
         "rw: no second look for readers after giving",
-        "\tif (any_left || any_wants(a, l)) // the second look",
-        "\tif (any_left) // the second look",
+        "\tif (let_in || any_wants(a, l)) // the second look",
+        "\tif (let_in) // the second look",
     ),
     change(
         "rw: leaving readers wake no thread",
@@ -337,26 +337,28 @@ RWLOCK = (
         "\tif (0) {\n\t\tif (wrote)",
     ),
     change(
-        "rw: OwnerDied is not told", "h->told = (atomic_load(&l->writer) & HD_SUSPECT) != 0;", "h->told = 0;"
+        "rw: OwnerDied is not told",
+        "h->owner_died = (atomic_load(&l->writer) & HD_SUSPECT) != 0;",
+        "h->owner_died = 0;",
     ),
     change(
-        "rw: told and let go, not broken",
+        "rw: OwnerDied and let go, not broken",
         "\t\t\tatomic_store(&l->suspect, 2); // not repaired",
         "\t\t\t(void)0; // not repaired",
     ),
     change(
         "rw: recover leaves the doubt in the word",
-        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->told = 0;",
-        "\th->told = 0;",
+        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->owner_died = 0;",
+        "\th->owner_died = 0;",
     ),
     change(
-        "rw: recover leaves the row told",
-        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->told = 0;",
+        "rw: recover leaves the mark in the row",
+        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->owner_died = 0;",
         "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);",
     ),
     change(
         "rw: downgrade of what is in doubt",
-        "\tif (h->told)\n\t\treturn HD_OWNER_DIED; // first",
+        "\tif (h->owner_died)\n\t\treturn HD_OWNER_DIED; // first",
         "\tif (0)\n\t\treturn HD_OWNER_DIED; // first",
     ),
     change(

@@ -1,7 +1,7 @@
 """Processes of workers that have said their last word and do not end.
 
 A program that has done its work and never exits hangs like any other: it waits for a thread that nothing
-ends.  Guarantees: who gets no processor, is stopped or traced is not late; nothing is ended here.
+ends.  Guarantees: a process that gets no processor, is stopped or traced is not late; nothing is ended here.
 """
 
 from harness.run import scheduling
@@ -14,7 +14,7 @@ MOST_TIMES = 10  # the limit, also for a process that wants a processor and gets
 
 
 def still_there(home: EventLoop) -> list[tuple[ChildProcess, list[WorkerHandle]]]:
-    """Processes that live although every thread in them is over, and that we have not ended."""
+    """Processes that live although every worker in them is over, and that we have not ended."""
     found = []
     for body in home.crew.bodies:
         members = home.crew.of_body(body)

@@ -1,4 +1,4 @@
-// Holders seen from Python, and what is said of one who died inside.
+// Holders seen from Python, and what is said of one that died inside.
 
 #include "binding.h"
 
@@ -7,14 +7,14 @@
 static PyTypeObject *holder_type, *rw_holder_type;
 
 #define COMMON                                                                                                         \
-	{"seat", "number of its seat"}, {"pid", "process"}, {"tid", "thread"}, {"role", "as it sat down"},                 \
+	{"seat", "number of its seat"}, {"pid", "process"}, {"tid", "thread"}, {"role", "role of its seat"},                 \
 		{"site", "(file, line, function) where it took the lock"}, {"since", "coarse monotonic ns"}
 #define BESIDE {"held_for", "seconds until now"}, {"alive", "False: it died inside"}
 
 static PyStructSequence_Field holder_fields[] = {COMMON, BESIDE, {NULL, NULL}};
 static PyStructSequence_Field rw_holder_fields[] = {COMMON, {"kind", "read or write"}, BESIDE, {NULL, NULL}};
 static PyStructSequence_Desc holder_desc = {"harness._native.Holder", "Holder(values, /)\n--\n\nWho holds, or held, a lock: as Mutex.holder() saw it.", holder_fields, 6};
-static PyStructSequence_Desc rw_holder_desc = {"harness._native.RwHolder", "RwHolder(values, /)\n--\n\nOne of those that hold a read/write lock: as RwLock.holders() saw it.", rw_holder_fields, 7};
+static PyStructSequence_Desc rw_holder_desc = {"harness._native.RwHolder", "RwHolder(values, /)\n--\n\nOne holder of a read/write lock: as RwLock.holders() saw it.", rw_holder_fields, 7};
 
 int add_holder_types(PyObject *module)
 {
@@ -90,15 +90,15 @@ void owner_died(LockObject *self, struct hd_seat *s, uint32_t site, const char *
 	struct hd_arena *a = self->arena->a;
 	const struct hd_holder *known = hd_dead_before(a, self->offset, sizeof(struct hd_rwlock));
 	struct hd_holder who = known ? *known : (struct hd_holder){0};
-	char name[64], told[400];
+	char name[64], report[400];
 	lock_text(self, name, sizeof name);
 	PyObject *lock = text_of(name, sizeof name), *text = NULL;
 	PyObject *dead = known ? sentence_of(a, &who) : PyUnicode_FromString("a thread whose seat is in use again");
 	PyObject *holder = known ? holder_tuple(a, &who, false) : Py_NewRef(Py_None);
 	if (lock && dead && holder) {
 		const char *utf8 = PyUnicode_AsUTF8(dead);
-		snprintf(told, sizeof told, "takes %s, whose last holder died inside: %.300s", name, utf8 ? utf8 : "?");
-		hd_report(a, s, HD_REPORT_OWNER_DIED, 0, self->offset, who.site, site, told);
+		snprintf(report, sizeof report, "takes %s, whose last holder died inside: %.300s", name, utf8 ? utf8 : "?");
+		hd_report(a, s, HD_REPORT_OWNER_DIED, 0, self->offset, who.site, site, report);
 		text = PyUnicode_FromFormat("%s %U: its last holder died inside: %U; %s", doing, lock, dead, after);
 	}
 	raise_with(text, self, lock, holder);

@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-// How likely a seat is late that has this speed.  Seats of speed 0 overtake all others for a while,
+// How likely a seat with this speed is late.  Seats of speed 0 overtake all others for a while,
 // as with random priorities that change at random points.
 static uint32_t chance_of(const struct hd_seat *s, uint32_t chance)
 {

@@ -1,4 +1,4 @@
-// What order.c, edge.c and cycle.c share.  Not for others.
+// What order.c, edge.c and cycle.c share, and how the read/write lock tells its wants and writers.
 //
 // An edge a -> b says: b was asked for, by a wait without limit, while a was held.  Rows
 // between classes lie in a square; rows between two locks of one class in a small hash
@@ -6,7 +6,7 @@
 // more threads, more kinds.  So whatever a search reads was true of some taking, and a
 // row that two threads write at once is as if one had come after the other.
 //
-// Invariant of a search: who changes a row looks for a cycle afterwards (all of it
+// Invariant of a search: a thread that changes a row looks for a cycle afterwards (all of it
 // sequentially consistent).  Of two changes that close a cycle together, the later one
 // in that order is seen together with the earlier: at least one thread finds the cycle.
 
@@ -22,7 +22,7 @@ enum hd_want { HD_WANT_WRITE = 0, HD_WANT_READ = 1, HD_WANT_PASS = 2 }; // PASS:
 
 enum hd_edge_flags {
 	HD_EDGE_BAD = 1,   // closed a cycle, or is against rank: no search goes through it
-	HD_EDGE_TOLD = 2,  // and the report is out
+	HD_EDGE_REPORTED = 2,  // and the report is out
 	HD_EDGE_NOTED = 4, // the note is out: a cycle, but of one thread so far
 	HD_EDGE_TIMED = 8, // was (also) taken by waits with a limit, which hold no thread for ever
 	HD_EDGE_MANY = 16, // more threads than there is room for

@@ -266,7 +266,7 @@ def test_the_same_name_and_number_is_the_same_lock_in_every_process(lock, arena,
 # --- death
 
 
-def test_the_death_of_a_holder_is_told_to_the_next_one_who_may_repair(lock, arena, actors):
+def test_the_next_holder_is_told_of_the_death_and_may_repair(lock, arena, actors):
     actor = actors.actor(holder_of(lock))
     actor.expect("holding")
     actor.kill()

@@ -55,7 +55,7 @@ def test_a_copied_file_is_not_taken_for_its_original(file_arena, tmp_path):
         assert one.table("things", Plain)[1].value == 42
 
 
-def test_a_stranger_of_the_same_user_attaches_by_pid(arena):
+def test_an_unrelated_process_of_the_same_user_attaches_by_pid(arena):
     arena.table("things", Plain, 3)[2].value = 0xFEED
     program = (
         "import sys\n"
