@@ -1,4 +1,4 @@
-"""What a killed holder costs the one that waits, and who gets how much where many want the same lock.
+"""What a killed holder costs the one that waits, and how holds are shared where many want the same lock.
 
 A holder is killed while another process waits: from just before the kill to the moment at which that one
 has the lock, both on the arena's exact clock.  Beside it, in turn, the same with a robust pthread mutex of

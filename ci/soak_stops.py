@@ -24,7 +24,7 @@ from stress.scenario.scenario import all_scenarios
 
 TURN_S = 0.05
 MODES = (("process", False), ("thread", True), ("process", True), ("thread", False))
-# It looks up now and then, so that it ends with us also where nothing tells it.
+# It checks for its parent now and then, so that it ends with us also where no signal tells it.
 BUSY = "import os\nwhile os.getppid() == {parent}:\n    for _ in range(10**6): pass\n"
 
 

@@ -13,7 +13,7 @@ from tests.rules.test_architecture import ROOT, plant, repository_files, shown, 
 
 HERE = "tests/rules/test_words.py"
 READ_AS_THEY_ARE = (HERE, "docs/reference/", "LICENSE", "stress/trace/data/", "tests/data/")
-PERSONS = r"\b(?:he|him|his|himself|somebody|nobody|everybody|anybody|whoever)\b"
+PERSONS = r"(?<![A-Za-z])(?:he|him|his|himself|somebody|nobody|everybody|anybody|whoever)(?![A-Za-z])"
 METAPHORS = r"nurser(?:y|ies)|curtain|cradle|stagehand|mourn|deafen|glutton"
 REFUSED = re.compile(f"{PERSONS}|{METAPHORS}", re.IGNORECASE)
 
@@ -32,7 +32,14 @@ def test_this_tree_keeps_its_words():
 
 
 @pytest.mark.parametrize(
-    "line", ["# the thread and his lock", "Nobody waits.", "def the_curtain_falls(): ...", "# he sleeps"]
+    "line",
+    [
+        "# the thread and his lock",
+        "Nobody waits.",
+        "def the_curtain_falls(): ...",
+        "# he sleeps",
+        "waits_for_his_turn()",
+    ],
 )
 def test_a_planted_word_is_named(line, tmp_path):
     plant(tmp_path, {"harness/one.py": f"x = 1\n{line}\n", "docs/reference/log.md": line})
