@@ -49,7 +49,7 @@ from harness.shm import native
 from harness.watch import bystanders
 
 _C = _native.CONSTANTS
-TERM_S = 0.5  # from SIGTERM to SIGKILL; a signal ends a native wait at once
+TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait sees the signal within its slice of 0.1 s
 HANG_GRACE_S = 0.3  # after a finding: a worker that hangs will not end, and one that runs ends at once
 QUIET_S = 10.0  # services have so long to rest before an audit
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows

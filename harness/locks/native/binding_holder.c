@@ -90,15 +90,15 @@ void owner_died(LockObject *self, struct hd_seat *s, uint32_t site, const char *
 	struct hd_arena *a = self->arena->a;
 	const struct hd_holder *known = hd_dead_before(a, self->offset, sizeof(struct hd_rwlock));
 	struct hd_holder who = known ? *known : (struct hd_holder){0};
-	char name[64], report[400];
+	char name[64], told[400];
 	lock_text(self, name, sizeof name);
 	PyObject *lock = text_of(name, sizeof name), *text = NULL;
 	PyObject *dead = known ? sentence_of(a, &who) : PyUnicode_FromString("a thread whose seat is in use again");
 	PyObject *holder = known ? holder_tuple(a, &who, false) : Py_NewRef(Py_None);
 	if (lock && dead && holder) {
 		const char *utf8 = PyUnicode_AsUTF8(dead);
-		snprintf(report, sizeof report, "takes %s, whose last holder died inside: %.300s", name, utf8 ? utf8 : "?");
-		hd_report(a, s, HD_REPORT_OWNER_DIED, 0, self->offset, who.site, site, report);
+		snprintf(told, sizeof told, "takes %s, whose last holder died inside: %.300s", name, utf8 ? utf8 : "?");
+		hd_report(a, s, HD_REPORT_OWNER_DIED, 0, self->offset, who.site, site, told);
 		text = PyUnicode_FromFormat("%s %U: its last holder died inside: %U; %s", doing, lock, dead, after);
 	}
 	raise_with(text, self, lock, holder);

@@ -15,7 +15,7 @@
 
 #define DOC_format                                                                                                     \
 	"format(arena, offset, class_id, instance, /)\n--\n\n"                                                         \
-	"Write a new record, free, at `offset` bytes of a native arena.  For the thread that makes records."
+	"Write a new record, free, at `offset` bytes of a native arena.  For code that makes records."
 #define DOC_exit                                                                                                       \
 	"__exit__($self, kind=None, value=None, trace=None, /)\n--\n\n"                                                \
 	"release().  When the lock was broken meanwhile, the LockBroken that is on its way passes through."

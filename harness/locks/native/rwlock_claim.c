@@ -56,7 +56,7 @@ struct hd_seat *hd_rw_close_and_look(struct hd_arena *a, struct hd_seat *s, stru
 void hd_rw_give_writer(struct hd_arena *a, struct hd_rwlock *l, bool inside)
 {
 	uint32_t w = inside ? atomic_fetch_and(&l->writer, ~HD_CLOSED) : atomic_load(&l->writer);
-	// From here on the death of this thread leaves no doubt about the data.
+	// From here on the death of this thread leaves no new doubt about the data.
 	bool doubt = (w & HD_SUSPECT) && l->suspect != 2, let_in = false;
 	for (uint32_t i = 0; inside && i * 32 < a->seat_count; i++) {
 		uint64_t v = atomic_load(&l->cells[i]);

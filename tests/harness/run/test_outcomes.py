@@ -178,7 +178,7 @@ def test_a_worker_that_never_gets_ready_is_an_error_with_its_cause(prepare, caus
     assert caught.value.exit_code == 3
 
 
-def test_none_begins_before_all_is_prepared():
+def test_no_role_begins_before_all_are_prepared():
     def prepare(context):
         table = context.arena.reserve("ready", 64)
         context.arena.native.view(table, 64)[context.index] = 1

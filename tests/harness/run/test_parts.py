@@ -74,7 +74,7 @@ def test_the_last_messages_of_a_dead_peer_are_read(wires):
     with pytest.raises(PeerGone):
         theirs.wait()
     with pytest.raises(PeerGone):
-        theirs.send(("any thread?",))
+        theirs.send(("a question",))
     theirs.post(("never mind",))
     assert not theirs.pending
 

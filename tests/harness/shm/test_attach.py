@@ -182,12 +182,12 @@ def test_what_is_no_file_at_all_is_refused(tmp_path):
 def test_another_users_process_is_no_access(arena, actors):
     pid = os.getpid()
 
-    def none(me):
+    def without_an_arena(me):
         os.setresuid(65534, 65534, 65534)
         with pytest.raises(NoAccess, match=f"process {pid}: it belongs to another user"):
             Arena.attach(pid=pid)
 
-    actors.actor(none).end()
+    actors.actor(without_an_arena).end()
 
 
 def test_a_process_without_an_arena_and_one_that_is_gone(actors):

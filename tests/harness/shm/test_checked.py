@@ -198,7 +198,7 @@ def test_it_is_private_no_more_when_its_lock_was_taken(pool):
     assert made.constant == 2
 
 
-def test_the_maker_of_an_earlier_life_is_none(pool):
+def test_the_maker_of_an_earlier_life_is_not_the_maker_of_this_one(pool):
     made = pool.allocate()
     pool.free(made)
     again = []
