@@ -28,7 +28,7 @@ class ChangeFact(Frozen, frozen=True, kw_only=True):
     """Who changed a word last."""
 
     seat: int
-    id: int = 0  # of the thread that sat there
+    id: int = 0  # of the thread that had the seat
     step: int = 0  # its ``steps`` when the step of the change has ended; 0: outside of any
     who: str  # role and pid
     age_s: float
@@ -64,7 +64,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
 
 
 class ClaimFact(Frozen, frozen=True, kw_only=True):
-    """ "The thread that waits for the word at ``address`` waits for me"."""
+    """ "A thread that waits for the word at ``address`` waits for me"."""
 
     address: int
     word: str  # table[slot].field
@@ -133,7 +133,7 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """How people call it."""
+        """Its role and process."""
         return f"{self.role} (pid {self.pid})"
 
 
@@ -243,7 +243,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
 class Finding(Frozen, frozen=True, kw_only=True):
     """A verdict that has been written down.
 
-    ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
+    ``notice``: reported at once with its evidence, but not proved; ``ok`` ignores it.  When it still holds
     after the limit, or at the end, another one is written with the same ``key`` that is no notice.
     """
 

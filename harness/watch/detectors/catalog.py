@@ -44,7 +44,7 @@ CATALOG = (
     ),
     Entry(
         "lost_wakeup",
-        "the condition is true, its guard was let go since, and the thread that changed the word last "
+        "the condition is true, its guard was released since, and the thread that changed the word last "
         "ended, rests elsewhere, or "
         "completed the step of the change; or every thread that has the arena, with a seat or "
         "without, waits without limit",
@@ -99,6 +99,6 @@ CATALOG = (
         "a worker was told to end and did not, or said its last word and its process did not end",
         "",
         "at the end",
-        "the dump is the last picture of what it did",
+        "the dump shows what it did last",
     ),
 )  # fmt: skip
