@@ -126,7 +126,7 @@ class Ending(EventLoop):
             self.watcher.hush(settle)
             self.wait_until(lambda: self.watcher.quiet or self.broken, HUSH_S, every_s=0.005)
         self.listening = False
-        # A thread that reports misuse would wait for a watchdog that judges no more.
+        # A thread in trouble would wait until it was seen.
         self.plan.arena.native.mode &= ~_C["WAIT_FOR_WATCHER"]
 
 

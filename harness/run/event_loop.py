@@ -1,4 +1,4 @@
-"""The supervisor's event loop: one poll loop that turns what happens into state.
+"""The supervisor's ears: one poll loop that turns what happens into state.
 
 ``pump`` is one turn: messages of workers, watchdog, helpers and front; deaths; injected
 faults that are due; findings whose time has come.  Nothing in here blocks but the poll
@@ -70,7 +70,7 @@ class EventLoop:
     def wait_until(
         self, done: Callable[[], Any], limit_s: float | None = None, every_s: float = TICK_S
     ) -> bool:
-        """Pump until ``done()``; False when the limit (watched time) passed first."""
+        """Pump until ``done()``; False when the limit (attended time) passed first."""
         deadline = Deadline(limit_s, self.clock)
         while not done():
             if deadline.passed():
@@ -303,7 +303,7 @@ class EventLoop:
             return
         how = self.watcher.trouble or process_control.died_by(body.process.exitcode)
         if self.watcher.restarts >= MOST_RESTARTS or not self.watcher.ready:
-            self.broken = f"the watchdog died, so a hang would not have been found: {how}"
+            self.broken = f"the watchdog died, and no thread would have seen a hang: {how}"
             self.ending = self.ending or "broken"
             return
         self.store.incident(f"the watchdog died ({how}) and was started again")

@@ -14,7 +14,7 @@ MOST_TIMES = 10  # the limit, also for a process that wants a processor and gets
 
 
 def still_there(home: EventLoop) -> list[tuple[ChildProcess, list[WorkerHandle]]]:
-    """Processes that live although every worker in them is over, and that we have not ended."""
+    """Processes that live although every thread in them is over, and that we have not ended."""
     found = []
     for body in home.crew.bodies:
         members = home.crew.of_body(body)

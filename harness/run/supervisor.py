@@ -221,7 +221,7 @@ class Supervisor(Ending):
         return helper.said
 
     def audit_hung(self, name: str, seat: int) -> None:
-        """The watchdog looks first: it may know the reason."""
+        """It is looked at by the watchdog first, which may know the reason."""
         self.hush(settle=True)
         if not self.store.hang_of(seat):
             self.hung([(name, seat)], f"epoch {self.epoch + 1}: {name} did not end")
