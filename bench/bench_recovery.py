@@ -119,7 +119,7 @@ def waiter(arena: Arena, way: str, comes: Any, got: Any) -> None:
 
 
 def killed(arena: Arena, way: str) -> float:
-    """Milliseconds from the kill to the next who has it."""
+    """Milliseconds from the kill to the next holder."""
     held, comes, got = CONTEXT.Semaphore(0), CONTEXT.Semaphore(0), RawArray("Q", 1)
     first = started(holder, arena, way, held)
     if not held.acquire(timeout=LIMIT_S):

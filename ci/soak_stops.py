@@ -1,7 +1,7 @@
 """make soak: runs of every scenario beside busy processes, while their members are stopped and continued.
 
 The VM is the right one and every stopped member is continued, so whatever a run finds is not true, or is an
-error of ours.  Runs whose exit code is not 0 stay under --out: output, dumps, and who was stopped when.
+error of ours.  Runs whose exit code is not 0 stay under --out: output, dumps, and what was stopped when.
 
 Exit: 0 nothing was found, 1 something was or a run did not end, 2 usage, 130 interrupted before anything was.
 """

@@ -48,7 +48,8 @@ CATALOG = (
         "ended, rests elsewhere, or "
         "completed the step of the change; or every thread that has the arena, with a seat or "
         "without, waits without limit",
-        "who changed it is not known or still on its way: after {waker_s:g} s, a finding at {stall_s:g} s",
+        "the thread that changed it is not known or still on its way: after {waker_s:g} s, a finding at "
+        "{stall_s:g} s",
         "two looks; {none_left_s:g} s when no thread is left",
         "wake after the change, under the guard; test again before you sleep",
     ),

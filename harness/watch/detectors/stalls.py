@@ -200,7 +200,7 @@ def _asleep_too_long(longest: SeatFacts, waiters: list[SeatFacts], now: Snapshot
     unseen = f"; without a seat: {', '.join(now.outsiders[:3])}" if now.outsiders else ""
     return (
         f"{longest.name} sleeps in `{wait.wmesg}` on {wait.lock}{until} for {wait.waited_s:.3f} s{others}, "
-        f"{wait.site}, and nothing says who is to wake it{unseen}"
+        f"{wait.site}, and nothing says which thread is to wake it{unseen}"
     )
 
 

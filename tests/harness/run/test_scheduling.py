@@ -50,7 +50,7 @@ def watched(own, late, others):
     return last - begun, total
 
 
-def test_who_is_stopped_is_excused_for_so_long():
+def test_a_stopped_thread_is_excused_for_so_long():
     with program(SLEEP) as child:
         os.kill(child, signal.SIGSTOP)
         wait_until(lambda: of_thread(child, 0).stopped, "the stop")
