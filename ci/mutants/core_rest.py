@@ -202,8 +202,8 @@ REPORTS = (
     ),
     change(
         "order: known before it is reported",
-        "\tviolation(a, s, HD_REPORT_ORDER, h, t, why);\n\tatomic_fetch_or(&e->flags, HD_EDGE_REPORTED);",
-        "\tatomic_fetch_or(&e->flags, HD_EDGE_REPORTED);\n\tviolation(a, s, HD_REPORT_ORDER, h, t, why);",
+        "\tviolation(a, s, HD_REPORT_ORDER, h, t, why);\n\tatomic_fetch_or(&e->flags, HD_EDGE_TOLD);",
+        "\tatomic_fetch_or(&e->flags, HD_EDGE_TOLD);\n\tviolation(a, s, HD_REPORT_ORDER, h, t, why);",
     ),
     change(
         "order: searched before it is tried",

@@ -22,7 +22,7 @@ enum hd_want { HD_WANT_WRITE = 0, HD_WANT_READ = 1, HD_WANT_PASS = 2 }; // PASS:
 
 enum hd_edge_flags {
 	HD_EDGE_BAD = 1,   // closed a cycle, or is against rank: no search goes through it
-	HD_EDGE_REPORTED = 2,  // and the report is out
+	HD_EDGE_TOLD = 2,  // and the report is out
 	HD_EDGE_NOTED = 4, // the note is out: a cycle, but of one thread so far
 	HD_EDGE_TIMED = 8, // was (also) taken by waits with a limit, which hold no thread for ever
 	HD_EDGE_MANY = 16, // more threads than there is room for

@@ -7,9 +7,9 @@
 //
 // A try that fails is a failure, and a thread that only fails goes round for ever.  Not every one is
 // a step of such a round.  The same lock again is a wait (`spared`).  A lock that is got ends what was
-// tried for it, and what was tried at others with nothing held: it kept no other thread out meanwhile
+// tried for it, and with nothing held also what was tried at others: no thread was kept out meanwhile
 // (`spun` becomes spared).  What is left over, failures - spared - spun, are failures for good.
-// A kill between two of the stores leaves wrong numbers, but those of a dead thread.
+// A kill between two of the stores leaves numbers of one who is dead.
 
 #include "lockcore.h"
 

@@ -43,8 +43,8 @@ static uint32_t class_at(struct hd_arena *a, uint64_t lock)
 	return hd_fits(a, lock, sizeof(struct hd_mutex)) ? ((const struct hd_mutex *)hd_at(a, lock))->class_id : 0;
 }
 
-// When the table is full the oldest report is overwritten: the first of each kind is what
-// matters, and the watcher has read that long before.
+// Old reports are overwritten when the table is full of newer ones: what matters is
+// the first of each kind, and the watcher has taken that long before.
 void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
 	       uint32_t site_a, uint32_t site_b, const char *text)
 {
