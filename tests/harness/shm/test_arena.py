@@ -327,7 +327,7 @@ def maps_of(boot_id):
     return Path("/proc/self/maps").read_text().count(f"hangdog:pin-{boot_id}")
 
 
-def test_an_arena_closed_under_a_holder_stays_mapped_and_goes_when_nothing_is_held():
+def test_a_closed_arena_stays_mapped_as_long_as_a_lock_in_it_is_held():
     boot_id = secrets.token_hex(4)
     kept, gone = (Arena.create(f"pin-{boot_id}") for _ in range(2))
     with gone.mutex("a"):

@@ -142,7 +142,7 @@ def test_a_thread_that_polls_a_lock_whose_release_it_prevents_is_one(arena, acto
     assert "spinner" in find(watchdog, "livelock", LIMIT_S).summary
 
 
-def test_a_thread_that_polls_beside_a_holder_that_waits_with_a_limit_is_none(arena, actors, tmp_path):
+def test_polling_beside_a_holder_that_waits_with_a_limit_is_none(arena, actors, tmp_path):
     """Not within ``livelock_s``: the wait may end and let it through.  After ``stall_s`` both retry."""
     mine, yours = arena.mutex("mine"), arena.mutex("yours")
 
