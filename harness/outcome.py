@@ -98,8 +98,8 @@ class Finding(Record, frozen=True, kw_only=True):
     ``id``: its number within the run, from 1.  ``verdict``: what it is called (docs/verdicts.md).
     ``summary``: one sentence.  ``dump``: path of the file with everything, empty: there is none;
     ``text``: the dump for reading, where there is no file.
-    ``detected_after_s``: seconds from the event to the record of it, as far as that is known;
-    ``at_s``: seconds since the workers were released from the start.  ``reproduce``: a command.
+    ``detected_after_s``: seconds from its happening to its being written down, as far as that is known;
+    ``at_s``: seconds since the workers were let go.  ``reproduce``: a command.
     ``seats``, ``workers``: who takes part, by number and by name.
     ``key``: the same trouble has the same key: a notice and the finding that it became.
     """

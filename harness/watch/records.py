@@ -243,7 +243,7 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
 class Finding(Frozen, frozen=True, kw_only=True):
     """A verdict that has been written down.
 
-    ``notice``: reported at once with its evidence, but not proved; ``ok`` ignores it.  When it still holds
+    ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
     after the limit, or at the end, another one is written with the same ``key`` that is no notice.
     """
 

@@ -80,7 +80,7 @@ enum hd_activity { // what a seat is doing, as far as a watcher must know
 	HD_SLEEPING = 5,  // on a channel; another thread must wake it
 	HD_IDLE = 6,      // on a channel, and may stay there for ever (a service without work)
 	HD_IO = 7,        // in a blocking system call that ends by itself
-	HD_PARKED = 8,    // at the barrier between epochs
+	HD_PARKED = 8,    // at the gate between epochs
 	HD_JOINING = 9,   // waits for the end of seat wait_lock
 	HD_REPORTING = 10 // misuse: waits until the watcher has dumped it
 };
