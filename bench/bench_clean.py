@@ -35,7 +35,7 @@ class Sum:
 
 
 def one_run(scenario: str, kind: str, seed: int, seconds: float, total: Sum) -> None:
-    """Add a run; what it finds is told at once."""
+    """Add a run; what it finds is printed at once."""
     options = {"scenario": scenario, "seed": seed, "seconds": seconds, **KINDS[kind]}
     with tempfile.TemporaryDirectory(prefix="hangdog-bench-") as folder:
         try:

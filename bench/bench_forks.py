@@ -60,7 +60,7 @@ class Parent:
         return chain, int(self.vm.g.swap_used)
 
     def close(self) -> None:
-        """Every thread leaves."""
+        """The parent exits, the services end."""
         vmcore.vmspace_exit(self.vm, self.space)
         stop_services(self.vm)
         for service in self.services:

@@ -82,7 +82,7 @@ def trial(folder: Path, busy: int = 0) -> tuple[float, float, float]:
             watchdog.run(lambda: bool(deadlocks(watchdog)) or monotonic() > end)
             whole = arena.native.exact_now()
             if not deadlocks(watchdog):
-                raise TimeoutError(f"no deadlock was told within {LIMIT_S:g} s")
+                raise TimeoutError(f"no deadlock was reported within {LIMIT_S:g} s")
             seats = [seat for seat in watchdog.reader.seats if seat.live == 2]
             closed = max(int(seat.wait_since) for seat in seats)
         found = deadlocks(watchdog)[0]

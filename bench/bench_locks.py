@@ -50,7 +50,7 @@ def call(function: Callable[[], object], passes: int) -> Callable[[], float]:
 
 
 def uncontended(arena: Arena, plan: Plan) -> list[Row]:
-    """One thread, no other thread: the price that every program pays."""
+    """One thread alone: the price that every program pays."""
     passes = plan.count(PASSES)
     tracked = with_lock(arena.mutex("bench"), passes)
     found = in_turn(

@@ -1,8 +1,8 @@
 """How much sooner races are found under each kind of noise than under none.
 
-Every sixth defect of the catalogue, so that no thread has picked those which it helps; each in its own
+Every sixth defect of the catalogue, so that they are not chosen for what noise does to them; each in its own
 scenario with its own options but for the noise, the same seeds under every kind, kinds in turn.  A run
-that found nothing counts as long as its limit, so a ratio is at least what is told where the median
+that found nothing counts as long as its limit, so a ratio is at least what is printed where the median
 under none is the limit itself.
 """
 

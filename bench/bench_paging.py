@@ -119,7 +119,7 @@ def serve(cluster_pages: int, pipe: Any) -> None:
 
 
 def rounds(pipes: dict[int, Any], count: int) -> Iterator[tuple[int, Measured]]:
-    """Each VM in turn, no thread always first."""
+    """Each VM in turn, none of them always first."""
     for turn in range(count):
         for size in CLUSTERS[:: 1 if turn % 2 == 0 else -1]:
             pipes[size].send(turn)

@@ -1,4 +1,4 @@
-"""What a killed holder costs the one that waits, and who gets how much where many want the same lock.
+"""What a killed holder costs the one that waits, and how holds are shared where many want the same lock.
 
 A holder is killed while another process waits: from just before the kill to the moment at which that one
 has the lock, both on the arena's exact clock.  Beside it, in turn, the same with a robust pthread mutex of
@@ -119,7 +119,7 @@ def waiter(arena: Arena, way: str, comes: Any, got: Any) -> None:
 
 
 def killed(arena: Arena, way: str) -> float:
-    """Milliseconds from the kill to the next who has it."""
+    """Milliseconds from the kill to the next holder."""
     held, comes, got = CONTEXT.Semaphore(0), CONTEXT.Semaphore(0), RawArray("Q", 1)
     first = started(holder, arena, way, held)
     if not held.acquire(timeout=LIMIT_S):

@@ -1,6 +1,6 @@
 """How sure a script is: every script of the catalogue, 100 times, with processes and with threads.
 
-A repetition counts when one of the defect's verdicts is found, within a second.  Each miss is told at once.
+A repetition counts when one of the defect's verdicts is found, within a second.  A miss is printed at once.
 """
 
 import sys

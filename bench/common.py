@@ -57,7 +57,7 @@ def median_ratios(base: Sequence[float], others: Sequence[float]) -> float:
 
 
 def in_turn(things: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Measure everything once per round; every other round backwards: no thread is always first."""
+    """Measure everything once per round; every other round backwards: none of them is always first."""
     found: dict[str, list[float]] = {name: [] for name in things}
     for number in range(rounds):
         for name in list(things)[:: 1 if number % 2 == 0 else -1]:

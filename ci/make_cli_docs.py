@@ -25,7 +25,7 @@ def helps(
     """(command, help) of a command and all below it."""
     name = words.rsplit(" ", maxsplit=1)[-1]
     ctx = click.Context(command, info_name=name, parent=parent, **command.context_settings)
-    ctx.terminal_width = ctx.max_content_width = WIDTH  # not that of the thread that runs this
+    ctx.terminal_width = ctx.max_content_width = WIDTH  # not that of the terminal here
     yield words, command.get_help(ctx)
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):

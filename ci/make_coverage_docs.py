@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 TESTS = ROOT / "tests" / "vmcore"
 SHOWN = 3  # tests in one cell; the rest is counted
-HEAD = """# The object layer: what is implemented, and what holds it to its word
+HEAD = """# The object layer: what is implemented, and which contracts and tests check it
 
 Made by `ci/make_coverage_docs.py` from `ci/coverage_rows.py`, the contracts in the docstrings (which
 are checked at run time) and the tests; a test fails when it is stale or has an empty cell.

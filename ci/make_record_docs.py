@@ -37,7 +37,7 @@ While a lock is held that may not sleep, its holder does not wait for anything b
 TRY_HEAD = """
 ## Tried, never waited for
 
-Against the order a lock is only tried; the thread that fails skips, or backs off and comes back.
+Against the order a lock is only tried; a thread that does not get it skips, or backs off and comes back.
 
 | where | what is tried |
 |---|---|

@@ -14,9 +14,10 @@ HEAD = """# Verdicts: what is said, how certain it is, what to do
 
 Made from `harness/watch/detectors/catalog.py` by `ci/make_verdict_docs.py`; a test fails when it is stale.
 
-A *finding* ends the run. What is not proved is a *notice*: reported at once, without effect on `ok`
-or the exit code; it is a finding when it still holds after its limit or at the end. Limits are seconds
-of watched time: what the watcher itself did not run is not counted.
+A *finding* ends the run; an order violation does so after three more seconds. What is not proved is a
+*notice*: reported at once, without effect on `ok` or the exit code; it is a finding when it still holds
+after its limit or at the end. Limits are seconds
+of watched time: time in which the watcher itself did not run is not counted.
 
 | verdict | certain when | otherwise | after | what to do |
 |---|---|---|---|---|

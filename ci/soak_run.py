@@ -1,7 +1,7 @@
 """One run of hangdog beside which members are stopped and continued: started, disturbed, ended, kept.
 
 Guarantees: a signal meets only what descends from our own child, through a descriptor of the process, so
-never a stranger who has its number by now; what was stopped is continued; ``end`` leaves no process of the
+never another one that has its number by now; what was stopped is continued; ``end`` leaves no process of the
 run; a run in which nothing was found leaves no file.  Refuses to wait: ``turn`` looks, acts and returns.
 """
 
@@ -31,7 +31,7 @@ GAP_S = (0.2, 3.0)  # between the end of one stop and the next
 PATIENCE_S = 4.0  # for a kind that is there only now and then, before another one is drawn
 END_S = 60.0  # an interrupted run takes its parts home within seconds; a starved one needs more
 SET_PDEATHSIG = 1
-# A stopped process hears nothing: the thread that ended us, the kernel ends what is below.
+# A stopped process handles no signal: however we end, the kernel ends what is below.
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -129,7 +129,7 @@ class Run:
         self.wish, self.due = self.rng.choice(KINDS), now + self.rng.uniform(*GAP_S)
 
     def turn(self) -> None:
-        """Stop or continue another thread if it is time to."""
+        """Stop or continue a member if it is time to."""
         now = self.now()
         if self.stopped is not None:
             if now - self.stops[-1].at >= self.stops[-1].wanted:
@@ -154,7 +154,7 @@ class Run:
         except OSError:
             return
         if not any(pid == other for _, _, other in self.members()):
-            os.close(handle)  # it ended, and its number may be a stranger's
+            os.close(handle)  # it ended, and its number may be another process's
             return
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGSTOP)
@@ -191,7 +191,7 @@ class Run:
         return found
 
     def roles(self) -> dict[int, list[str]]:
-        """Who sits in the arena, by pid; no thread before it is there."""
+        """Roles of the seats in the arena, by pid; empty before there is an arena."""
         found: dict[int, list[str]] = {}
         for row in self.seats():
             found.setdefault(row.pid, []).append(row.role)

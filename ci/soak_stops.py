@@ -1,7 +1,7 @@
 """make soak: runs of every scenario beside busy processes, while their members are stopped and continued.
 
 The VM is the right one and every stopped member is continued, so whatever a run finds is not true, or is an
-error of ours.  Runs whose exit code is not 0 stay under --out: output, dumps, and who was stopped when.
+error of ours.  Runs whose exit code is not 0 stay under --out: output, dumps, and what was stopped when.
 
 Exit: 0 nothing was found, 1 something was or a run did not end, 2 usage, 130 interrupted before anything was.
 """
@@ -24,7 +24,7 @@ from stress.scenario.scenario import all_scenarios
 
 TURN_S = 0.05
 MODES = (("process", False), ("thread", True), ("process", True), ("thread", False))
-# It looks up now and then, so that it ends with us also where nothing tells it.
+# It checks for its parent now and then, so that it ends with us also where no signal tells it.
 BUSY = "import os\nwhile os.getppid() == {parent}:\n    for _ in range(10**6): pass\n"
 
 

@@ -1,6 +1,6 @@
 """harness: locks in shared memory that know who holds them, and a watchdog that explains a hang.
 
-The public names are looked up when they are first used, because the store of results must
+The public names are looked up when they are first used, because results (harness.outcome) must
 be readable without the extension, and a command line that only prints help should start
 at once.  ``__init__.pyi`` says the same to type checkers.
 """

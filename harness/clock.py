@@ -2,12 +2,12 @@
 
 ``Clock`` is monotonic.  ``WatchedClock`` counts only time in which a watcher was there to
 look: a process that was stopped (Ctrl-Z, SIGSTOP, a suspended machine) did not use up
-any thread's limit.  ``Deadline`` is a limit on either.  Nothing here sleeps or waits.
+any limit.  ``Deadline`` is a limit on either.  Nothing here sleeps or waits.
 """
 
 import time
 
-ATTENTION_S = 1.0  # who looks less often than this was not there
+ATTENTION_S = 1.0  # a watcher that looks less often than this was not there
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 
 
 class ManualClock(Clock):
-    """A clock that moves when it is told to."""
+    """A clock that moves only by ``advance``."""
 
     def __init__(self, at: float = 0.0) -> None:
         self.at = at
@@ -38,7 +38,7 @@ class ManualClock(Clock):
 class WatchedClock(Clock):
     """Another clock without the gaps in which nothing was watched.
 
-    Between two calls of ``now`` at most ``attention_s`` pass; what goes beyond is left out and
+    Between two calls of ``now`` at most ``attention_s`` count; the rest is left out and
     added up in ``missed_s``.  So it must be looked at more often than that, also when idle.
     """
 

@@ -173,7 +173,7 @@ class LockError(HarnessError):
     """A lock was used against its rules; raised at the call, by the native core."""
 
     verdict = "contract_violation"
-    reports_itself = True  # a watcher is told where it happens; who catches it need not tell it again
+    reports_itself = True  # reported to the watcher where it is raised; a caller need not report it again
 
 
 class SelfDeadlock(LockError):
@@ -190,7 +190,7 @@ class OwnerDied(LockError):
     """The last holder died inside.  The caller now holds the lock; the data under it is suspect.
 
     ``lock`` is the lock: repair the data, then ``died.lock.recover()``; or release it, which breaks it for
-    everyone.  After a ``with`` it is given up already: ``with lock.repaired_by(rebuild):`` repairs instead.
+    every thread.  After a ``with`` it is given up already; ``with lock.repaired_by(rebuild):`` repairs.
     ``lock_name``: its class[instance].  ``holder``: the dead one as Mutex.holder() gives it (pid, tid, role,
     site, held_for; not ``alive``), or None when its seat has been given to another thread since.
     """

@@ -59,7 +59,7 @@ class Failed(Worker, frozen=True, kw_only=True, tag="failed"):
 
 
 class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):
-    """It died by itself: a signal that hangdog did not send, or it left without a word.
+    """It died by itself: a signal that hangdog did not send, or an end that it did not report.
 
     ``signal``: its number, 0: none; ``exit_code``: of the process, where there was no signal.
     ``program``: it replaced itself by ``exec`` of that file; its process may have gone on.
@@ -131,9 +131,9 @@ class RunResult(Record, frozen=True, kw_only=True):
     """What came of a run, whole or partial.
 
     ``outcomes``: Passed, Failed, Crashed, Hung or Killed, one of each worker, in the order of the roles.
-    ``findings``: what went wrong.  ``notices``: told with evidence but not proved, they count for nothing.
-    ``limits``: seconds of watched time after which what is watched counts, by name (see Limits).
-    ``incidents``: what happened beside the plan, in order, one sentence each.
+    ``findings``: what went wrong.  ``notices``: reported with evidence but not proved; ``ok`` ignores them.
+    ``limits``: seconds of watched time after which a state is reported, by name (see Limits).
+    ``incidents``: what happened outside the plan, in order, one sentence each.
     ``payloads``: what the workers sent, in the order of arrival; ``values()`` gives it without the names.
     ``audits``: what each audit returned.  ``epochs``: completed, with their audit.
     ``steps``: operations completed, of all workers.
@@ -223,7 +223,8 @@ def _shortened(text: str, room: int, at_end: bool = True) -> str:
 class Progress(Record, frozen=True, kw_only=True):
     """A look at a run that goes on.
 
-    ``elapsed_s``: seconds since the workers were let go; ``steps``: operations completed so far;
+    ``elapsed_s``: seconds since the workers were released from the start;
+    ``steps``: operations completed so far;
     ``epoch``: completed ones; ``state``: running, parking, audit, ending.
     ``workers``: how many are alive, services included; ``findings``, ``notices``: how many so far.
     """

@@ -1,4 +1,4 @@
-"""make mutants: try them, print who noticed each, and what survived without an argument.
+"""make mutants: try them, print which check noticed each, and what survived without an argument.
 
 Exit: 0 every mutant that can be noticed was, 1 one survived or could not be made, 2 usage,
 3 the unchanged tree fails.

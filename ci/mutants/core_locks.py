@@ -15,11 +15,11 @@ def change(name: str, old: str, new: str) -> Mutant:
 
 WORDS = (
     change(
-        "give: who queues is not woken",
+        "give: a queued waiter is not woken",
         "\tif (atomic_load(first))\n\t\thd_wake(word, 0x7fffffff, ~0u); // it",
         "\tif (0)\n\t\thd_wake(word, 0x7fffffff, ~0u); // it",
     ),
-    change("give: who sleeps is not woken", "else if (old & HD_WAITERS)", "else if (0)"),
+    change("give: a sleeper is not woken", "else if (old & HD_WAITERS)", "else if (0)"),
     change(
         "give: the doubt is lost",
         "atomic_exchange(word, rest)",
@@ -53,14 +53,14 @@ WORDS = (
     change(
         "take: SUSPECT of before is forgotten", "uint32_t suspect = v & HD_SUSPECT;", "uint32_t suspect = 0;"
     ),
-    change("take: who has slept does not keep WAITERS", "(slept || holder ? HD_WAITERS : 0)", "0"),
+    change("take: a thread that has slept does not keep WAITERS", "(slept || holder ? HD_WAITERS : 0)", "0"),
     change(
         "take: WAITERS of before is forgotten",
         "id | suspect | (v & HD_WAITERS)",
         "id | suspect",
     ),
     change(
-        "take: who got it leaves itself queued",
+        "take: the thread that got it leaves itself queued",
         "atomic_compare_exchange_strong(first, &f, 0); // it was us",
         "(void)0; // it was us",
     ),
@@ -95,7 +95,7 @@ WORDS = (
         "f != id && atomic",
     ),
     change(
-        "unqueue: no thread is told",
+        "unqueue: no waiter is woken",
         "atomic_compare_exchange_strong(first, &f, 0))\n\t\thd_wake(word",
         "atomic_compare_exchange_strong(first, &f, 0) && 0)\n\t\thd_wake(word",
     ),
@@ -124,7 +124,7 @@ MUTEX = (
         "return how == HD_TAKEN_SUSPECT ? HD_OK : HD_OK;",
     ),
     change(
-        "mutex: told and let go, not broken",
+        "mutex: OwnerDied and let go, not broken",
         "\t\tatomic_store(&m->suspect, 2); // not repaired",
         "\t\t(void)0; // not repaired",
     ),
@@ -132,7 +132,7 @@ MUTEX = (
         "mutex: recover does not clear the doubt", "atomic_fetch_and(&m->owner, ~HD_SUSPECT);", "(void)0;"
     ),
     change(
-        "mutex: recover by who does not hold it",
+        "mutex: recover by a thread that does not hold it",
         "\tif (!mine(s, m))\n\t\treturn HD_NOT_OWNER;\n\tatomic_fetch_and",
         "\tatomic_fetch_and",
     ),
@@ -142,7 +142,7 @@ MUTEX = (
         "(&m->owner, memory_order_relaxed) & HD_SEAT_MASK) == s->number;",
     ),
     change(
-        "mutex: the fast way overtakes who queues",
+        "mutex: the fast way overtakes a queued waiter",
         "if (slept || atomic_load_explicit(&m->first, memory_order_relaxed) ||",
         "if (slept ||",
     ),
@@ -167,7 +167,7 @@ MUTEX = (
         "&v, v & HD_WAITERS)",
     ),
     change(
-        "mutex: who waited too long never queues",
+        "mutex: a waiter that waited too long never queues",
         "\t\tif (now - s->wait_since > HD_PATIENCE_NS && hd_word_queue_up(a, &m->first, s->id))\n\t\t\tcontinue;\n",
         "",
     ),
@@ -196,7 +196,7 @@ RWLOCK = (
     ),
     change("rw: a blocked reader keeps READING", "\t\tcell_flip(l, s->number);\n", ""),
     change(
-        "rw: a blocked reader does not tell who drains",
+        "rw: a blocked reader does not tell the claimer",
         "\t\tcell_flip(l, s->number);\n\t\tleave_note(l);",
         "\t\tcell_flip(l, s->number);",
     ),
@@ -275,13 +275,13 @@ RWLOCK = (
     ),
     change(
         "rw: no call to the readers after giving",
-        "\tif (any_left || any_wants(a, l)) // the second look",
+        "\tif (let_in || any_wants(a, l)) // the second look",
         "\tif (0) // the second look",
     ),
     change(
         "rw: no second look for readers after giving",
-        "\tif (any_left || any_wants(a, l)) // the second look",
-        "\tif (any_left) // the second look",
+        "\tif (let_in || any_wants(a, l)) // the second look",
+        "\tif (let_in) // the second look",
     ),
     change(
         "rw: leaving readers wake no thread",
@@ -337,26 +337,28 @@ RWLOCK = (
         "\tif (0) {\n\t\tif (wrote)",
     ),
     change(
-        "rw: OwnerDied is not told", "h->told = (atomic_load(&l->writer) & HD_SUSPECT) != 0;", "h->told = 0;"
+        "rw: OwnerDied is not told",
+        "h->owner_died = (atomic_load(&l->writer) & HD_SUSPECT) != 0;",
+        "h->owner_died = 0;",
     ),
     change(
-        "rw: told and let go, not broken",
+        "rw: OwnerDied and let go, not broken",
         "\t\t\tatomic_store(&l->suspect, 2); // not repaired",
         "\t\t\t(void)0; // not repaired",
     ),
     change(
         "rw: recover leaves the doubt in the word",
-        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->told = 0;",
-        "\th->told = 0;",
+        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->owner_died = 0;",
+        "\th->owner_died = 0;",
     ),
     change(
-        "rw: recover leaves the row told",
-        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->told = 0;",
+        "rw: recover leaves the mark in the row",
+        "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);\n\th->owner_died = 0;",
         "\tatomic_fetch_and(&l->writer, ~HD_SUSPECT);",
     ),
     change(
         "rw: downgrade of what is in doubt",
-        "\tif (h->told)\n\t\treturn HD_OWNER_DIED; // first",
+        "\tif (h->owner_died)\n\t\treturn HD_OWNER_DIED; // first",
         "\tif (0)\n\t\treturn HD_OWNER_DIED; // first",
     ),
     change(

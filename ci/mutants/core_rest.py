@@ -7,7 +7,9 @@ SEATS = (
     change("seat: alive although the kernel says it died", " && !(life & FUTEX_OWNER_DIED) &&", " &&"),
     change("seat: alive while it is being taken", "return !(generation & 1) && tid &&", "return tid &&"),
     change(
-        "seat: alive the thread that has it", "(life & FUTEX_TID_MASK) == tid", "(life & FUTEX_TID_MASK) != 0"
+        "seat: alive whichever thread has it",
+        "(life & FUTEX_TID_MASK) == tid",
+        "(life & FUTEX_TID_MASK) != 0",
     ),
     Mutant(
         "seat: ids without a generation",
@@ -62,7 +64,7 @@ SEATS = (
     ),
     change(
         "seat: given back without ending the generation",
-        "\tatomic_fetch_or(&s->generation, 1); // from here on no thread's id is in use\n",
+        "\tatomic_fetch_or(&s->generation, 1); // from here on its id names no living thread\n",
         "",
     ),
     change(
@@ -163,7 +165,7 @@ CHANNELS = (
     change("channel: wakeup_one takes a dead one", "\t\tif (!hd_seat_alive(s))\n\t\t\tcontinue;", ""),
     change(
         "channel: wakeup_one wakes all on the list",
-        "\t\tatomic_store(&c->turn, i + 1);\n\t\tatomic_fetch_add(&c->word, 1);\n\t\thd_wake(&c->word, 0x7fffffff, futex_bits(i + 1)); // and a few others, who sleep on\n\t\treturn true;",
+        "\t\tatomic_store(&c->turn, i + 1);\n\t\tatomic_fetch_add(&c->word, 1);\n\t\thd_wake(&c->word, 0x7fffffff, futex_bits(i + 1)); // and the few that share the bit; those sleep on\n\t\treturn true;",
         "\t\tatomic_store(&c->turn, i + 1);\n\t\tatomic_fetch_add(&c->word, 1);\n\t\thd_wake(&c->word, 0x7fffffff, futex_bits(i + 1));",
     ),
     change("channel: wakeup_one begins at the first each time", "\t\tatomic_store(&c->turn, i + 1);\n", ""),

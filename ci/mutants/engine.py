@@ -1,4 +1,4 @@
-"""One mutant at a time: copy the tree, put the error in, build, try, say who noticed.
+"""One mutant at a time: copy the tree, put the error in, build, try, say which check noticed.
 
 Guarantees: the tree itself is never written to; every command has a limit; when a mutant is
 done, its directory, its process group and everything that it started are gone.  Refuses to

@@ -33,7 +33,7 @@ REFERRING = {
     "vm_object_reference", "vm_object_deallocate", "vm_object_paging_begin", "vm_object_paging_end",
     "vm_map_reference", "vm_map_deallocate", "claim", "unclaim",
 }  # fmt: skip
-QUIET = {"point", "window", "failure", "append", "begin", "end"}  # for the watcher, the trail, the noise
+QUIET = {"point", "window", "failure", "append", "begin", "end"}  # for the watcher, the page trace, the noise
 PASSED_ON = ("vm_page_", "pmap_", "page_", "FREE_", "RELEASE_", "drain_", "unlink", "link", "uncache", "free")
 COUNTS = {"ref_count", "paging_in_progress", "vm_refcnt", "wire_count", "v_usecount", "wired_count"}
 OTHER = {ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">"}

@@ -38,7 +38,7 @@ MUTANTS = (
         ),
     ),
     wrong(
-        "a sleeping reader does not look again who keeps it out",
+        "a sleeping reader does not look again at what keeps it out",
         "RW 0 0 0",
         (
             "if ((s.v[t] & ID) && !dead(&s, s.v[t])) TO(R_RW);",
@@ -80,7 +80,7 @@ MUTANTS = (
         ("s.gen[t]++;", ""),
     ),
     wrong(
-        "a leaving reader does not tell who drains",
+        "a leaving reader does not tell the claimer",
         "RW 0 0 0",
         ("case X_N1: if (s.writer) TO(X_N3);", "case X_N1: TO(DONE);"),
     ),

@@ -1,4 +1,4 @@
-"""Generated errors of vmcore, and who has to notice: its tests, then scenarios, fast and checked.
+"""Generated errors of vmcore, and what has to notice: its tests, then scenarios, fast and checked.
 
 A mutant is tried first with the quickest tests that run its function (reach.py has recorded which do),
 then with the rest of them, then with the scenarios.  Most mutants end within a second that way.

@@ -37,7 +37,7 @@ MUTANTS = (
     ),
     error(
         "noted_change_and_a_late_wakeup",
-        "who changed the word is past it at once",
+        "the thread that changed the word is past it at once",
         "detectors/lost_wakeups.py",
         "return 0 < change.step <= other.steps",
         "return True",
@@ -173,7 +173,7 @@ MUTANTS = (
     ),
     error(
         "poller_that_gave_up",
-        "who has given up still polls",
+        "a thread that has given up still polls",
         "detectors/stalls.py",
         "return None  # it has given up and does something else",
         "pass",
@@ -302,7 +302,7 @@ MUTANTS = (
     ),
     error(
         "writer_behind_a_sleeping_reader",
-        "who wants to read is taken for a reader",
+        "a thread that wants to read is taken for a reader",
         "reader.py",
         '== _C["READING"]',
         '== _C["WANTS"]',

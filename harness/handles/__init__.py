@@ -1,4 +1,4 @@
-"""harness.handles: what a program holds in its hand of a lock that lies in the arena."""
+"""harness.handles: the objects through which a program uses the locks that lie in the arena."""
 
 from harness._native import Holder as Holder
 from harness._native import RwHolder as RwHolder

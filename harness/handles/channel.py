@@ -1,7 +1,7 @@
 """A channel in the arena to sleep at: threading's verbs and BSD's, with the sleeper's condition on record.
 
-The condition (``until``) is what tells a lost wakeup from an ordinary wait: a process
-that only looks can see that it holds in memory and no thread woke the sleeper.
+The condition (``until``) is what tells a lost wakeup from an ordinary wait: a process that
+only reads the arena can see that the condition holds and that no wakeup reached the sleeper.
 """
 
 import ctypes
@@ -48,7 +48,7 @@ def parts(until: Until) -> tuple[Any, str, str, int]:
 
 @cache
 def _is_real(record: type, field: str) -> bool:
-    """Told from the declaration: to read the word would need its guard."""
+    """Whether the field is a float, from its declaration: reading the word would need its guard."""
     declared = (row for base in record.__mro__ for row in base.__dict__.get("_fields_", ()))
     return any(row[0] == field and row[1] in _REALS for row in declared)
 

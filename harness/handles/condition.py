@@ -9,7 +9,7 @@ from harness.handles.channel import AnyLock, Channel, Predicate
 class Condition:
     """As threading.Condition: a lock, and a channel to sleep at until what it guards has changed.
 
-    ``with condition: condition.wait_for(...)``, and ``notify_all()`` by who makes it true.  Unlike there,
+    ``with condition: condition.wait_for(...)``; the thread that makes it true calls ``notify_all()``.  Here
     the predicate is best given as (record, field, operator, value): then a lost wakeup can be proved.
     ``lock`` and ``channel`` are the two parts.  Made by Arena.condition().
     """

@@ -2,7 +2,7 @@
 
 ``acquire(blocking=True, timeout=-1)`` is threading's: False at a timeout.  OwnerDied means that the
 lock *is* held now and the data is suspect: repair it and ``recover()``, or release and so break the
-lock for ever.  ``with`` gives such a lock up at once, because no one would release it;
+lock for ever.  ``with`` gives such a lock up at once, because its block will not run;
 ``with lock.repaired_by(rebuild)`` repairs and goes on.
 """
 
@@ -30,8 +30,8 @@ class Mutex(_native.Mutex):
     def repaired_by(self, repair: Callable[[OwnerDied], object]) -> Repaired:
         """``with lock.repaired_by(rebuild):`` holds it, also when its last holder died inside.
 
-        Then ``rebuild(died)`` is called first, with the lock held, and recover() after it; what it
-        raises gives the lock up, which breaks it for everyone.
+        Then ``rebuild(died)`` is called first, with the lock held, and recover() after it; an exception
+        from it gives the lock up, which breaks it for every thread.
         """
         return Repaired(self, repair)
 

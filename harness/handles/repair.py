@@ -27,7 +27,7 @@ class Repaired:
                 self.repair(died)
                 self.lock.recover()
             except BaseException:
-                # Half repaired is not repaired: who takes it next must not find it as good as any.
+                # Half repaired is not repaired: the next thread must not find a lock that seems whole.
                 self.lock.release()
                 raise
             return True

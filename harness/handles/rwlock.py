@@ -1,7 +1,7 @@
 """Read/write lock with upgrade and downgrade.
 
 Writers are preferred: a reader queues behind a waiting writer unless it says
-``pass_writers=True`` (for those that already own what the writer's predecessor waits for).
+``pass_writers=True`` (for a thread that owns something that a present reader waits for).
 ``upgrade()`` is False when another reader is upgrading already: release and start over.
 """
 
@@ -38,8 +38,8 @@ class RwLock(_native.RwLock):
     def repaired_by(self, repair: Callable[[OwnerDied], object]) -> Repaired:
         """``with lock.repaired_by(rebuild):`` holds it for writing, also when a writer died inside.
 
-        Then ``rebuild(died)`` is called first, with the lock held, and recover() after it; what it
-        raises gives the lock up, which breaks it for everyone.
+        Then ``rebuild(died)`` is called first, with the lock held, and recover() after it; an exception
+        from it gives the lock up, which breaks it for every thread.
         """
         return Repaired(self, repair)
 
@@ -48,7 +48,7 @@ class Hold:
     """Holds a lock for the length of a block.
 
     Not a generator: the frame of contextlib would then be the place where the lock was taken.
-    An OwnerDied gives the lock up at once, as ``with lock`` does, because no one would release it.
+    An OwnerDied gives the lock up at once, as ``with lock`` does, because the block will not run.
     """
 
     def __init__(self, lock: RwLock, take: Callable[[], bool]) -> None:

@@ -118,7 +118,7 @@ def _without_prose(text: str) -> str:
 
 
 def _parameters(function: Callable[..., Any], contract_of: Callable[..., Any] | None) -> list[str]:
-    """Names by position.  Who takes ``*args`` has the parameters of the one whose contract it keeps."""
+    """Names by position.  One that takes ``*args`` has the parameters of the one whose contract it keeps."""
     parameters = inspect.signature(function).parameters.values()
     if contract_of and any(one.kind is one.VAR_POSITIONAL for one in parameters):
         return list(inspect.signature(contract_of).parameters)
@@ -187,8 +187,8 @@ def bind(
     """Rebind every seam in every loaded module that holds it; again at will, e.g. after more imports.
 
     With ``contracts`` the calls are checked (``class_ids`` turns the names of Takes into bits);
-    without, the raw function is called.  ``replacements`` puts others in the place of named steps:
-    one with a contract of its own keeps that, one without the original's.
+    without, the raw function is called.  ``replacements`` puts other functions in the place of named
+    steps: one without a contract of its own has the original's.
     Errors: BadInput (no such step, a class that is not declared); nothing is bound then.
     """
     wanted = {_seam(name).name: function for name, function in (replacements or {}).items()}

@@ -1,6 +1,6 @@
-"""A mutex that another thread looks at just before it is let go: the moment at which what it guards must fit.
+"""A mutex that checks what it guards just before each release: the moment at which that must be consistent.
 
-``observe(lock, look)`` gives a lock object on the same record whose ``release`` calls ``look()`` first.
+``observe(lock, look)`` makes a lock object on the same record whose ``release`` calls ``look()`` first.
 An exception from it leaves the lock held, so that a dump shows the state that was found.  Only releases
 through this object are seen: one inside ``channel.sleep`` is not.
 """

@@ -1,10 +1,10 @@
-"""The order in which lock classes were taken, as the C core saw it, and who broke it.
+"""The order in which lock classes were taken, as the C core saw it, and where it was broken.
 
 An edge "a before b" exists as soon as any thread anywhere asked for a lock of class b while
 it held one of class a (try-locks add none for themselves).  Both sites are those of
 the first time.  Only edges of waits without limit can close a cycle.  A cycle is a
-violation when its takings can all be under way at once: by a thread each, no two of
-them under one lock that keeps the other out.  Between two locks of one class it is the
+violation when its takings can all be under way at once: each by a thread of its own, no
+two of them under one lock that keeps the other out.  Between two locks of one class it is the
 locks that count.  Reads the arena and changes nothing.
 """
 
@@ -69,7 +69,7 @@ def classes(arena: "Arena") -> list[ClassInfo]:
     for number in range(1, min(arena.header.class_count, _C["MAX_CLASSES"])):
         row: Any = native.LockClass.from_buffer(arena.mapping, arena.header.classes + number * size)
         if row.state != 2:
-            continue  # who claimed it was killed before it had a name: no lock has this number
+            continue  # the thread that claimed it was killed before it had a name: no lock has this number
         found.append(ClassInfo(number, row.name.decode(errors="replace"), int(row.rank), int(row.flags)))
     return found
 

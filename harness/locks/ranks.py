@@ -47,13 +47,13 @@ class LockClass:
         """Number of this class in an arena, the same in every process.
 
         BadInput when it was declared there with another rank or other rules: an order that
-        depended on who came first would be none.
+        depended on which process came first would be no order.
         """
         known = arena.class_ids.get(self)
         if known is not None:
             return known
         encoded("lock class name", self.name, MAX_NAME)
-        with arena.exclusive():  # or two processes could give one name two numbers
+        with arena.exclusive():  # as for all names; the number alone would be one without it (names.c)
             number = arena.native.declare_class(self.name, self.rank, self.flags)
             row = _row(arena, number)
         if (row.rank, row.flags) != (self.rank, self.flags):

@@ -1,7 +1,7 @@
 """The one seam in running code: a named point on the arena that this process uses.
 
-Free of cost but a call when nothing is attached; recorded, delayed or held there by
-the thread that watches the arena.  Every lock operation passes the same C function by itself.
+It costs one call when no arena is in use.  In an arena whose mode says so the point is recorded
+and delayed, as lock operations are.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ _current: "Arena | None" = None
 
 
 def _nowhere(_name: str, _argument: int = 0) -> None:
-    """No arena: no thread can be attached."""
+    """No arena: nothing records or delays."""
 
 
 _point: Any = _nowhere

@@ -19,7 +19,7 @@ _NAMED = {_C["EV_POINT"], _C["EV_BEGIN"], _C["EV_END"]}  # their site is the num
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a thread did; ``when`` in coarse monotonic nanoseconds."""
+    """One thing that a thread did; ``when`` in monotonic nanoseconds, exact for a point, else coarse."""
 
     when: int
     kind: str  # acquire, release, wait, sleep, woken, wakeup, point, begin, end ...

@@ -20,7 +20,7 @@ class Profile:
 
     next_lock: int = 0  # holding a lock, about to take another
     before_sleep: int = 0  # the condition was tested, the sleep has not begun
-    before_wakeup: int = 0  # the condition was changed, no thread knows yet
+    before_wakeup: int = 0  # the condition was changed, no sleeper is woken yet
     after_release: int = 0
     point: int = 0  # named points of the program
     sleep_ns: int = 0
@@ -47,8 +47,8 @@ NAMES = (*PROFILES, *ROUNDS)
 def in_epoch(chosen: str | Profile, epoch: int) -> str | Profile:
     """The profile that holds in an epoch of a run.
 
-    No kind of delay is best for every race, and some hide behind each: what one epoch is blind
-    for, the next may see.
+    No kind of delay is best for every race, and each kind hides some: what one epoch misses, the
+    next may find.
     """
     turns = ROUNDS.get(chosen) if isinstance(chosen, str) else None
     return turns[epoch % len(turns)] if turns else chosen

@@ -1,4 +1,4 @@
-"""harness.run: workers, their supervisor, the gate, and what came of it all."""
+"""harness.run: workers, their supervisor, the barrier between epochs, and the results."""
 
 from harness.run.context import WorkerContext as WorkerContext
 from harness.run.errors import RunFailed as RunFailed

@@ -1,7 +1,7 @@
-"""The gate between epochs: every worker parks, holding no lock; then the audit; then all go on.
+"""The barrier between epochs (the gate): every worker parks, holding no lock; the audit; all go on.
 
-Words travel over the workers' pipes, because a pipe tells of a dead peer and a count
-in shared memory does not.  The records in the arena say the same for every process who
+Messages travel over the workers' pipes, because a pipe tells of a dead peer and a count
+in shared memory does not.  The records in the arena say the same for every process that
 only looks (watchdog, progress display, dump) and for ``should_stop``, which must be cheap.
 
 One writer each: the supervisor writes GateRecord; a worker its own row while it lives,

@@ -1,9 +1,10 @@
-"""One run as the front sees it: start the supervisor, wait, pass on what it says, tidy up.
+"""One run as the front (the process that called Session.run) sees it.
 
-The supervisor is forked when this process has one thread only, else it is spawned clean: a
-fork of a process with threads copies whatever locks they hold at that moment.  The thread that
-ends how, ``run`` comes back with no process of the run left: the sentinel of the
-supervisor is a pipe that every process below it inherits, so its end is the end of them all.
+It starts the supervisor, waits, passes on what it says, and tidies up.  The supervisor is forked when
+this process has one thread only, else it is spawned clean: a fork of a process with threads copies
+whatever locks they hold at that moment.  However the supervisor ends, ``run`` comes back with no
+process of the run left: the sentinel of the supervisor is a pipe that every process below it inherits,
+so its end is the end of them all.
 """
 
 import io
@@ -39,7 +40,7 @@ from harness.watch import bystanders
 
 TICK_S = 0.2
 GONE_S = 5.0  # processes with PDEATHSIG end within milliseconds; a loaded machine may take longer
-_MAX_INTERRUPTS = 2  # the second Ctrl-C does not wait for any thread
+_MAX_INTERRUPTS = 2  # the second Ctrl-C does not wait for any process
 
 
 class Client:
@@ -84,7 +85,7 @@ class Client:
         return self._conclude()
 
     def _release_seat(self) -> None:
-        """Our seat is no part of the run: "no thread is left that could wake it" must not wait for us."""
+        """Our seat is no part of the run: it would count as a thread that could still wake a sleeper."""
         seat = self.plan.arena.native
         if seat.seat() and not seat.depth():
             seat.leave()
@@ -93,7 +94,7 @@ class Client:
     # --- signals
 
     def _take_signals(self) -> None:
-        """Ctrl-C and SIGTERM end the run, not us; a handler that another thread has put there stays."""
+        """Ctrl-C and SIGTERM end the run, not us; a handler that the program has installed stays."""
         if not process_control.in_main_thread():
             return
         usual = (signal.default_int_handler, signal.SIG_DFL)
@@ -117,7 +118,7 @@ class Client:
         packed: Any = self.plan
         if not fork:
             packed = pack(self.plan)
-            # It unblocks signals when it starts its process: that must not happen inside deaf().
+            # It unblocks signals when it starts its process: that must not happen inside signals_blocked().
             resource_tracker.ensure_running()
         ours, theirs = context.Pipe()
         args = (os.getpid(), theirs, ours.fileno() if fork else -1, packed)
@@ -141,10 +142,10 @@ class Client:
                 [self.wire.fd, self.death], TICK_S if self.stopping else min(TICK_S, self.limit.left())
             )
             over = self.death in ready
-            self._add_reader()
+            self._receive()
             self._look()
 
-    def _add_reader(self) -> None:
+    def _receive(self) -> None:
         for message in self.wire.receive():
             word, *rest = message
             if word == messages.STARTED:
@@ -179,7 +180,7 @@ class Client:
             self.on_progress(self.progress())
 
     def progress(self) -> Progress:
-        """From the arena, without asking any thread."""
+        """From the arena, without asking any process."""
         steps, alive = self.gate.total()
         go = int(self.gate.gate.go_ns)
         elapsed = (self.plan.arena.native.now() - go) / 1e9 if go else 0.0
@@ -204,7 +205,7 @@ class Client:
             self.process.kill()
             self.process.join()
         self.all_gone = bool(readable([self.process.sentinel], GONE_S))
-        self._add_reader()
+        self._receive()
         self.exit_code = self.process.exitcode
         os.close(self.death)
         self.wire.close()

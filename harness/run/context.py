@@ -1,4 +1,4 @@
-"""What a role is given: its number, its chance, its arena, and the gate.
+"""What a role is given: its number, its random numbers, its arena, and the gate.
 
 All methods are for the worker's own thread, but ``send``, which any thread may call.
 """
@@ -23,7 +23,7 @@ _PARKED, _RUNNING = _native.CONSTANTS["PARKED"], _native.CONSTANTS["RUNNING"]
 
 
 class WorkerStopped(BaseException):
-    """The supervisor's SIGTERM, raised in a worker wherever it is; no Exception: roles must not eat it."""
+    """The supervisor's SIGTERM, raised in a worker wherever it is; no Exception: roles must not catch it."""
 
 
 class Step:
@@ -40,7 +40,7 @@ class Step:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """An operation that raised stays the current one: the thread that looks should see what failed."""
+        """An operation that raised stays the current one: a dump should show what failed."""
         if kind is None:
             self._arena.end()
 
@@ -53,7 +53,7 @@ class WorkerContext:
     ``seat``: its number in the arena, from 1.  ``epoch``: how many are completed.
     ``prepared``: what the role's ``prepare`` returned.
     ``begin(operation, argument=0)`` and ``end()``: the two ends of a step, for what is no block.
-    ``watched``: a watchdog looks on.  ``audit``: the run's audit, or None.
+    ``watched``: the run has a watchdog.  ``audit``: the run's audit, or None.
     """
 
     arena: "Arena"
@@ -92,7 +92,7 @@ class WorkerContext:
     def step(self, operation: str, argument: int = 0) -> Step:
         """``with context.step("allocate"):`` one operation, shown in dumps while it runs, counted at its end.
 
-        ``argument``: a number for dumps.  ContractViolation when it leaves a mutex held.
+        ``argument``: a number for dumps.  ContractViolation when it leaves a lock held.
         """
         self.begin(operation, argument)
         return self._step
@@ -131,7 +131,7 @@ class WorkerContext:
         try:
             self._wire.send((messages.PARKED,))
             while (message := self._wire.wait())[0] == messages.AUDIT:
-                # Ours is the process that looks: for that time it is no waiter.
+                # This process makes the audit: meanwhile it does not wait.
                 self.arena.native.set_activity(_RUNNING)
                 self._wire.send((messages.AUDITED, *self._run_audit()))
                 self.arena.native.set_activity(_PARKED, int(returned))

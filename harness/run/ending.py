@@ -1,9 +1,9 @@
-"""The end of a run as far as a worker is late: more time, the last look, and who hangs.
+"""The end of a run as far as a worker is late: more time, the last look, and which workers hang.
 
 Guarantees: before the first process is ended the watchdog has said what it knows and judges no more, so
-nothing of our own doing becomes a finding or leaves a dump; who was told to end and did not is named by a
-finding, with its picture taken while it is still there.  Not late is a worker that was stopped from
-outside, is traced, or wants the processor and does not get it.
+nothing of our own doing becomes a finding or leaves a dump; a worker that was told to end and did not is
+named by a finding, with a dump made while it is still there.  A worker that was stopped from outside, is
+traced, or wants the processor and does not get it is not late.
 """
 
 import signal
@@ -18,7 +18,7 @@ from harness.run.workers import WorkerHandle
 _C = _native.CONSTANTS
 Thread = tuple[int, int]  # pid, tid
 MOST_TIMES = 100  # a limit, for threads that get no processor: each gets at least a hundredth of one
-MOST_STOPS = 10  # who is stopped again and again while it ends is no longer waited for
+MOST_STOPS = 10  # a run that is stopped again and again while it ends gets no more time than that
 HUSH_S = 10.0  # the watchdog has so long to finish a dump
 
 
@@ -52,9 +52,9 @@ class Ending(EventLoop):
     ) -> None:
         """Wait for ``done``, until those that are late have had ``limit`` seconds of their own.
 
-        No time of theirs is one in which any of the run waited for a processor or was stopped: they may wait
-        for it.  When the run ``ends``, who is stopped is continued, and the time begins anew; else it
-        is excused for twice the limit.  A finding or an interrupt is in a hurry.
+        Time in which any thread of the run waited for a processor or was stopped does not count: the late
+        ones may wait for it.  When the run ``ends``, a stopped process is continued, and the time begins
+        anew; stops are excused for twice the limit.  After a finding or an interrupt all time counts.
         """
         own, spent, anew = scheduling.OwnTime(2 * limit), 0.0, 0
         begun = last = self.clock.now()
@@ -104,7 +104,7 @@ class Ending(EventLoop):
         return scheduling.of_thread(member.body.pid, member.tid) if member.body else scheduling.Standing()
 
     def hung(self, late: list[tuple[str, int]], why: str) -> None:
-        """Write down that these, as (name, seat), hang: with the last picture, while they are there."""
+        """Record that these, as (name, seat), hang: with a last dump, while they are there."""
         *told, trouble = evidence.of_hung(self.plan, late, why)
         if trouble:
             self.store.incident(trouble)
@@ -127,7 +127,7 @@ class Ending(EventLoop):
             self.wait_until(lambda: self.watcher.quiet or self.broken, HUSH_S, every_s=0.005)
         self.listening = False
         # A thread in trouble would wait until it was seen.
-        self.plan.arena.native.mode &= ~_C["FREEZE"]
+        self.plan.arena.native.mode &= ~_C["WAIT_FOR_WATCHER"]
 
 
 def seat_of(home: EventLoop, member: WorkerHandle) -> int:

@@ -34,7 +34,7 @@ class SupervisorDied(RunFailed):
 
 
 class WatchdogDied(RunFailed):
-    """The watchdog died twice, so no thread would have seen a hang."""
+    """The watchdog died twice, so a hang would not have been found."""
 
 
 class Shortage(RunFailed):

@@ -1,6 +1,7 @@
 """Dumps that the supervisor writes itself: of a worker that died, that failed unseen, or that hung.
 
-The watchdog may be late, quiet or gone then.  It never fails: no dump is better than no result.
+The watchdog may be late, quiet or gone then.  ``of_worker`` and ``of_hung`` never fail: a result without
+a dump is better than no result.
 """
 
 import re
@@ -54,7 +55,7 @@ def of_hung(plan: RunPlan, late: Sequence[tuple[str, int]], why: str) -> tuple[s
         folder = folder_of(plan)
         if folder is None:
             return dump.summary, "", render(dump), ""
-    except Exception as error:  # noqa: BLE001 - the finding matters more than its picture
+    except Exception as error:  # noqa: BLE001 - the finding matters more than its dump
         names = ", ".join(name for name, _ in late)
         return f"{why}: {names}", "", "", f"no dump of hung: {type(error).__name__}: {error}"
     try:
@@ -95,5 +96,5 @@ def held_by(plan: RunPlan, seat: int) -> list[HeldFact]:
         return []
     try:
         return next((facts.held for facts in take(Reader(plan.arena)).seats if facts.number == seat), [])
-    except Exception:  # noqa: BLE001 - the death is news also without them
+    except Exception:  # noqa: BLE001 - the death is reported without them, too
         return []

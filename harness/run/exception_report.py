@@ -23,8 +23,8 @@ _MOST_TEXT = 20_000  # characters of a traceback that travel
 def describe(error: BaseException, arena: "Arena", report: bool = False) -> tuple[str, str, str, str, str]:
     """(class, text, traceback, verdict, place) of an exception: strings, which always travel.
 
-    With ``report`` a watcher is told, while this thread is still there to be looked at; locks and
-    checked records have told it already what they found themselves.
+    With ``report`` it is reported to the watcher, while this thread is still there to be looked at; what
+    locks and checked records found themselves they have reported already.
     """
     verdict = str(getattr(type(error), "verdict", ""))
     text = str(error) or type(error).__name__

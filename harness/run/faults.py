@@ -2,7 +2,7 @@
 
 Guarantees: the same seed gives the same moments, kinds and choices (which worker that
 is depends on who is alive then); nothing before the workers were let go or after the end of the
-run began; everything is told, and a worker stopped by us is always continued.
+run began; every signal is recorded, and a worker stopped by us is always continued.
 """
 
 import math
@@ -60,7 +60,7 @@ class Injection:
 
 
 class Injector:
-    """Decides; the supervisor shoots.  Times are seconds since the workers were let go."""
+    """Decides; the supervisor sends the signals.  Times are seconds since the workers were let go."""
 
     def __init__(self, faults: Faults | None, seed: int) -> None:
         self.faults = faults or Faults()
@@ -112,7 +112,7 @@ class Injector:
         return set(self._continue)
 
     def end(self) -> list[Injection]:
-        """No more shots, but every thread that is stopped goes on."""
+        """No more injections; every worker that is stopped goes on."""
         injections = [Injection(n, signal.SIGCONT) for n in self._continue]
         self._continue.clear()
         self._next = float("inf")

@@ -1,6 +1,6 @@
 """Findings and incidents of one run: what counts, what is the same thing twice, what ends it.
 
-Two witnesses may see one misfortune: the worker's exception and the watchdog's dump.
+One failure may be seen twice: as the worker's exception and as the watchdog's dump.
 The dump says more, so an exception waits for it a moment.  Refuses to blame the program
 for what fault injection did: a worker that we stopped is not *frozen*, one that we killed
 did not *crash*; a lock that it held is orphaned all the same.
@@ -35,7 +35,7 @@ class Candidate:
 
 
 class FindingStore:
-    """``name_of(seat)`` is the worker that sits there, or empty.
+    """``name_of(seat)`` is the worker that has the seat, or empty.
 
     ``picture(worker, seat, verdict, summary)`` makes a dump of an exception of which the watchdog
     has said nothing, and returns its path, or empty.
@@ -62,10 +62,10 @@ class FindingStore:
         self.stop_at = float("inf")  # a lesser finding ends the run then
 
     def incident(self, text: str) -> None:
-        """Write down what happened beside the plan."""
+        """Record what happened outside the plan."""
         self.incidents.append(text)
 
-    # --- witnesses
+    # --- what was seen
 
     def from_watchdog(self, found: Finding, now: float) -> Finding | None:
         """A verdict with its dump; None when it is known already or our own doing."""
@@ -91,7 +91,7 @@ class FindingStore:
         return self._add(found, now)
 
     def from_exception(self, candidate: Candidate, watched: bool) -> None:
-        """A worker failed.  Without a watchdog no other thread will say it."""
+        """A worker failed.  Without a watchdog nothing else will report it."""
         if any(f.verdict == candidate.verdict and candidate.seat in f.seats for f in self.findings):
             return
         if candidate.verdict == "orphaned_lock" and (why := self._left_behind()):
@@ -102,7 +102,7 @@ class FindingStore:
             self.settle(candidate.at, at_once=True)
 
     def notice(self, found: Finding, now: float) -> Finding | None:
-        """Something that is not proved: told with its evidence, counted for nothing; None: our own doing."""
+        """Something that is not proved: reported with its evidence, not counted; None: our own doing."""
         if self._excuse(found, now):
             forget(found)
             return None
@@ -166,7 +166,7 @@ class FindingStore:
         )
 
     def _withdraw(self, key: str) -> None:
-        """A notice that became a finding, or is told again, is one story."""
+        """A notice that became a finding, or is reported again, is not kept beside it."""
         for known in [known for known in self.notices if key and known.key == key]:
             self.notices.remove(known)
             forget(known)
@@ -222,7 +222,7 @@ class FindingStore:
     def _left_behind(self) -> str:
         """A worker that failed left its locks behind: the failure is the finding, not the locks.
 
-        After a kill an orphaned lock is news all the same: it says what the dead one held.
+        After a kill an orphaned lock is reported all the same: it says what the dead worker held.
         """
         causes = [f for f in self.findings if f.verdict in self.stop_on - {"crash", "orphaned_lock"}]
         return f"a worker that failed in finding {causes[0].id} left it behind" if causes else ""

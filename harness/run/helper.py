@@ -1,7 +1,7 @@
 """A process of its own for one call: an audit, or the stop of a service.
 
-Supervised like a worker: its exception is a finding, so is its death, and it may hang
-without any other thread noticing.  The supervisor itself never calls what may take a lock.
+Supervised like a worker: its exception is a finding, so is its death, and when it hangs the
+supervisor goes on.  The supervisor itself never calls what may take a lock.
 """
 
 import os
@@ -69,7 +69,7 @@ class Helper:
         self.over = True
 
     def end(self) -> None:
-        """Whatever it was about to do; reaped, and its pipe is closed."""
+        """Kill it if it is not over; reap it, and close its pipe."""
         if not self.over:
             self.body.kill(signal.SIGKILL, END_OF_RUN)
             self.home.store.incident(f"{self.post.name} did not come to an end and was killed")

@@ -1,7 +1,7 @@
 """Processes of workers that have said their last word and do not end.
 
 A program that has done its work and never exits hangs like any other: it waits for a thread that nothing
-ends.  Guarantees: who gets no processor, is stopped or traced is not late; nothing is ended here.
+ends.  Guarantees: a process that gets no processor, is stopped or traced is not late; nothing is ended here.
 """
 
 from harness.run import scheduling

@@ -1,6 +1,6 @@
 """Messages over a pipe between two processes, and the order of words at the start.
 
-A worker says *ready* when it sits; the supervisor says *go* when every worker is ready.
+A worker says *ready* when it has a seat; the supervisor says *go* when every worker is ready.
 Nothing is ever timed.  Guarantees: a reader never blocks on a half message (a writer may
 be stopped in the middle of one), and a writer that may not block need not.  Messages are
 tuples of plain values whose first item is the word.

@@ -33,9 +33,9 @@ class RoleSpec:
     """``count`` workers that call ``function(context, *args)``, once per epoch; context: a WorkerContext.
 
     ``name``: 1 to 24 bytes; its workers are name#0, name#1, ...  ``args``: a tuple.
-    ``service``: works for the others and has no end of its own (a daemon): no thread waits for it,
+    ``service``: works for the others and has no end of its own (a daemon): the run does not wait for it,
     it is not called again, and at the end ``stop()`` is called in a process made for it, once per role.
-    ``prepare(context)`` runs in each worker before it reports ready: no thread starts before all are done.
+    ``prepare(context)`` runs in each worker before it reports ready: no role starts before all are done.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""One place in the crew: which worker, of which role, with which end of which pipe."""
+"""One worker of a plan: its number and role, and what its process needs to start."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class Post:
 
     @property
     def name(self) -> str:
-        """How people call the worker."""
+        """The worker's name, role#index."""
         return f"{self.spec.name}#{self.index}"
 
 
@@ -28,7 +28,7 @@ def posts_of(plan: RunPlan) -> list[Post]:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a forked worker process needs: its posts with their pipes, and what it must let go of."""
+    """What a forked worker process needs: its posts with their pipes, and what it must close."""
 
     parent: int
     plan: RunPlan

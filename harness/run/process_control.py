@@ -28,7 +28,7 @@ def die_with_parent(parent: int) -> None:
     To be called first thing in a child.
     """
     _prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    # Between fork and prctl the parent may have died: no thread would ever tell us.
+    # Between fork and prctl the parent may have died: then the signal would never come.
     if os.getppid() != parent:
         os._exit(1)
 
@@ -62,7 +62,7 @@ def death_fd(process: Any) -> int:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """SIGINT and SIGTERM wait; a child made meanwhile inherits that and calls ``listen``."""
+    """SIGINT and SIGTERM wait; a child made meanwhile inherits that and calls ``install_handlers``."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

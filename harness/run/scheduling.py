@@ -1,4 +1,4 @@
-"""How a thread stands in the kernel's eyes: does it run, is it stopped, how much did it get.
+"""What the kernel says of a thread: does it run, is it stopped, how much of the processor did it get.
 
 A worker that is told to end has so many seconds of its own.  On a crowded machine it, or one that it waits
 for, may want the processor and not get it, or it may be stopped from outside: neither is its fault, so
@@ -23,7 +23,7 @@ class Standing:
 
     @property
     def stopped(self) -> bool:
-        """By a signal, or by who traces it."""
+        """By a signal, or by its tracer."""
         return self.state in ("T", "t")
 
 
@@ -52,8 +52,8 @@ class OwnTime:
     def passed(self, seconds: float, late: list[tuple[int, int]], others: list[tuple[int, int]]) -> float:
         """Of the seconds since the last call those that the late ones had; the first call is the beginning.
 
-        Not theirs is what one of them, or of the others that they may wait for, was stopped or waited for a
-        processor.  What a late one really got is its own, the thread that waited beside it.
+        Time in which one of them, or of the others that they may wait for, was stopped or waited for a
+        processor is not theirs.  Processor time that a late one got is its own, whatever others waited for.
         """
         now = {one: of_thread(*one) for one in (*late, *others)}
         lost = got = 0.0

@@ -1,6 +1,6 @@
-"""The front's side: one ``Session`` with an arena, and runs in it.
+"""The caller's side: one ``Session`` with an arena, and runs in it.
 
-``with Session(workers=4) as s: result = s.run(role)``.  The front only asks and waits: it
+``with Session(workers=4) as s: result = s.run(role)``.  The caller (the front) only asks and waits: it
 never forks workers and takes no lock.  Guarantees: when ``run`` returns, or raises, every
 process of the run is gone; Ctrl-C and SIGTERM give a partial result with ``interrupted``;
 a time limit counts only time in which the front itself was not stopped.
@@ -24,21 +24,21 @@ from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate
 from harness.shm.arena import Arena
 from harness.watch.detectors.judge import Limits
 
-SPARE_SEATS = 16  # front, audits, threads of roles, what sits down without being asked
+SPARE_SEATS = 16  # front, audits, threads of roles, any other thread that takes a lock
 
 
 class Session:
-    """An arena and the rules of its runs; the arguments hold for every run.
+    """An arena and the rules of its runs; the arguments apply to every run, ``workers`` only to ``run()``.
 
     ``workers``: how many run() starts.  ``mode``: "process", or "thread" for threads of one process.
     ``seed``: of every random choice; the same seed gives the same plan, not the same interleaving;
     None: another one each time (``session.seed``).
     ``dump_dir``: folder for the dumps of findings; None: a finding carries its dump as text.
-    ``time_limit_s``: a run is told to end after so many seconds; None: never.  ``grace_s``: seconds that it
-    may take over it.  ``linger_s``: seconds that a run goes on after a finding that is no verdict to stop
-    on; None: to its end.  ``stop_on``: the verdicts that end a run at once.
-    ``stall_s``, ``livelock_s``, ``frozen_s``: after so many seconds of watched time a wait, an operation
-    that starts again and again, a stopped holder counts (see Limits).
+    ``time_limit_s``: a run is told to end after so many seconds; None: never.  ``grace_s``: seconds that its
+    workers may take to end.  ``linger_s``: seconds to continue after a finding whose verdict is not in
+    ``stop_on``; None: to the run's end.  ``stop_on``: the verdicts that end a run at once.
+    ``stall_s``, ``livelock_s``, ``frozen_s``: seconds of watched time after which a wait, an operation
+    that starts again and again, a stopped holder is reported (see Limits).
     ``ready_limit_s``, ``audit_limit_s``: seconds for the set-up of a worker, and for one audit.  These, and
     ``grace_s``, do not count time in which one of the run is stopped, or waits for a processor.
     ``watch``: False, or a maker with the signature of harness.watch's Watchdog.
@@ -46,8 +46,8 @@ class Session:
     ``faults``: workers killed or stopped at random moments (Faults).
     ``arena``: an existing one (it stays open); else one is made, with ``name``, ``arena_size`` bytes, and
     ``seats``: room for so many threads, 0: enough for the workers.
-    ``scenario``: what is run, for dumps.  ``reproduce``: the command that findings tell to type; by
-    default this program's own command line.
+    ``scenario``: what is run, for dumps.  ``reproduce``: the command that findings name; by default this
+    program's own command line.
 
     Attributes: ``arena``, ``workers``, ``mode``, ``seed``, ``time_limit_s``; ``options``: the rest, by name.
     Errors: BadInput.
@@ -177,8 +177,8 @@ class Session:
         "child") or in the first worker ("worker"); what it returns is kept, what it raises is a finding.
         ``on_progress(progress)`` is called about five times a second, with a Progress.
         ``time_limit_s``: seconds, in place of the session's.
-        Errors: BadInput, WorkerFailed (a worker never got ready), SupervisorDied, WatchdogDied,
-        SupervisorFailed; all else is in the result.
+        Errors: BadInput, StartFailed (a worker never got ready), SupervisorDied, WatchdogDied,
+        SupervisorFailed, Shortage; all else is in the result.
         """
         specs = tuple(roles)
         require_callable(audit=audit, on_progress=on_progress)

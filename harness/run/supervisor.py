@@ -14,11 +14,11 @@ Who may die when, and what follows:
 * worker before ready: the run does not begin (StartFailed with the cause).  After: its outcome is kept,
   the others go on without it (at the gate too), unless it was a finding that ends the run.
 * watchdog: restarted once with an incident; a second time ends the run with WatchdogDied.
-* helper (audit, stop of a service): its death is a finding; no other thread is touched.
-* any thread may be *stopped*: no read blocks on a half message, and all limits count attended time.
+* helper (audit, stop of a service): its death is a finding; no other process is touched.
+* any process may be *stopped*: no read blocks on a half message, and all limits count watched time.
 
 The supervisor takes no lock of the arena: audits and stops run in processes of their own,
-because a lock whose holder was killed would wedge the only one who can end the run.
+because a lock whose holder was killed would wedge the only process that can end the run.
 """
 
 import os
@@ -49,8 +49,8 @@ from harness.shm import native
 from harness.watch import bystanders
 
 _C = _native.CONSTANTS
-TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait looks up every 0.1 s
-HANG_GRACE_S = 0.3  # after a finding: who hangs will not come, and who runs comes at once
+TERM_S = 0.5  # from SIGTERM to SIGKILL; a native wait sees the signal within its slice of 0.1 s
+HANG_GRACE_S = 0.3  # after a finding: a worker that hangs will not end, and one that runs ends at once
 QUIET_S = 10.0  # services have so long to rest before an audit
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
@@ -80,7 +80,7 @@ class Supervisor(Ending):
         self.mode_before = self.plan.arena.native.mode
         self.delays()
         if self.plan.watch is not False:
-            self.plan.arena.native.mode |= _C["RECORD"] | _C["FREEZE"]
+            self.plan.arena.native.mode |= _C["RECORD"] | _C["WAIT_FOR_WATCHER"]
             self.watcher.start([self.front.fd])
             self.listen_to_watchdog()
         foreign = [self.front.fd]
@@ -173,7 +173,7 @@ class Supervisor(Ending):
         return rested and not self.is_ending()
 
     def audit(self, function: Callable[..., Any]) -> None:
-        """Look at everything while no thread moves."""
+        """Run the audit while every worker is parked and every service rests."""
         self.gate.gate.state = State.AUDIT
         chosen = next((m for m in self.crew.steppers() if m.parked), None)
         if self.plan.audit_in == "worker" and chosen is not None:
@@ -254,7 +254,7 @@ class Supervisor(Ending):
             self.hung([(name, 0)], why)
 
     def stop_services(self, grace: float) -> None:
-        """Their own way to end, unless locks may be lost in the hands of the dead."""
+        """Their own way to end: ``stop()`` of each role, in a process made for it."""
         self.crew.tell(self.crew.services(), messages.FINISH)
         for spec in self.plan.roles:
             if spec.stop and any(m.post.spec is spec for m in self.crew.services()):
@@ -356,7 +356,7 @@ def cause_of(member: WorkerHandle) -> str:
         error, text = member.said[2][:2]
         return f"{error}: {text}"
     code = member.body.process.exitcode if member.body else None
-    return process_control.died_by(code) if code is not None else "it left without a word"
+    return process_control.died_by(code) if code is not None else "it ended without reporting"
 
 
 def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -> None:

@@ -1,8 +1,8 @@
 """The watchdog's process: made before the workers are let go, restarted once when it is killed.
 
 It has its own pipe to the supervisor; a finding is sent the moment its dump is on disk.
-A second death is the end of the run: a run that no thread watches would report "nothing
-found" and mean nothing.
+A second death is the end of the run: a run without a watchdog would report "nothing found",
+which would mean nothing.
 """
 
 import os
@@ -74,7 +74,7 @@ def main(post: Post) -> None:
     with suppress(PeerGone):
         try:
             watchdog = make(post.plan.arena, folder_of(post.plan, post.restart), meta_of(post.plan), tell)
-            watchdog.scan()  # from the first look on a thread in trouble waits until it is seen
+            watchdog.scan()  # from the first look on a thread that reports misuse waits until it is seen
             wire.send((messages.READY,))
             words: list[messages.Message] = []
 
@@ -88,7 +88,7 @@ def main(post: Post) -> None:
                     be_quiet(watchdog, wire, settle=rest[0])
         except PeerGone:
             raise
-        except Exception as error:  # noqa: BLE001 - its text is all that we can still do
+        except Exception as error:  # noqa: BLE001 - its text is all that can still be sent
             wire.send((messages.ERROR, f"{type(error).__name__}: {error}", traceback.format_exc()))
 
 

@@ -1,7 +1,7 @@
 """What runs inside a worker process.
 
-Order: tie to the supervisor, let go of others' pipes, sit down, prepare, say ready, wait
-for go, work, say what came of it, leave the seat.  Guarantees: whatever the role does
+Order: tie to the supervisor, close others' pipes, take a seat, prepare, say ready, wait
+for go, work, leave the seat, send the outcome.  Guarantees: whatever the role does
 short of killing the process, its outcome is sent; a seat that holds no lock is given back.
 
 SIGTERM raises WorkerStopped in the main thread, once, wherever it is; never in the middle of a
@@ -141,7 +141,7 @@ class Worker:
             context.prepared = post.spec.prepare(context)
         self.wire.send((messages.READY, context.seat, threading.get_native_id()))
         self.ready = True
-        # Parked, not running: no thread should wonder why it completes no step.
+        # Parked, not running: a watchdog must not miss its steps.
         self.arena.native.set_activity(_C["PARKED"])
         word = self.wire.wait()[0]
         self.arena.native.set_activity(_C["RUNNING"])

@@ -1,4 +1,4 @@
-"""The supervisor's own view of its workers: making them, hearing them, ending them.
+"""The supervisor's own view of its workers: starting them, their messages, their outcomes, their end.
 
 A *member* is one seat with one role and one pipe; in thread mode all members share a
 process.  Guarantees: a member ends with exactly one outcome, decided here from what it said
@@ -61,7 +61,7 @@ class WorkerHandle:
     program: str = ""  # it replaced itself by exec of this file
     named_by: list[str] = field(default_factory=list)  # verdicts of hangs that name it
     forced: bool = False  # the first of the run was ended by force, and this one was still there
-    stood: str = ""  # where it was then, as far as any thread knows
+    stood: str = ""  # where it was then, as far as its seat says
 
     @property
     def over(self) -> bool:
@@ -92,7 +92,7 @@ class Crew:
             body = self.spawn(worker.main, (launch,), "+".join(post.name for post, _, _ in group)[:60])
             for post, *_ in group:
                 self.members[post.number].body = body
-                # Before it sits down no other thread could tell that it is there.
+                # Until it has a seat nothing else in the arena names its process.
                 self.gate.rows[post.number].pid = body.pid
         for *_, theirs in pairs:
             theirs.close()

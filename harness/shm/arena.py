@@ -90,7 +90,7 @@ class Arena(Sharing):
         fd = segment.new_file(Path(path), total) if path else segment.new_memfd(name, total)
         try:
             mapping = segment.mapped(fd, total)
-            # Before the magic: no thread may see an arena whose layout is not known yet.
+            # Before the magic: no process may see an arena whose layout is not known yet.
             header = native.Header.from_buffer(mapping)
             header.fingerprint = native_fingerprint()
             segment.mark(header, fd)
@@ -139,17 +139,17 @@ class Arena(Sharing):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.fd < 0:
-            raise ArenaError(f"arena {self.name!r} is closed: no thread could attach to it")
+            raise ArenaError(f"arena {self.name!r} is closed: no process could attach to it")
         return (attach_again, (int(self.header.boot_id), f"/proc/{os.getpid()}/fd/{self.fd}"))
 
     def __repr__(self) -> str:
         return f"<Arena {self.name!r} {self.header.size} bytes{' closed' if self.fd < 0 else ''}>"
 
     def close(self) -> None:
-        """Give the descriptor back; no thread can attach through this process any more.
+        """Give the descriptor back; no process can attach through this one any more.
 
         It does not unmap.  The kernel has a list, by address, of the robust locks of each thread, and
-        the ``life`` of its seat is one: with the mapping gone, no thread would learn of its end.  The
+        the ``life`` of its seat is one: with the mapping gone, nothing would tell its end.  The
         calling thread leaves its seat if it holds nothing.  The memory goes when the last view of it is
         garbage and no thread of this process has a seat in it.
         """
@@ -286,7 +286,7 @@ class Arena(Sharing):
         entry = native.Entry.from_buffer(self.mapping, at)
         entry.name, entry.offset = name.encode(), offset
         entry.record_size, entry.count, entry.fingerprint = record
-        self.header.directory_count += 1  # last: who sees the entry sees all of it
+        self.header.directory_count += 1  # last: a reader that sees the entry sees all of it
 
     # --- locks by name
 
@@ -296,7 +296,7 @@ class Arena(Sharing):
         self._publish(_REGISTRY, offset, (_REGISTRY_BYTES, 1, 0))
 
     def exclusive(self) -> "Exclusive":
-        """One thread of all processes at a time: directory, lock names and classes.  May be nested."""
+        """Guards directory and names: one thread of all processes at a time.  May be nested."""
         if self._registry is None:
             self._registry = _native.Mutex(self.native, self._registry_at())
         return Exclusive(self._registry)

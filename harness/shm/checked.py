@@ -46,7 +46,7 @@ _outside: dict[int, int] = {}  # thread -> how deep it is in ``unguarded``
 
 @contextmanager
 def unguarded() -> Iterator[None]:
-    """This thread looks without locks, and knows it: audits at rest, pictures for people."""
+    """This thread looks without locks, and that is right: audits at rest, dumps."""
     me = get_ident()
     _outside[me] = _outside.get(me, 0) + 1
     try:
@@ -69,7 +69,7 @@ class Rules:
     held: Callable[[], str]  # the locks of this thread, for a sentence
     private: Ask = _never  # records that no other thread can reach
     prepare: Callable[[Any], None] | None = None  # done to every view that is made
-    wrote: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)  # field -> told of each write
+    wrote: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)  # field -> called after a write
 
 
 class Place:
@@ -191,7 +191,7 @@ def _property(record: Any, name: str, place: Place, rules: Rules, reads: str, wr
 class CheckedArray:
     """An array of words whose elements have a guard, asked at each access.
 
-    ``check`` gets the index and whether it is a store; it raises, and says who called the array.
+    ``check`` gets the index and whether it is a store; it raises, and names the line of the access.
     ``each``: the elements of a slice have locks of their own; else one of them is asked for all.
     """
 
@@ -309,7 +309,7 @@ class CheckedPool:
     def __call__(self, reference: int) -> Any:
         self.inner(reference)  # stale, null, out of range: its errors
         view = self.views[reference & 0xFFFFFFFF]
-        if view._life != reference >> 32:  # it went, and came again, since that question
+        if view._life != reference >> 32:  # freed and allocated again since that question
             raise self.place.stale_error(view.slot, reference >> 32, view._life, "the link", 2)
         return view
 

@@ -1,7 +1,7 @@
 """Shared records described row by row: guard, name, type, meaning.
 
-One table of rows feeds the ctypes layout, the fingerprint that tells a stranger's
-arena, the checker, the legend of a dump, and the generated documentation.
+One table of rows feeds the ctypes layout, the fingerprint that tells an arena of another
+build, the checker, the legend of a dump, and the generated documentation.
 Refuses two rows of one name, and a field that is not naturally aligned: a word that
 is read without its lock must be written by one store.
 """

@@ -2,7 +2,7 @@
 
 Links between records are generation << 32 | slot.  Freeing fills the record with
 junk and moves its generation on, so a stale link is caught at the access instead of
-corrupting a stranger's record.  Locks and channels inside are left alone: a late
+corrupting another record.  Locks and channels inside are left alone: a late
 sleeper of the old life must not match the new one.
 """
 
@@ -28,7 +28,7 @@ class PoolHead(ctypes.Structure):
     _fields_ = [
         ("first_free", ctypes.c_uint32),
         ("used", ctypes.c_uint32),
-        ("ready", ctypes.c_uint32),  # written last by who lays the pool down
+        ("ready", ctypes.c_uint32),  # written last by the process that makes the pool
         ("spare", ctypes.c_uint32),
     ]
 
@@ -100,7 +100,7 @@ class Pool(_native.Resolver, Generic[R]):
             head.first_free = record.next_free
             head.used += 1
             mapping[self._marks_at + slot] = 1
-        # Ours alone from here on: who still has a link of the old life fails on the generation.
+        # Ours alone from here on: a link of the old life fails on the generation.
         record.next_free = 0
         base = record.address
         for start, end, _, zeros in self._ranges:

@@ -1,8 +1,8 @@
-"""Who sits in an arena: one row per thread of execution, read without any lock.
+"""The seats of an arena: one row per thread of execution, read without any lock.
 
 Guarantees: every word was really there (they are read one by one, so a row of a
-running thread may mix two moments); a thread that is gone is told from one whose
-pid has an owner else by now.  Refuses nothing and changes nothing.
+running thread may mix two moments); a thread that is gone counts as dead, also when
+another one has its tid by now.  Refuses nothing and changes nothing.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ class SeatInfo:
 
     @property
     def alive(self) -> bool:
-        """A thread sits here that can still do something."""
+        """The thread that has this seat lives."""
         return not self.left and not self.dead
 
 

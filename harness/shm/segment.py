@@ -2,7 +2,7 @@
 
 Guarantees: the memory is there when a segment is made (a lack of it later would be a
 SIGBUS), nothing is left behind by an attempt that failed, and what is opened has been
-verified: magic, version, size, layout, that no other process can cut it off (a memfd), and
+verified: magic, version, size, layout, that no other process can shorten it (a memfd), and
 every offset inside its bounds.  A copy, or a file from before the last boot, is told apart.
 """
 
@@ -104,7 +104,7 @@ def _take_memory(fd: int, total: int, where: str) -> None:
 
 
 def _room_for(fd: int) -> int | None:
-    """Bytes that a new file could have now: of its disk, or of memory and swap.  None: no thread knows."""
+    """Bytes that a new file could have now: of its disk, or of memory and swap.  None: not known."""
     disk = os.fstatvfs(fd)
     if disk.f_blocks:
         return disk.f_bfree * disk.f_frsize  # what is kept for root may be ours
@@ -136,8 +136,8 @@ def open_segment(where: str) -> int:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise NotAnArena(where, "it is no file that could be mapped")
-        # The thread that has a memfd open may shrink it, and the next touch here is SIGBUS: unless it is
-        # sealed.
+        # A process that has a memfd open may shrink it, and the next access here would be SIGBUS:
+        # unless it is sealed.
         is_memfd = os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:")
         if is_memfd and fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
             raise NotAnArena(where, "it is not sealed: its size could change while it is in use")
@@ -164,7 +164,7 @@ def mark(header: Any, fd: int) -> None:
 
 
 def earlier_boot(header: Any) -> bool:
-    """Was this segment left over by an earlier boot?  No thread is left then of those that sit in it."""
+    """Was this segment left over by an earlier boot?  Then no thread that has a seat in it lives."""
     return bool(header.kernel_boot != kernel_boot())
 
 
@@ -207,7 +207,7 @@ def verify(fd: int, where: str) -> Any:
 
 
 def _verify_places(fd: int, header: Any, where: str) -> None:
-    """Every offset that others will follow without looking."""
+    """Every offset that is followed later without a check."""
     names = ("seats", "classes", "order", "edges", "sites", "names", "reports", "directory")
     room = 1 <= header.seat_count <= _native.CONSTANTS["MAX_SEATS"]
     fixed = _native.fixed_size(header.seat_count) if room else header.size + 1

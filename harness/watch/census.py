@@ -5,7 +5,7 @@ when a verdict depends on it.  Left out are the watcher's own thread and those t
 record (``bystanders``).
 
 A process whose map may not be read (it has more rights than we, as the first one of a container often
-has) can have the arena in three ways.  It sits there: then its seat tells.  It inherited it by a fork:
+has) can have the arena in three ways.  It has a seat: then the seat tells.  It inherited it by a fork:
 then it is younger than the arena, and counts.  It is older and opened it with its greater rights, and
 has not used a lock yet: nothing can show that, so the finding names every such process.
 """
@@ -43,7 +43,7 @@ def outsiders(reader: Reader, snapshot: Snapshot) -> tuple[list[str], list[str]]
             found.append(f"{name}, which may not be looked at")
         else:
             older.append(name)
-    # It sits there, and the kernel's list does not show it with the arena: another pid namespace.
+    # It has a seat, and the kernel's list does not show it with the arena: another pid namespace.
     away = {seat.pid for seat in snapshot.seats if not seat.dead} - mapped
     found += [f"the process of seat pid {pid}, which cannot be found here" for pid in sorted(away)]
     for pid in sorted(mapped):

@@ -1,4 +1,4 @@
-"""Who changed a word last: read from the seats' rows, never guessed.
+"""Which thread changed a word last: read from the seats' rows, never guessed.
 
 A thread that changes a word on which others sleep notes it in its own seat
 (``native.unclaim``, ``native.changed``).  A row is forgotten when another word falls on the

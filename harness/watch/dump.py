@@ -35,7 +35,7 @@ class DumpError(BadInput):
 def build(
     reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, with_stacks: bool = True
 ) -> Dump:
-    """Everything a stranger needs, from a snapshot and what is suspected in it."""
+    """Everything that a reader needs, from a snapshot and what is suspected in it."""
     dump = sketch(reader, snapshot, suspicion, meta)
     if not with_stacks:
         facts = [_process(pid) for pid in _pids([dump])]

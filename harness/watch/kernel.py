@@ -94,7 +94,7 @@ def threads(pid: int) -> list[int] | None:
 def processes_with(file: os.stat_result) -> Iterator[tuple[int, bool]]:
     """(pid, sure) of every process that has the file mapped; not sure: it may not be looked at."""
     mark = f" {os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x} {file.st_ino} "
-    # A file for one user alone: others cannot open it, and who inherited it cannot become another user.
+    # A file for one user alone: no other user can open it, and a process that inherited it keeps its user.
     private = file.st_uid == os.getuid() != 0 and not file.st_mode & 0o077
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -127,14 +127,14 @@ def ending(status: int) -> str:
 
 
 def _zombie(pid: int) -> str:
-    """Of one that no thread has waited for yet."""
+    """Of a process that its parent has not waited for yet."""
     text = _text(f"/proc/{pid}/stat")
     rest = text[text.rindex(")") + 2 :].split() if ")" in text else []
     return ending(int(rest[49])) if len(rest) > 49 and rest[0] == "Z" else ""
 
 
 class Endings:
-    """How processes ended that are no children of ours: the kernel keeps it for who has a pidfd."""
+    """How processes ended that are no children of ours: the kernel keeps it for those that have a pidfd."""
 
     def __init__(self) -> None:
         self.open: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""The watcher on a crowded machine: it asks to be let in soon, for its looks are short.
+"""The watcher on a crowded machine: it asks to be scheduled soon, because its looks are short.
 
 A verdict costs a few milliseconds of work.  Beside twenty busy processes these are spread over many
 turns, and each turn is waited for.  A small slice (any user may ask for one; Linux 6.12) lets a thread that

@@ -1,7 +1,7 @@
 """Wait edges that are not locks, laid down as data.
 
 A program that hands work to another thread (a disk worker, a daemon) registers a table
-here: "a record of this table in one of these states means that the thread that sleeps on the
+here: "a record of this table in one of these states means that a thread that sleeps on the
 word at *address* waits for the seats of this role".  The watcher only reads; it never
 calls the program.
 """

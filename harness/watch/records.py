@@ -28,7 +28,7 @@ class ChangeFact(Frozen, frozen=True, kw_only=True):
     """Who changed a word last."""
 
     seat: int
-    id: int = 0  # of the thread that sat there
+    id: int = 0  # of the thread that had the seat
     step: int = 0  # its ``steps`` when the step of the change has ended; 0: outside of any
     who: str  # role and pid
     age_s: float
@@ -65,7 +65,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
 
 
 class ClaimFact(Frozen, frozen=True, kw_only=True):
-    """ "The thread that waits for the word at ``address`` waits for me"."""
+    """ "A thread that waits for the word at ``address`` waits for me"."""
 
     address: int
     word: str  # table[slot].field
@@ -134,7 +134,7 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """How people call it."""
+        """Its role and process."""
         return f"{self.role} (pid {self.pid})"
 
 

@@ -133,7 +133,7 @@ def _said(child: "subprocess.Popen[bytes]") -> str:
     child.kill()  # a grandchild cannot exist; so the read ends
     assert child.stderr is not None
     lines = child.stderr.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "without a word"
+    return lines[-1] if lines else "it wrote no error"
 
 
 def hang(fd: int) -> None:
@@ -153,7 +153,7 @@ def hang(fd: int) -> None:
     for number in range(2):
         threading.Thread(target=cross, args=(number,), daemon=True).start()
     first_held.wait()
-    arena.native.leave()  # the main thread only waits for its parent; it is no part of the story
+    arena.native.leave()  # the main thread only waits for its parent; it takes no part
     sys.stdout.write("holding\n")
     sys.stdout.flush()
     while line := sys.stdin.readline():  # ends with the parent, however that dies

@@ -142,7 +142,7 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
 
 
 def _last_site(reader: Reader, offset: int) -> str:
-    """Where a lock was taken last, by whomever."""
+    """Where a lock was taken last, by any thread."""
     kind = reader.words[offset // 4] >> 16
     record = native.Mutex if kind == _C["MUTEX"] else native.RwLock
     return reader.site(record.from_buffer(reader.mapping, offset).site)
@@ -371,7 +371,7 @@ def _offsets(seat: SeatFacts) -> list[int]:
 
 
 def _again(reader: Reader, seat: SeatFacts) -> SeatFacts:
-    """A sleeper whose condition was true and that no thread had woken: is it so after all others were read?
+    """A sleeper whose condition was true and that was not woken: is it still so after all others were read?
 
     Its own row was read first.  A waker that woke it and completed its step before *its* row was
     read would else be accused of the sleeper that it has just woken.

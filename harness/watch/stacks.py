@@ -2,11 +2,11 @@
 
 A signal makes a futex waiter return and test again: a stack dumper can cure the very lost
 wakeup that it is asked to show.  So stacks are taken after everything that only looks,
-and the thread that moved because of them is noted.
+and a thread that moved because of them is noted.
 
 ``enable`` makes a thread that gets SIGUSR2 write its own stack to a memfd of its process; that
 works while the interpreter lock is held, and needs no privileges.  Its own and no other thread's: the
-frames of a thread that runs may change under the hand of another, and who follows them then crashes,
+frames of a thread that runs may change while another thread follows them, and that one then crashes,
 so looking at a livelock would kill it.
 
 A thread that reports an exception has left the place of its mistake.  It writes down the exception's
@@ -238,7 +238,7 @@ def ask(seats: list[tuple[Any, str]], wait_s: float = WAIT_S) -> Asking:
     """Ask the threads of (seat row, state letter); stopped and dead ones are not asked."""
     found: dict[int, list[str]] = {}
     wanted = []
-    for seat, state in sorted(seats, key=lambda one: one[1] == "D"):  # who is in the kernel for long, last
+    for seat, state in sorted(seats, key=lambda one: one[1] == "D"):  # those in the kernel for long, last
         if seat.stack_fd < 0 or state in ("T", "t", "-", "Z"):
             continue
         number, where = int(seat.number), (int(seat.pid), int(seat.tid), int(seat.stack_fd))

@@ -1,8 +1,8 @@
-"""Findings on their way out: the verdict and its dump at once, the stacks when they are in, then the word.
+"""Findings on their way out: the dump at once, the stacks when they are in, then the report.
 
 The dump is on disk before any thread is asked for its stack, and the watcher goes on looking while
 the answers come: a thread on a crowded machine takes its time to write its stack down.  Only then
-is the finding told, because the thread that is told may end the threads, and with them their stacks.
+is the finding reported, because the supervisor may then end the threads, and with them their stacks.
 Killed in between, a watcher leaves a dump that says what it lacks.
 """
 

@@ -33,10 +33,10 @@ def _services(snapshot: Snapshot) -> dict[int, list[list[int]]]:
 
 
 def _lock_edges(seat: SeatFacts, fact: LockFact, sits: dict[int, int]) -> list[Edge]:
-    """To the thread that has the lock, by the word and the cells; softly to who is ahead of it.
+    """To the thread that has the lock, by the word and the cells; a soft one to the thread that is ahead.
 
-    An id that no seat of the snapshot has is of one who is dead and whose seat was taken again:
-    the lock is free for the next one, and no thread is waited for.
+    An id that no seat of the snapshot has is that of a dead thread whose seat was taken again:
+    the lock is free for the next one, and there is no edge.
     """
     assert seat.wait is not None
     kind, what = seat.wait.kind, seat.wait.lock
@@ -57,7 +57,7 @@ def _may_keep_its_own(wait: WaitFact) -> bool:
 def edges(snapshot: Snapshot) -> list[Edge]:
     """Every edge of the moment.
 
-    Of several servers of one role one is enough, so they are in no thread's way before all of them are
+    Of several servers of one role one is enough, so there is no edge to them before all of them are
     stuck: a circle through one would be no deadlock while another can still serve.
     """
     found = _certain(snapshot)
@@ -72,7 +72,7 @@ def edges(snapshot: Snapshot) -> list[Edge]:
 
 
 def _offers(snapshot: Snapshot) -> list[tuple[int, str, list[int]]]:
-    """(sleeper, its channel, seats of one role that may serve it) of all who wait for a service."""
+    """(sleeper, its channel, seats of one role that may serve it) of all that wait for a service."""
     services = _services(snapshot)
     return [
         (seat.number, seat.wait.lock, servers)

@@ -1,6 +1,6 @@
 """The watcher: a process of its own that only looks.
 
-Each pass reads a few words per seat.  Only when another thread has waited through two passes, or
+Each pass reads a few words per seat.  Only when a thread has waited through two passes, or
 a report has come, or nothing has been looked at for a while, is a whole snapshot taken and
 judged.  What is proved is a finding; the rest is a notice, which becomes a finding when it
 still holds after its limit or at the end (``settle_notices``).  The watcher never takes a lock
@@ -44,7 +44,7 @@ GAP_S = 0.5  # between two passes; what is longer was not watched: we were stopp
 
 
 def _nothing() -> None:
-    """No thread waits to be told on."""
+    """No thread waits until this is recorded."""
 
 
 def _report_key(report: ReportFact) -> str:
@@ -165,8 +165,8 @@ class Watchdog:
     def _judge(self, snapshot: Snapshot) -> list[Suspicion]:
         """What the rules say; once more with the threads without a seat, when a rule asks for them.
 
-        The count lies between two looks that agree: the thread that waited in both waited all the time, and
-        could start no thread.
+        The count lies between two looks that agree: a thread that waited in both waited all the time, and
+        could start no other.
         """
         found = judge(snapshot, self.history, self.limits)
         due = self.history.clock - self._counted >= CENSUS_S or any(

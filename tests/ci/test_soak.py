@@ -97,7 +97,7 @@ def test_a_member_that_is_stopped_is_continued_and_the_run_is_clean(tmp_path):
     run = Run(Order(0, "fork-storm", "process", False, 1, 1.0), tmp_path, HANGDOG, 0, 300.0)
     try:
         run.wish, run.due = "worker", 0.0
-        turn_until(run, lambda: run.stops, "another thread was stopped")
+        turn_until(run, lambda: run.stops, "a worker was stopped")
         (stop,) = run.stops
         assert stop.kind in KINDS
         wait_until(lambda: state(stop.pid) == "T", "the state T")
@@ -119,7 +119,7 @@ def test_a_run_that_is_broken_off_while_a_member_is_stopped_leaves_none(tmp_path
     run = Run(Order(0, "fork-storm", "process", False, 1, 600.0), tmp_path, HANGDOG, 0, 900.0)
     try:
         run.due = 0.0
-        turn_until(run, lambda: run.stops, "another thread was stopped")
+        turn_until(run, lambda: run.stops, "a member was stopped")
         (stop,) = run.stops
         members = {pid for _, _, pid in run.members()}
     finally:

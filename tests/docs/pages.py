@@ -9,7 +9,7 @@ Three kinds of fenced block are more than text:
 * ``console``: each line that starts with ``$ `` is typed, in a folder that has the programs of the page,
   after the other commands below the same heading; what follows is what it prints.  ``...`` stands for
   anything, a number for any number.  ``exit=1`` is the exit code where it is not 0.  With ``lines`` each
-  line, and each part of it before a "; ", is printed somewhere: which process comes first is chance.
+  line, each part of it before a "; ", and its cause are printed somewhere: the order is chance.
 """
 
 import re

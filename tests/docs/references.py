@@ -1,7 +1,8 @@
 """What the tree refers to: links and anchors of pages, files, names, sections, entries of the reference.
 
-``prose`` yields what people read: pages without their blocks, docstrings and comments of Python, comments of
-C and of scripts.  Each rule takes such a piece and yields what it names and what is not there.
+``prose`` yields what is written for a reader: pages without their blocks, docstrings and comments of
+Python, comments of C and of scripts.  Each rule takes such a piece and yields what it names and what is
+not there.
 """
 
 import ast

@@ -50,7 +50,10 @@ def check_console(block: Block, folder: Path) -> None:
         assert code == expected, f"{at} ended with {code}\n{out}"
         said = "\n".join(line.rstrip() for line in out.splitlines())
         if "lines" in block.info.split():
-            wanted = [part for line in printed.splitlines() for part in line.split("; ") if part.strip(" .")]
+            parts = (
+                part for line in printed.splitlines() for part in re.split(r"; |(?<=\.) (?=Cause: )", line)
+            )
+            wanted = [part.rstrip(".") for part in parts if part.strip(" .")]
             missing = [part for part in wanted if not as_pattern(part.strip()).search(said)]
             assert missing == [], f"{at} printed\n{said}"
         else:

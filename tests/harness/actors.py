@@ -1,8 +1,8 @@
 """Threads and processes that a test leads step by step, through pipes.
 
-An actor runs ``body(me)``; ``me.say(word)`` and ``me.hear(word)`` are its half of the talk,
+An actor runs ``body(me)``; ``me.say(word)`` and ``me.hear(word)`` are its half of the protocol,
 ``expect(word)`` and ``tell(word)`` the test's.  Guarantees: no wait lasts longer than LIMIT_S,
-an exception in the body is the word that the test reads next, and when the stage is left
+an exception in the body is the word that the test reads next, and at the end of ``stage()``
 every process has been reaped (killed if it had to be).
 """
 
@@ -150,7 +150,7 @@ class Actor:
 
 
 class Stage:
-    """Makes actors, and sends them home."""
+    """Makes actors, and ends them."""
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []

@@ -110,7 +110,7 @@ def scene_grandchild() -> None:
 
 
 def scene_patient() -> None:
-    """The time is up, and the audit may take its time: until another thread interrupts."""
+    """The time is up, and the audit may take its time: until the run is interrupted."""
 
     def audit(context: WorkerContext) -> None:
         print("auditing", flush=True)

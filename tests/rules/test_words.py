@@ -13,7 +13,7 @@ from tests.rules.test_architecture import ROOT, plant, repository_files, shown, 
 
 HERE = "tests/rules/test_words.py"
 READ_AS_THEY_ARE = (HERE, "docs/reference/", "LICENSE", "stress/trace/data/", "tests/data/")
-PERSONS = r"\b(?:he|him|his|himself|somebody|nobody|everybody|anybody|whoever)\b"
+PERSONS = r"(?<![A-Za-z])(?:he|him|his|himself|somebody|nobody|everybody|anybody|whoever)(?![A-Za-z])"
 # The brackets keep a search of the tree for the words themselves empty.
 METAPHORS = r"nurser(?:y|ies)|[c]urtain|[c]radle|[s]tagehand|[m]ourn|[d]eafen|[g]lutton"
 REFUSED = re.compile(f"{PERSONS}|{METAPHORS}", re.IGNORECASE)
@@ -34,7 +34,13 @@ def test_this_tree_keeps_its_words():
 
 @pytest.mark.parametrize(
     "line",
-    ["# the thread and his lock", "Nobody waits.", "def the_" + "curt" + "ain_falls(): ...", "# he sleeps"],
+    [
+        "# the thread and his lock",
+        "Nobody waits.",
+        "def the_" + "curt" + "ain_falls(): ...",
+        "# he sleeps",
+        "waits_for_his_turn()",
+    ],
 )
 def test_a_planted_word_is_named(line, tmp_path):
     plant(tmp_path, {"harness/one.py": f"x = 1\n{line}\n", "docs/reference/log.md": line})

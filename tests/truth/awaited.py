@@ -1,4 +1,4 @@
-"""Healthy: sleepers that something no thread can see will wake, or that may sleep for ever."""
+"""Healthy: sleepers that something outside of the arena will wake, or that may sleep for ever."""
 
 import contextlib
 import os

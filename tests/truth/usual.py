@@ -159,7 +159,7 @@ def handler_waits_during_a_wait(w):
 
 @program(None)
 def the_lock_goes_round(w):
-    """Three locks in one order, always held by another thread, each wait short."""
+    """Three locks in one order, each held nearly all the time, each wait short."""
     locks = [w.a.mutex("ring", i, nest=True) for i in range(3)]
 
     def work(i):

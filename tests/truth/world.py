@@ -93,7 +93,7 @@ class World:
     # --- gates -----------------------------------------------------------
 
     def open(self, gate: str) -> None:
-        """Let every thread through who waits at this gate, and who comes later."""
+        """Let every thread through that waits at this gate, and every one that comes later."""
         self.gates[zlib.crc32(gate.encode()) % GATES] = 1
 
     def is_open(self, gate: str) -> bool:

@@ -176,7 +176,7 @@ static PyObject *held_by(struct hd_arena *a, struct hd_seat *s)
 		struct hd_hold h;
 		if (!hd_holds(a, s, i, &h))
 			continue;
-		PyObject *row = Py_BuildValue("(KIIIKI)", (unsigned long long)h.lock, h.kind, h.class_id, h.site, (unsigned long long)h.since, h.told);
+		PyObject *row = Py_BuildValue("(KIIIKI)", (unsigned long long)h.lock, h.kind, h.class_id, h.site, (unsigned long long)h.since, h.owner_died);
 		if (!row || PyList_Append(all, row) < 0)
 			Py_CLEAR(all);
 		Py_XDECREF(row);
@@ -335,7 +335,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef getset[] = {
-	{"mode", (getter)arena_get_mode, (setter)arena_set_mode, "What is switched on for all threads: CONSTANTS RECORD, NOISE, FREEZE, NO_SITES, STRICT, or-ed.", NULL},
+	{"mode", (getter)arena_get_mode, (setter)arena_set_mode, "What is switched on for all threads: CONSTANTS RECORD, NOISE, WAIT_FOR_WATCHER, NO_SITES, STRICT, or-ed.", NULL},
 	{NULL, NULL, NULL, NULL, NULL},
 };
 

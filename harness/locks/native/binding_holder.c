@@ -1,4 +1,4 @@
-// Holders seen from Python, and what is said of one who died inside.
+// Holders seen from Python, and what is said of one that died inside.
 
 #include "binding.h"
 
@@ -7,14 +7,14 @@
 static PyTypeObject *holder_type, *rw_holder_type;
 
 #define COMMON                                                                                                         \
-	{"seat", "number of its seat"}, {"pid", "process"}, {"tid", "thread"}, {"role", "as it sat down"},                 \
+	{"seat", "number of its seat"}, {"pid", "process"}, {"tid", "thread"}, {"role", "role of its seat"},                 \
 		{"site", "(file, line, function) where it took the lock"}, {"since", "coarse monotonic ns"}
 #define BESIDE {"held_for", "seconds until now"}, {"alive", "False: it died inside"}
 
 static PyStructSequence_Field holder_fields[] = {COMMON, BESIDE, {NULL, NULL}};
 static PyStructSequence_Field rw_holder_fields[] = {COMMON, {"kind", "read or write"}, BESIDE, {NULL, NULL}};
 static PyStructSequence_Desc holder_desc = {"harness._native.Holder", "Holder(values, /)\n--\n\nWho holds, or held, a lock: as Mutex.holder() saw it.", holder_fields, 6};
-static PyStructSequence_Desc rw_holder_desc = {"harness._native.RwHolder", "RwHolder(values, /)\n--\n\nOne of those that hold a read/write lock: as RwLock.holders() saw it.", rw_holder_fields, 7};
+static PyStructSequence_Desc rw_holder_desc = {"harness._native.RwHolder", "RwHolder(values, /)\n--\n\nOne holder of a read/write lock: as RwLock.holders() saw it.", rw_holder_fields, 7};
 
 int add_holder_types(PyObject *module)
 {

@@ -66,7 +66,7 @@ int parse_words(const char *call, const char *const *words, Py_ssize_t most, PyO
 }
 
 // acquire(blocking=True, timeout=-1), as threading has it.  A number in place of `blocking` is
-// refused: who means seconds would wait for ever.
+// refused: a caller that means seconds would wait for ever.
 int parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *blocking, uint64_t *deadline)
 {
 	static const char *const words[] = {"blocking", "timeout"};
@@ -85,7 +85,7 @@ int parse_acquire(PyObject *const *args, Py_ssize_t count, PyObject *names, bool
 		return -1;
 	*blocking = given[0] != Py_False;
 	if (!*blocking && *deadline) {
-		PyErr_Format(PyExc_ValueError, "timeout=%R: with blocking=False nothing is waited for", given[1]);
+		PyErr_Format(PyExc_ValueError, "timeout=%R: with blocking=False there is no wait", given[1]);
 		return -1;
 	}
 	return 0;

@@ -25,7 +25,7 @@ uint64_t hd_precise_now(void); // the same clock, exact: a few times dearer
 struct hd_seat *hd_sit(struct hd_arena *a, const char *role); // NULL: table full
 struct hd_seat *hd_my_seat_slow(struct hd_arena *a);           // NULL: none yet
 bool hd_leave_seat(struct hd_arena *a); // false: it still holds something, and stays
-uint32_t hd_seated(struct hd_arena *a); // threads of this process that sit in it: must not be unmapped
+uint32_t hd_seated(struct hd_arena *a); // how many threads of this process have a seat in it: above zero it must stay mapped
 bool hd_seat_alive(struct hd_seat *s);  // taken, and its thread lives; a few ns, no system call
 bool hd_seat_dead(struct hd_seat *s);   // taken, but its thread is gone
 bool hd_id_dead(struct hd_arena *a, uint32_t id); // no thread that has this id lives
@@ -38,12 +38,12 @@ static inline struct hd_seat *hd_me(struct hd_arena *a)
 	return hd_tls.arena == a && hd_tls.boot_id == a->boot_id ? hd_tls.seat : hd_my_seat_slow(a);
 }
 struct hd_held *hd_push(struct hd_arena *a, struct hd_seat *s, uint64_t lock, uint16_t class_id, uint8_t kind, uint32_t site); // NULL: full
-void hd_got(struct hd_arena *a, struct hd_seat *s, struct hd_held *h, uint8_t kind); // the intent has come true
+void hd_got(struct hd_arena *a, struct hd_seat *s, struct hd_held *h, uint8_t kind); // what the row asked for is now held
 void hd_pop(struct hd_seat *s, struct hd_held *h);
-struct hd_held *hd_find_held(struct hd_seat *s, uint64_t lock); // innermost that it has got
+struct hd_held *hd_find_held(struct hd_seat *s, uint64_t lock); // the innermost row that is held, not only asked for
 struct hd_held *hd_find_intent(struct hd_seat *s, uint64_t lock);
 struct hd_wait { uint64_t lock, since, deadline, guard, address; int64_t value; uint32_t activity, site, message, intent, size, op, seq; };
-struct hd_wait hd_wait_save(struct hd_seat *s); // around code of others (signal handlers) that may itself wait
+struct hd_wait hd_wait_save(struct hd_seat *s); // around code of the program (signal handlers), which may itself wait
 void hd_wait_restore(struct hd_seat *s, const struct hd_wait *w);
 void hd_wait_begin(struct hd_seat *s, enum hd_activity what, uint64_t lock, uint32_t site, uint64_t deadline);
 void hd_wait_end(struct hd_seat *s);
@@ -84,8 +84,8 @@ void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, 
 extern void *(*hd_let_go)(void);       // called before a report waits; NULL: there is nothing to take back
 extern void (*hd_take_back)(void *);
 
-// --- mutex.c.  deadline: coarse monotonic ns, 0 = none.  Blocking calls return
-// HD_INTERRUPTED at every slice; call again with the same arguments (first = false).
+// --- mutex.c.  deadline: monotonic ns, 0 = none.  Blocking calls return HD_INTERRUPTED after
+// every slice and every signal; call again with the same arguments (first = false).
 enum hd_status hd_mutex_init(struct hd_mutex *m, uint16_t class_id, uint32_t instance);
 enum hd_status hd_mutex_try(struct hd_arena *a, struct hd_seat *s, struct hd_mutex *m, uint32_t site, enum hd_ask ask);
 // A short wait for a holder on another processor; true: worth another try.
@@ -103,16 +103,16 @@ enum hd_status hd_rw_init(struct hd_rwlock *l, uint16_t class_id, uint32_t insta
 enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, enum hd_ask ask);
 void hd_rw_make_room(struct hd_seat *s, struct hd_rwlock *l); // when s->let_in names l: before this reader asks again
 enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, uint64_t deadline, bool first);
-enum hd_status hd_rw_upgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint32_t site, bool first); // HD_BUSY: another is at it
+enum hd_status hd_rw_upgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint32_t site, bool first); // HD_BUSY: another reader is upgrading
 enum hd_status hd_rw_downgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l);
 enum hd_status hd_rw_release(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l);
 enum hd_status hd_rw_recover(struct hd_seat *s, struct hd_arena *a, struct hd_rwlock *l);
 void hd_rw_cancel(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l); // leave the queue after an exception
 void hd_rw_estate(struct hd_rwlock *l, uint32_t seat);
 
-// --- channel.c.  register, then let go of the lock, then wait until HD_INTERRUPTED is over, then end
+// --- channel.c.  register, release the lock, wait again as long as it returns HD_INTERRUPTED, unregister
 void hd_channel_init(struct hd_channel *c, uint16_t class_id, uint32_t instance);
-enum hd_status hd_channel_register(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent); // HD_FULL: sleeps within sleeps within...
+enum hd_status hd_channel_register(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t intent); // HD_FULL: more than HD_NESTED_SLEEPS within each other
 enum hd_status hd_channel_wait(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint64_t deadline);
 bool hd_channel_unregister(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c); // true: it was woken
 void hd_channel_wake(struct hd_arena *a, struct hd_seat *s, struct hd_channel *c, uint32_t site, bool all);

@@ -41,8 +41,8 @@ static bool both_read(const struct step *asks, const struct step *holds)
 	return holds->kind >= HD_WANTS_KINDS && asks->kind % HD_WANTS_KINDS != HD_WANT_WRITE;
 }
 
-// Two that read do not wait for each other, unless a writer queues up between them; past
-// a queued writer a reader goes that said so.
+// Two that read do not wait for each other, unless a writer queues up between them; a reader
+// that asked to pass writers goes past a queued one.
 static bool waits(const struct search *q, const struct step *asks, const struct step *holds, uint64_t node)
 {
 	if (!both_read(asks, holds))
@@ -89,7 +89,7 @@ static enum hd_cycle judge(const struct search *q)
 	for (uint32_t i = 0; i < q->used; i++) {
 		const struct step *holds = &q->steps[i], *asks = &q->steps[(i + 1) % q->used];
 		rows[count++] = holds->e;
-		if (both_read(asks, holds)) // the writer that waits there is another one again
+		if (both_read(asks, holds)) // the writer that waits there is a thread of its own
 			rows[count++] = writers(q, holds->from);
 	}
 	return each_its_own(rows, count, taken, 0) ? HD_CYCLE_CERTAIN : HD_CYCLE_ONE_THREAD;

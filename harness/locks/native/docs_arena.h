@@ -27,10 +27,10 @@
 	"An operation begins; dumps show its name and number until end()."
 #define DOC_end                                                                                                        \
 	"end($self, /)\n--\n\n"                                                                                        \
-	"The operation is complete: one step more.  ContractViolation when this thread holds a mutex."
+	"The operation is complete: one step more.  ContractViolation when this thread still holds a lock."
 #define DOC_claim                                                                                                      \
 	"claim($self, address, /)\n--\n\n"                                                                             \
-	"The thread that waits for the word at this offset waits for this thread from now on."
+	"A thread that waits for the word at this offset waits for this thread from now on."
 #define DOC_unclaim                                                                                                    \
 	"unclaim($self, address, /)\n--\n\n"                                                                           \
 	"This thread has just changed the word that it claimed.  NotOwner when it did not claim it."
@@ -59,7 +59,7 @@
 	"Say what this thread does: a CONSTANTS activity, and what it waits for (an offset)."
 #define DOC_held                                                                                                       \
 	"held($self, /)\n--\n\n"                                                                                       \
-	"Locks of this thread, the first taken first: (offset, kind, class, site, since ns, told)."
+	"Locks of this thread, the first taken first: (offset, kind, class, site, since ns, owner_died)."
 #define DOC_held_by "held_by($self, seat, /)\n--\n\nThe same of another seat.  IndexError when there is none."
 #define DOC_depth "depth($self, /)\n--\n\nHow many locks this thread holds."
 #define DOC_require_nothing_held                                                                                       \
@@ -67,7 +67,7 @@
 	"ContractViolation when this thread holds a lock."
 #define DOC_set_noise                                                                                                  \
 	"set_noise($self, chances, sleep_ns, seed, turn=0, /)\n--\n\n"                                                 \
-	"Delays at lock operations: five chances in 2**32, the longest delay in ns, the seed."
+	"Delays at lock operations: five chances of 65536, the longest delay in ns, the seed."
 #define DOC_name "name($self, id, /)\n--\n\nThe text of an interned name; empty when there is none."
 #define DOC_site "site($self, id, /)\n--\n\nThe place (file, line, function) of an interned site."
 #define DOC_set_stack_fd                                                                                               \

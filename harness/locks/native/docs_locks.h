@@ -15,17 +15,17 @@
 
 #define DOC_format                                                                                                     \
 	"format(arena, offset, class_id, instance, /)\n--\n\n"                                                         \
-	"Write a new record, free, at `offset` bytes of a native arena.  For the thread that makes records."
+	"Write a new record, free, at `offset` bytes of a native arena.  For code that makes records."
 #define DOC_exit                                                                                                       \
 	"__exit__($self, kind=None, value=None, trace=None, /)\n--\n\n"                                                \
-	"release().  Of a lock that was broken meanwhile it lets the LockBroken pass that is on its way."
+	"release().  When the lock was broken meanwhile, the LockBroken that is on its way passes through."
 #define DOC_try_acquire                                                                                                \
 	"try_acquire($self, /)\n--\n\n"                                                                                \
 	"acquire(blocking=False): True when this thread holds it now, at once.  Errors: as acquire()."
 #define DOC_recover                                                                                                    \
 	"recover($self, /)\n--\n\n"                                                                                    \
 	"Say that the data is repaired, after OwnerDied: from now on the lock is as any other, and still held.\n\n"    \
-	"Without it, release() breaks the lock for ever: everyone else gets LockBroken.  Error: NotOwner."
+	"Without it, release() breaks the lock for ever: every later acquire() gets LockBroken.  Error: NotOwner."
 
 // --- Mutex
 
@@ -41,7 +41,7 @@
 #define DOC_mutex_enter                                                                                                \
 	"__enter__($self, /)\n--\n\n"                                                                                  \
 	"acquire() for a `with` block; True.  After OwnerDied the lock is given up, and so broken for ever, because\n" \
-	"the block will not run: repaired_by() is for those that can repair."
+	"the block will not run: a program that can repair the data uses repaired_by()."
 #define DOC_mutex_held "held($self, /)\n--\n\nTrue when this thread holds it."
 #define DOC_mutex_locked                                                                                               \
 	"locked($self, /)\n--\n\n"                                                                                     \
@@ -60,7 +60,7 @@
 #define DOC_read                                                                                                       \
 	"The read side: a lock as threading has them (acquire, release, locked, with), held by many at a time.\n\n"    \
 	"Called as read(timeout=None, pass_writers=False) it takes the lock for reading: False when `timeout`\n"       \
-	"seconds have passed.  `pass_writers`: not behind a waiting writer, for those that own what it waits for."
+	"seconds have passed.  `pass_writers`: not behind a waiting writer, for a thread that present readers wait for."
 #define DOC_write                                                                                                      \
 	"The write side: a lock as threading has them (acquire, release, locked, with), held by one at a time.\n\n"    \
 	"Called as write(timeout=None) it takes the lock for writing: False when `timeout` seconds have passed."
@@ -86,7 +86,7 @@
 #define DOC_rw_enter                                                                                                   \
 	"__enter__($self, /)\n--\n\n"                                                                                  \
 	"acquire() for writing, for a `with` block; True.  After OwnerDied the lock is given up, and so broken for\n"  \
-	"ever, because the block will not run: repaired_by() is for those that can repair."
+	"ever, because the block will not run: a program that can repair the data uses repaired_by()."
 #define DOC_rw_held                                                                                                    \
 	"held($self, /)\n--\n\n"                                                                                       \
 	"How this thread holds it: \"read\", \"write\", or None."
@@ -95,7 +95,7 @@
 	"True when it is held, for reading or writing, by any thread of any process.  Old when it is returned."
 #define DOC_holders                                                                                                    \
 	"holders($self, /)\n--\n\n"                                                                                    \
-	"All who hold it, as RwHolder (seat, pid, tid, role, site, since, kind, held_for, alive).  Takes no lock."
+	"All its holders, as RwHolder (seat, pid, tid, role, site, since, kind, held_for, alive).  Takes no lock."
 #define DOC_rw_holder                                                                                                  \
 	"holder($self, /)\n--\n\n"                                                                                     \
 	"The writer, or else one of the readers, as Holder; None when it is free.  Takes no lock."
@@ -117,9 +117,7 @@
 #define DOC_side_enter                                                                                                 \
 	"__enter__($self, /)\n--\n\n"                                                                                  \
 	"acquire() for a `with` block; True.  After OwnerDied the lock is given up, and so broken for ever."
-#define DOC_side_exit                                                                                                  \
-	"__exit__($self, kind=None, value=None, trace=None, /)\n--\n\n"                                                \
-	"release().  Of a lock that was broken meanwhile it lets the LockBroken pass that is on its way."
+#define DOC_side_exit DOC_exit
 #define DOC_side_reduce "__reduce__($self, /)\n--\n\nIt travels to other processes with its lock."
 
 // --- Channel
@@ -128,7 +126,7 @@
 	"Channel(arena, offset)\n--\n\n"                                                                               \
 	"A place in shared memory to sleep at and to be woken, for threads and processes.\n\n"                         \
 	"wait(), wait_for(), notify() and notify_all() are as in threading.Condition; sleep() and wakeup() as in BSD.\n" \
-	"The condition that a sleeper waits for is on record, so that a lost wakeup can be told.  Made by\n"           \
+	"The condition that a sleeper waits for is on record, so that a lost wakeup is found.  Made by\n"              \
 	"Arena.channel()."
 #define DOC_intend                                                                                                     \
 	"intend($self, /)\n--\n\n"                                                                                     \

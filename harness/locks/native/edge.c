@@ -1,4 +1,4 @@
-// Rows of the order graph: who took two locks in this order, how, and under what.
+// Rows of the order graph: which threads took two locks in this order, how, and under what.
 
 #include "order.h"
 
@@ -101,7 +101,7 @@ void hd_edge_thread(struct hd_edge *e, uint32_t id)
 }
 
 // The kind last: a search passes over a row without kinds, so it never meets a row
-// whose gates or threads no thread has filled in yet.
+// whose gates and threads are not yet filled in.
 bool hd_edge_add(struct hd_edge *e, uint32_t id, uint32_t kind, const uint64_t *around, uint32_t count)
 {
 	bool open = narrow(e, around, count);

@@ -23,7 +23,7 @@ struct hd_held *hd_push(struct hd_arena *a, struct hd_seat *s, uint64_t lock, ui
 	h->site = site;
 	h->class_id = class_id;
 	h->kind = kind;
-	h->told = 0;
+	h->owner_died = 0;
 	atomic_store_explicit(&h->lock, lock, memory_order_release);
 	if (at == depth)
 		atomic_store_explicit(&s->depth, depth + 1, memory_order_release);

@@ -47,14 +47,14 @@ static bool confirmed(struct hd_arena *a, struct hd_seat *s, uint32_t id, const 
 	return granted_to(&l->writer, id) || granted_to(&l->upgrader, id) || (h->kind == HD_READ && reads(l, s));
 }
 
-// Another may write while we read: what was read is believed only if nothing moved.
+// Another thread may write while we read: what was read is believed only if nothing moved.
 #define BY_VALUE __attribute__((no_sanitize_thread))
 
 BY_VALUE static bool row_by_value(struct hd_seat *s, uint32_t row, struct hd_hold *out)
 {
 	struct hd_held *h = &s->held[row];
 	uint64_t lock = atomic_load_explicit(&h->lock, memory_order_acquire);
-	*out = (struct hd_hold){lock, h->since, h->site, h->class_id, h->kind, h->told};
+	*out = (struct hd_hold){lock, h->since, h->site, h->class_id, h->kind, h->owner_died};
 	atomic_thread_fence(memory_order_acquire);
 	return lock && atomic_load_explicit(&h->lock, memory_order_relaxed) == lock;
 }

@@ -5,7 +5,7 @@
 
 #include "lockcore.h"
 
-struct hd_hold { uint64_t lock, since; uint32_t site; uint16_t class_id; uint8_t kind, told; }; // a row by value
+struct hd_hold { uint64_t lock, since; uint32_t site; uint16_t class_id; uint8_t kind, owner_died; }; // a row by value
 
 struct hd_holder { // who holds a lock, by value
 	uint32_t seat, pid, tid, site;
@@ -21,7 +21,7 @@ bool hd_holder_in(struct hd_arena *a, struct hd_seat *s, uint64_t lock, struct h
 bool hd_mutex_holder(struct hd_arena *a, struct hd_mutex *m, struct hd_holder *out); // false: free
 bool hd_rw_holder(struct hd_arena *a, struct hd_rwlock *l, struct hd_holder *out);   // the writer, else a living reader
 
-// Before the place of a dead holder is taken: who it was is gone afterwards.
+// Called before a dead holder's place is taken: afterwards nothing says who it was.
 void hd_note_dead(struct hd_arena *a, const void *word, uint32_t id);
 const struct hd_holder *hd_dead_before(struct hd_arena *a, uint64_t lock, uint64_t size); // NULL: not known any more
 

@@ -64,7 +64,7 @@ enum hd_status {
 enum hd_mode { // header.mode bits
 	HD_RECORD = 1,    // events go to the seat's ring
 	HD_NOISE = 2,     // seeded delays at probe points
-	HD_FREEZE = 4,    // misuse waits (bounded) until a watcher has seen it
+	HD_WAIT_FOR_WATCHER = 4,    // a thread that reports misuse waits (bounded) until a watcher has seen it
 	HD_NO_SITES = 8,  // do not look up acquisition sites (measurement only)
 	HD_STRICT = 16,   // an order violation is an exception, not only a report
 };
@@ -124,7 +124,7 @@ enum hd_predicate { // when is the sleeper's condition true?  value is signed 64
 #define HD_ID_MASK 0x0fffffffu
 #define HD_CLOSED 0x10000000u  // rwlock: about to be granted, not even passing readers may enter
 #define HD_WAITERS 0x20000000u // a thread sleeps on this word
-#define HD_SUSPECT 0x40000000u // a holder died inside and no thread has repaired the data yet
+#define HD_SUSPECT 0x40000000u // a holder died inside and the data is not repaired yet
 #define HD_GRANTED 0x80000000u // rwlock: with CLOSED the holder is inside, without it is on its way out and lets readers in
 #define HD_CELLS ((HD_MAX_SEATS + 32) / 32) // two bits per seat
 enum hd_cell { HD_NOT_READING = 0, HD_WANTS = 1, HD_READING = 2 };
@@ -134,7 +134,7 @@ struct hd_mutex {
 	uint16_t kind;
 	uint32_t instance; // shown as class[instance]
 	_Atomic uint32_t owner;   // lock word
-	_Atomic uint32_t first;   // id of one who has waited too long: no thread overtakes it any more
+	_Atomic uint32_t first;   // id of a waiter that has waited too long: no other overtakes it any more
 	_Atomic uint32_t site;    // where the holder took it
 	_Atomic uint32_t contended;
 	_Atomic uint32_t suspect; // 2: abandoned, broken for ever.  Never goes back
@@ -166,11 +166,11 @@ struct hd_channel { // never reset when the record around it is recycled
 	uint32_t instance; // shown as class[instance]
 	_Atomic uint32_t seq;     // moves at every wakeup, before a sleeper is chosen; the sleeper's intent
 	_Atomic uint32_t word;    // futex: moves after sleepers were taken off the list
-	_Atomic uint32_t turn;    // whom wakeup_one looks at first
+	_Atomic uint32_t turn;    // seat that wakeup_one woke last; its next search begins behind it
 	_Atomic uint32_t last_waker; // seat
 	_Atomic uint32_t last_site;
 	uint32_t spare;
-	_Atomic uint64_t last_wake;  // coarse monotonic ns
+	_Atomic uint64_t last_wake;  // monotonic ns, exact
 	_Atomic uint64_t asleep[(HD_MAX_SEATS + 64) / 64]; // one bit per seat
 };
 #define HD_NESTED_SLEEPS 4
@@ -181,26 +181,26 @@ struct hd_held {
 	uint32_t site;
 	uint16_t class_id;
 	uint8_t kind; // hd_kind
-	uint8_t told; // the last holder died, this one was told and has not repaired
+	uint8_t owner_died; // this holder got HD_OWNER_DIED and has not said that the data is repaired
 };
 
-struct hd_claim { // "the thread that waits for this word waits for me": busy pages, paging counts
+struct hd_claim { // "a thread that waits for this word waits for me": busy pages, paging counts
 	_Atomic uint64_t address;
 	uint64_t since;
 	uint32_t site;
 	uint32_t count;
 };
 
-struct hd_change { // "I changed this word last": what a sleeper that was forgotten is measured by
+struct hd_change { // "I changed this word last": compared with the sleeper that no wakeup reached
 	_Atomic uint64_t address;
-	_Atomic uint64_t when;  // coarse monotonic ns
+	_Atomic uint64_t when;  // monotonic ns, exact
 	_Atomic uint32_t site;
 	_Atomic uint32_t outer; // the same moment, seen from the file that called that one
 	_Atomic uint64_t step;  // `steps` of the seat when the step in which it was made has ended; 0: made outside of any
 };
 
 struct hd_event {
-	uint64_t when;   // coarse monotonic ns
+	uint64_t when;   // monotonic ns; exact for a point, else coarse
 	uint64_t object; // lock offset or argument
 	uint32_t site;   // or name id for points and operations
 	uint32_t kind;   // hd_event_kind
@@ -265,7 +265,7 @@ struct hd_seat {
 };
 
 struct hd_class { // hash and state: see hd_declare_class
-	_Atomic uint64_t hash;  // of the name; 0: none's
+	_Atomic uint64_t hash;  // of the name; 0: the row is free
 	_Atomic uint32_t state; // 2: the rest is there
 	uint32_t spare;
 	union {
@@ -354,7 +354,7 @@ struct hd_arena {
 	uint64_t spare[3];
 };
 
-struct hd_entry { // directory: who lies where
+struct hd_entry { // directory: which table lies where
 	char name[48];
 	uint64_t offset, record_size, count, fingerprint;
 };

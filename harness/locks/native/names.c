@@ -79,9 +79,9 @@ uint32_t hd_intern_name(struct hd_arena *a, const char *text)
 
 // c1 hash 0 -> h   c2 name, rank and flags   c3 state 2   c4 class_count
 // The claim c1 carries the name: two that declare one class at once claim one row, and the
-// number is known to both.  Who finds a row of its own name that is not complete completes it
+// number is known to both.  A thread that finds a row of its name incomplete completes it
 // and does not wait: its claimer may be stopped, or was killed.  The bytes of the name are
-// the same from the thread that they come; rank and flags are one word, and who writes it first decides.
+// the same whichever thread writes them; rank and flags are one word, and the first to write it decides.
 // Killed after c1 or c2: the row has no name yet, and no lock has its number.  The next one that
 // declares the name completes it; until then the row is passed over by those that declare others
 // and by readers (state).  Killed after c3: class_count leaves the row out until any thread

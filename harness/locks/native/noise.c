@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-// How likely a seat is late that has this speed.  Seats of speed 0 overtake all others for a while,
+// How likely a seat with this speed is late.  Seats of speed 0 overtake all others for a while,
 // as with random priorities that change at random points.
 static uint32_t chance_of(const struct hd_seat *s, uint32_t chance)
 {
@@ -12,7 +12,7 @@ static uint32_t chance_of(const struct hd_seat *s, uint32_t chance)
 	return chances[s->noise_speed & 3];
 }
 
-// xorshift64*: good enough to choose who is late, and one word of state.
+// xorshift64*: good enough to choose which seat is late, and one word of state.
 void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place)
 {
 	uint32_t chance = a->noise_chance[place];

@@ -1,4 +1,4 @@
-// What order.c, edge.c and cycle.c share.  Not for others.
+// What order.c, edge.c and cycle.c share, and how the read/write lock tells its wants and writers.
 //
 // An edge a -> b says: b was asked for, by a wait without limit, while a was held.  Rows
 // between classes lie in a square; rows between two locks of one class in a small hash
@@ -6,7 +6,7 @@
 // more threads, more kinds.  So whatever a search reads was true of some taking, and a
 // row that two threads write at once is as if one had come after the other.
 //
-// Invariant of a search: who changes a row looks for a cycle afterwards (all of it
+// Invariant of a search: a thread that changes a row looks for a cycle afterwards (all of it
 // sequentially consistent).  Of two changes that close a cycle together, the later one
 // in that order is seen together with the earlier: at least one thread finds the cycle.
 

@@ -1,6 +1,6 @@
 // Which lock a thread asks for again and again without waiting for it.
 //
-// A loop around a try is a wait that no thread sees: the thread runs.  What its last tries
+// A loop around a try is a wait that no watcher can see: the thread runs.  What its last tries
 // met stays in its seat until it gets that lock or fails at another one, so that a watcher
 // can say which lock it polls, since when and how often.  Only the thread itself writes
 // this; a reader takes the lock before and after the rest and believes it when both agree.
@@ -21,7 +21,7 @@ void hd_polled(struct hd_seat *s, uint64_t lock, uint32_t site)
 		return;
 	}
 	atomic_store_explicit(&s->polled_lock, 0, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release); // no thread sees the new numbers under the old lock
+	atomic_thread_fence(memory_order_release); // no reader sees the new numbers under the old lock
 	s->polled_since = hd_now();
 	s->polled_site = site;
 	s->polls = 1;

@@ -5,8 +5,8 @@
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site)
 {
 	(void)a;
-	// Points are what a journey through several threads is put together from: within one tick
-	// of the coarse clock their order would be lost.  It never lies behind the coarse one.
+	// The history of a page is put together from points of several threads: within one tick of the
+	// coarse clock their order would be lost.  The exact clock is never behind the coarse one.
 	struct hd_event e = {kind == HD_EV_POINT ? hd_precise_now() : hd_now(), object, site, kind};
 	uint32_t next = atomic_load_explicit(&s->ring_next, memory_order_relaxed);
 	s->ring[next % HD_RING] = e;

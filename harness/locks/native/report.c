@@ -1,17 +1,17 @@
 // Misuse that a watcher must see while the thread is still there.
 //
 // A row carries the number of its report (+1), written last.  A watcher that finds an
-// older number there passes on and comes back for a while: no thread that was killed in the
-// middle hides what comes after it.
+// older number there passes on and comes back for a while: a thread that was killed in the
+// middle does not hide what comes after it.
 
 #include "lockcore.h"
 
 #include <string.h>
 
-#define FREEZE_LIMIT_NS 3000000000ull // then the thread goes on: no thread is coming
-#define WATCHED_NS 1000000000ull      // a beat older than this: no thread watches
+#define WATCHER_LIMIT_NS 3000000000ull // then the thread goes on: no watcher is coming
+#define WATCHED_NS 1000000000ull      // a beat older than this: there is no watcher
 
-// Set by who must let go of something (an interpreter) before a thread stands still.
+// Set by a binding that must let go of something (an interpreter) while a thread waits here.
 void *(*hd_let_go)(void);
 void (*hd_take_back)(void *);
 
@@ -19,17 +19,17 @@ static void wait_until_seen(struct hd_arena *a, struct hd_seat *s, struct hd_rep
 {
 	uint64_t start = hd_now();
 	uint64_t beat = atomic_load(&a->watcher_beat);
-	if (!(atomic_load(&a->mode) & HD_FREEZE) || !beat || start - beat > WATCHED_NS)
+	if (!(atomic_load(&a->mode) & HD_WAIT_FOR_WATCHER) || !beat || start - beat > WATCHED_NS)
 		return;
 	uint32_t before = atomic_load(&s->activity);
 	atomic_store(&s->activity, HD_REPORTING);
 	atomic_fetch_add(&s->wait_seq, 1);
 	void *held = hd_let_go ? hd_let_go() : NULL;
 	struct timespec t = {0, 1000000};
-	while (atomic_load(&r->acked) != number + 1 && atomic_load(&r->state) == number + 1 && hd_now() - start < FREEZE_LIMIT_NS) {
+	while (atomic_load(&r->acked) != number + 1 && atomic_load(&r->state) == number + 1 && hd_now() - start < WATCHER_LIMIT_NS) {
 		uint64_t latest = atomic_load(&a->watcher_beat);
 		if (latest < start && hd_now() - start > WATCHED_NS)
-			break; // it has not looked once since: it is the watcher that is gone
+			break; // it has not looked once since: the watcher is gone
 		nanosleep(&t, NULL);
 	}
 	if (held)

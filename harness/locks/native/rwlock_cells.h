@@ -107,7 +107,7 @@ static inline bool mine(const struct hd_seat *s, _Atomic uint32_t *word)
 }
 
 // --- rwlock_claim.c
-// NULL: granted.  Otherwise who is in the way.  `word` is writer or upgrader and names s already.
+// NULL: granted.  Otherwise the seat that is in the way.  `word` is writer or upgrader and names s already.
 struct hd_seat *hd_rw_close_and_look(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, _Atomic uint32_t *word);
 void hd_rw_give_writer(struct hd_arena *a, struct hd_rwlock *l, bool inside); // inside: it was granted
 bool hd_rw_clear_away(struct hd_rwlock *l, _Atomic uint32_t *where, uint32_t v); // a dead holder; true: look again

@@ -18,7 +18,7 @@ static struct hd_seat *reader_in(struct hd_arena *a, struct hd_rwlock *l, uint32
 }
 
 // --- claiming to be the only one: `word` is writer or upgrader and names us already
-// NULL: granted.  Otherwise who is in the way.
+// NULL: granted.  Otherwise the seat that is in the way.
 struct hd_seat *hd_rw_close_and_look(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, _Atomic uint32_t *word)
 {
 	if (word == &l->upgrader) {
@@ -56,13 +56,13 @@ struct hd_seat *hd_rw_close_and_look(struct hd_arena *a, struct hd_seat *s, stru
 void hd_rw_give_writer(struct hd_arena *a, struct hd_rwlock *l, bool inside)
 {
 	uint32_t w = inside ? atomic_fetch_and(&l->writer, ~HD_CLOSED) : atomic_load(&l->writer);
-	// From here on its death harms no thread.
-	bool doubt = (w & HD_SUSPECT) && l->suspect != 2, any_left = false;
+	// From here on the death of this thread leaves no new doubt about the data.
+	bool doubt = (w & HD_SUSPECT) && l->suspect != 2, let_in = false;
 	for (uint32_t i = 0; inside && i * 32 < a->seat_count; i++) {
 		uint64_t v = atomic_load(&l->cells[i]);
 		while (v & 0x5555555555555555ull) {
 			uint64_t wants = v & 0x5555555555555555ull;
-			any_left = true;
+			let_in = true;
 			if (atomic_compare_exchange_weak(&l->cells[i], &v, v ^ (wants | wants << 1)))
 				break;
 		}
@@ -72,13 +72,13 @@ void hd_rw_give_writer(struct hd_arena *a, struct hd_rwlock *l, bool inside)
 		atomic_fetch_add(&l->drain, 1);
 		hd_wake(&l->drain, 0x7fffffff, ALL_BITS);
 	}
-	if (any_left || any_wants(a, l)) // the second look: those that saw us still there
+	if (let_in || any_wants(a, l)) // the second look: those that saw us still there
 		call_readers(l);
 }
 
 // --- what a dead holder left
-// Called by those that are kept out by `v`, read from *where.  true: look again; false: its
-// data is in doubt, and the thread that wants in must claim `writer` to be told.
+// Called by a thread that `v`, read from *where, keeps out.  true: look again; false: the data
+// is in doubt, and the caller must claim `writer`: only the one that gets it is told.
 bool hd_rw_clear_away(struct hd_rwlock *l, _Atomic uint32_t *where, uint32_t v)
 {
 	if (in_doubt(v))

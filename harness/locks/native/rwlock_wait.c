@@ -24,10 +24,10 @@ static enum hd_status granted(struct hd_arena *a, struct hd_seat *s, struct hd_r
 	if (wrote) {
 		atomic_store_explicit(&l->site, h->site, memory_order_relaxed);
 		atomic_store_explicit(&l->since, h->since, memory_order_relaxed);
-		h->told = (atomic_load(&l->writer) & HD_SUSPECT) != 0;
+		h->owner_died = (atomic_load(&l->writer) & HD_SUSPECT) != 0;
 	}
 	hd_got(a, s, h, kind);
-	return h->told ? HD_OWNER_DIED : HD_OK;
+	return h->owner_died ? HD_OWNER_DIED : HD_OK;
 }
 
 enum step { GOT_READ, GOT_WRITE, BLOCKED, LOOK_AGAIN };
@@ -55,7 +55,7 @@ static enum step read_step(struct hd_arena *a, struct hd_seat *s, struct hd_rwlo
 		return BLOCKED;
 	if (hd_rw_clear_away(l, where, *by))
 		return LOOK_AGAIN;
-	// In doubt: we claim as a writer does, to be told alone.
+	// In doubt: we claim as a writer does, so that one thread alone is told.
 	uint32_t was = cell(l, s->number);
 	if (was == HD_READING)
 		return GOT_READ;
@@ -92,7 +92,7 @@ enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock
 	uint32_t by;
 	if (kind == HD_READ) {
 		enum step step;
-		// Who is going to wait if this fails does not pass at once: hd_rw_wait gives a claimer its time.
+		// A reader that waits if this fails does not pass at once: hd_rw_wait gives a claimer its time.
 		while ((step = read_step(a, s, l, pass && ask == HD_TRY, &by)) == LOOK_AGAIN && !mine(s, &l->writer))
 			;
 		if (step == GOT_READ)
@@ -170,8 +170,8 @@ void hd_rw_make_room(struct hd_seat *s, struct hd_rwlock *l)
 		sched_yield();
 }
 
-// One turn of a reader that waits.  LOOK_AGAIN: at once.  BLOCKED: it slept, unless `air`, where it only looks.
-static enum step read_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, bool pass, bool may_pass, uint64_t until, bool air, bool *signalled)
+// One turn of a reader that waits.  LOOK_AGAIN: at once.  BLOCKED: it slept, unless `last`, where it only looks.
+static enum step read_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, bool pass, bool may_pass, uint64_t until, bool last, bool *signalled)
 {
 	uint32_t phase = atomic_load(&l->phase), by = 0;
 	enum step step = read_step(a, s, l, may_pass, &by);
@@ -190,20 +190,20 @@ static enum step read_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlo
 		return LOOK_AGAIN;
 	else if (!pass || may_pass)
 		soon = until;
-	if (!air)
+	if (!last)
 		*signalled = hd_sleep_on(&l->phase, phase, hd_seat_of(a, by), ALL_BITS, soon < until ? soon : until);
 	return BLOCKED;
 }
 
-// One turn of who waits to be the only one.
-static enum step write_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint64_t until, bool air, bool *slept, bool *signalled)
+// One turn of a thread that waits to be the only one.
+static enum step write_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint64_t until, bool last, bool *slept, bool *signalled)
 {
 	if (mine(s, &l->writer)) {
 		uint32_t drain = atomic_load(&l->drain);
 		struct hd_seat *other = hd_rw_close_and_look(a, s, l, &l->writer);
 		if (!other)
 			return GOT_WRITE;
-		if (!air)
+		if (!last)
 			*signalled = hd_sleep_on(&l->drain, drain, other, ALL_BITS, until);
 		return BLOCKED;
 	}
@@ -212,7 +212,7 @@ static enum step write_turn(struct hd_arena *a, struct hd_seat *s, struct hd_rwl
 	*slept = true;
 	if (hd_precise_now() - s->wait_since > HD_PATIENCE_NS && hd_word_queue_up(a, &l->first, s->id))
 		return LOOK_AGAIN;
-	if (!air)
+	if (!last)
 		*signalled = hd_word_sleep(a, &l->writer, &l->first, s->id, until);
 	return BLOCKED;
 }
@@ -235,13 +235,13 @@ enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwloc
 	bool slept = !first, signalled = false;
 	for (;;) {
 		uint64_t now = hd_precise_now();
-		bool air = now >= until || signalled; // this turn is the last one
+		bool last = now >= until || signalled; // of this slice
 		bool may_pass = pass && (now - s->wait_since > PASS_NS || (deadline && now >= deadline));
-		enum step step = kind == HD_WRITE || mine(s, &l->writer) ? write_turn(a, s, l, until, air, &slept, &signalled)
-									 : read_turn(a, s, l, pass, may_pass, until, air, &signalled);
+		enum step step = kind == HD_WRITE || mine(s, &l->writer) ? write_turn(a, s, l, until, last, &slept, &signalled)
+									 : read_turn(a, s, l, pass, may_pass, until, last, &signalled);
 		if (step == GOT_READ || step == GOT_WRITE)
 			return got_after_wait(a, s, l, h, step == GOT_READ ? HD_READ : HD_WRITE);
-		if (step == LOOK_AGAIN || !air)
+		if (step == LOOK_AGAIN || !last)
 			continue;
 		if (!deadline || now < deadline)
 			return HD_INTERRUPTED;

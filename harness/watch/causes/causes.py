@@ -1,7 +1,7 @@
 """The class of a cause, as far as the facts of the moment prove it.
 
 Every sentence here is derived from a snapshot.  What the snapshot does not show is not said:
-an empty cause is better than a guess.  Pure, like ``verdicts``.
+an empty cause is better than a guess.  Pure, like ``detectors.judge``.
 """
 
 from harness.watch.causes.reported import cause_of_crash, cause_of_order, cause_of_report
@@ -11,7 +11,7 @@ from harness.watch.wait_edges import edges
 
 
 def forgotten(seat: SeatFacts, wait: WaitFact) -> str:
-    """The sentence about a sleeper whose predicate is true: since when, who made it so, who woke whom."""
+    """The sentence about a sleeper whose predicate is true: since when, by which thread, which wakeups."""
     since = f"since {wait.changed.age_s:.3f} s" if wait.changed else "now"
     value = wait.value_text or wait.value
     return (
@@ -39,7 +39,7 @@ def _wakeups(wait: WaitFact) -> str:
         )
     return (
         f"a wakeup of {wait.lock}, at {wait.last_wake_site}, came {span(-before)} after it slept "
-        "and went to another"
+        "and woke another sleeper"
     )
 
 
@@ -123,7 +123,7 @@ def _crosswise(members: list[SeatFacts], waits: list[WaitFact]) -> str:
 
 
 def _holding_asleep(members: list[SeatFacts], kinds: list[str]) -> str:
-    """One waits for another's deed and keeps the lock that the other needs for it."""
+    """One waits for what another is to do, and keeps the lock that the other needs for it."""
     number = len(members)
     for i, kind in enumerate(kinds):
         seat, before = members[i], members[i - 1]
@@ -133,7 +133,7 @@ def _holding_asleep(members: list[SeatFacts], kinds: list[str]) -> str:
                 f"{seat.role} sleeps until {members[(i + 1) % number].role} has made {word} true, and keeps "
                 f"{before.wait.lock}, which {before.role} needs first"
             )
-    return "they wait for each other's deeds"
+    return "each waits for what another one is to do"
 
 
 def _link(snapshot: Snapshot, waiter: SeatFacts, holder: SeatFacts) -> str:

@@ -9,7 +9,7 @@ GRACE_S = 1.0  # what was not seen for so long begins anew
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds of watched time: what the watcher itself did not run is not counted.
+    """Seconds of watched time: time in which the watcher itself did not run is not counted.
 
     ``stall_s``: one wait, and every notice that still holds: a finding.
     ``livelock_s``: failures and restarts of one operation that go on growing.
@@ -43,7 +43,7 @@ class History:
 
     clock: float = 0.0
     seen: dict[str, Seen] = field(default_factory=dict)
-    failing: set[int] = field(default_factory=set)  # ids of those that a told livelock goes on with
+    failing: set[int] = field(default_factory=set)  # ids of threads that a reported livelock includes
     wants_census: bool = False  # a rule waits for the count of threads without a seat
     dead_before: frozenset[int] = frozenset()  # ids of seats that were dead before this run began
 

@@ -103,7 +103,7 @@ def _cycle_sentence(cycle: Cycle, seats: dict[int, SeatFacts]) -> str:
 def _frozen(
     now: Snapshot, graph: list[Edge], seats: dict[int, SeatFacts], history: History, limits: Limits
 ) -> list[Suspicion]:
-    """Others wait for one that the kernel does not let run.  Who traces it will let it go on."""
+    """Others wait for a thread that the kernel does not let run.  A tracer will let it go on."""
     found = []
     for number in sorted({int(str(edge.holder)) for edge in graph}):
         holder = seats.get(number)

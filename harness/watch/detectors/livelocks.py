@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.watch.detectors.history import History, Limits
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 
-# Of one operation, before it may be called a livelock.  Who restarts because it met another thread gets
+# Of one operation, before it may be called a livelock.  A thread that restarts because it met another gets
 # through when that one is done, so a hundred times in one operation is never mere bad luck; and
 # still they must go on for ``Limits.livelock_s`` without the operation's end.
 MOST_RESTARTS = 100

@@ -7,14 +7,14 @@ from harness.watch.detectors.history import History, Limits
 from harness.watch.records import SeatFacts, Snapshot, Suspicion, WaitFact
 from harness.watch.wait_edges import LOCKS
 
-PAST = ("idle", "parked", "join")  # who is here has done what it had to
+PAST = ("idle", "parked", "join")  # a thread here has done what it had to
 
 
 def lost(seat: SeatFacts, now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
     """Asleep although its condition holds, and no wakeup came since it looked.
 
-    Certain: the guard was let go since, and the thread that changed the word is past it.  A wait with a limit
-    may be polling on purpose, and a debugger may have the waker: both are only reported.
+    Certain: the guard was released since, and the thread that changed the word is past it.  A wait with a
+    limit may be polling on purpose, and a debugger may have the waker: both are only reported.
     """
     wait = seat.wait
     key = f"lost_wakeup:{seat.id}"

@@ -1,7 +1,7 @@
 """Waits that last too long: one lock or word for ``stall_s``, rounds of timed waits.
 
-None of them is proved, so all of them are measured in watched time, and what works on is only
-reported.
+None of them is proved, so all of them are measured in watched time, and a wait whose holder works
+on is only reported.
 """
 
 from harness.locks.waitgraph import Edge, find_cycles
@@ -41,7 +41,7 @@ def stalls(
 def _just_come(
     key: str, holder: int, late: list[int], seats: dict[int, SeatFacts], ahead: dict[int, list[int]]
 ) -> list[int]:
-    """Who waits for the same lock and the same holder, and not too long so far."""
+    """Threads that wait for the same lock and the same holder, and not too long so far."""
     found = []
     for number, holders in ahead.items():
         wait = seats[number].wait
@@ -200,7 +200,7 @@ def _asleep_too_long(longest: SeatFacts, waiters: list[SeatFacts], now: Snapshot
     unseen = f"; without a seat: {', '.join(now.outsiders[:3])}" if now.outsiders else ""
     return (
         f"{longest.name} sleeps in `{wait.wmesg}` on {wait.lock}{until} for {wait.waited_s:.3f} s{others}, "
-        f"{wait.site}, and nothing says who is to wake it{unseen}"
+        f"{wait.site}, and nothing says which thread is to wake it{unseen}"
     )
 
 

@@ -38,8 +38,10 @@ def wait_text(seat: SeatFacts) -> str:
         return f"is in I/O ({wait.wmesg}) for {wait.waited_s:.3f} s, {wait.site}"
     if wait.kind == "join":
         return f"waits for the end of {wait.lock} for {wait.waited_s:.3f} s"
-    if wait.kind in ("parked", "reporting"):
-        return f"is {wait.kind}"
+    if wait.kind == "parked":
+        return "is parked"
+    if wait.kind == "reporting":
+        return "waits until the watchdog has recorded its report"
     how = {"mutex": "", "read": " (read)", "write": " (write)", "upgrade": " (upgrade)"}.get(wait.kind, "")
     return f"waits for {wait.lock}{how} for {wait.waited_s:.3f} s, {wait.site}"
 

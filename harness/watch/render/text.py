@@ -1,7 +1,7 @@
 """A dump for reading: the first line is the fact, the last one a command.
 
-The file has everything; the text leaves out what was never of use to any thread that read one: how the
-harness came to call the program, a sentence twice, and the order of locks where no lock is in question.
+The file has everything; the text leaves out what never helps a reader: how the harness came to call
+the program, a sentence twice, and the order of locks where no lock is in question.
 """
 
 import re
@@ -21,7 +21,7 @@ NOT_ABOUT_ORDER = frozenset(
         "wrong_data",
     }
 )
-OURS = re.compile(r"harness/run/|stress/play\.py|.*/multiprocess/|<string>:")
+OURS = re.compile(r"harness/run/|stress/run/|.*/multiprocess/|<string>:")
 FRAMES, EVENTS = 12, 10
 
 
@@ -31,7 +31,7 @@ def render(dump: Dump, everything: bool = True) -> str:
     lines += [f"  {line}" for line in dump.cycle if line.strip() not in dump.summary]
     for seat in dump.threads:
         involved = seat.number in dump.involved
-        named = seat.name in dump.summary  # who did what the others suffer from
+        named = seat.name in dump.summary  # the thread that did what the others wait for
         if everything or involved or named:
             lines += ["", *_thread(seat, involved, named)]
     lines += _tail(dump, everything)
@@ -49,7 +49,7 @@ def _thread(seat: SeatFacts, involved: bool, named: bool) -> list[str]:
     if seat.held:
         lines.append(f"    {held_text(seat)}")
     lines += [
-        f"    owes {claim.word or f'the word at {claim.address}'} ({claim.site}, {claim.for_s:.3f} s)"
+        f"    is to change {claim.word or f'the word at {claim.address}'} ({claim.site}, {claim.for_s:.3f} s)"
         for claim in seat.claims
     ]
     if involved and seat.stack:

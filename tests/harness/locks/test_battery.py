@@ -47,7 +47,7 @@ def is_waiting(arena):
     return any(row.activity.startswith("wait") for row in Roster(arena).rows())
 
 
-def none_waits(lock) -> bool:
+def no_thread_waits(lock) -> bool:
     kind = native.Mutex if type(lock).__name__ == "Mutex" else native.RwLock
     row = kind.from_buffer(lock.home.mapping, lock.offset)
     return not is_waiting(lock.home) and not row.first
@@ -96,7 +96,7 @@ def test_a_waiter_gets_it_when_it_is_released(lock, mode, arena, actors):
     waiter.join(LIMIT_S)
 
     assert got == [None]
-    assert none_waits(lock)
+    assert no_thread_waits(lock)
 
 
 # --- time limits and tries
@@ -113,7 +113,7 @@ def test_a_timeout_is_false_and_not_early(lock, mode, actors):
     assert got is False
     assert took >= 0.15
     assert not lock.held()
-    assert none_waits(lock)
+    assert no_thread_waits(lock)
     actor.tell("release")
     actor.end()
     assert lock.acquire(timeout=0) is True
@@ -266,7 +266,7 @@ def test_the_same_name_and_number_is_the_same_lock_in_every_process(lock, arena,
 # --- death
 
 
-def test_the_death_of_a_holder_is_told_to_the_next_one_who_may_repair(lock, arena, actors):
+def test_the_next_holder_is_told_of_the_death_and_may_repair(lock, arena, actors):
     actor = actors.actor(holder_of(lock))
     actor.expect("holding")
     actor.kill()

@@ -108,7 +108,7 @@ def test_the_same_with_single_wakeups(cell, lock, chan, actors):
     assert cell.count == HANDOFFS
 
 
-def test_a_single_wakeup_belongs_to_who_slept_when_it_came(cell, lock, chan, arena, actors):
+def test_a_single_wakeup_belongs_to_a_thread_that_slept_when_it_came(cell, lock, chan, arena, actors):
     early = actors.actor(sleeper(chan, lock, cell))
     wait_until(asleep(arena, 1), "the early sleeper")
     os.kill(early.pid, signal.SIGSTOP)
@@ -144,7 +144,7 @@ def test_wakeup_one_wakes_exactly_one(cell, lock, chan, mode, arena, actors):
         chan.wakeup_one()
         wait_until(asleep(arena, left), f"{left} sleepers left")
         before = [seat.wait_seq for seat in seats(arena) if seat.activity == C["SLEEPING"]]
-        time.sleep(3 * 0.1)  # three slices: who was woken by mistake would have gone by now
+        time.sleep(3 * 0.1)  # three slices: a sleeper that was woken by mistake would have gone by now
         assert [seat.wait_seq for seat in seats(arena) if seat.activity == C["SLEEPING"]] == before
         assert len(before) == left
 

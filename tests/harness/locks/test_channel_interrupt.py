@@ -110,7 +110,7 @@ def dies_holding(lock, actors):
     return actor
 
 
-def test_an_interrupt_is_raised_also_when_the_lock_comes_back_from_one_who_died(lock, cell, arena, actors):
+def test_an_interrupt_is_raised_also_after_the_holder_died(lock, cell, arena, actors):
     seen, into = os.pipe()
     waiter = actors.actor(waits(lock, cell, into))
     wait_until(lambda: activity(arena) == ["sleeping"], "the sleeper")
@@ -124,7 +124,7 @@ def test_an_interrupt_is_raised_also_when_the_lock_comes_back_from_one_who_died(
     waiter.expect("held False")
     waiter.end()
 
-    with pytest.raises(LockBroken):  # released, and no thread has repaired it
+    with pytest.raises(LockBroken):  # released, and not repaired
         lock.acquire(timeout=LIMIT_S)
     os.close(seen)
     os.close(into)

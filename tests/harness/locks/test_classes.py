@@ -1,4 +1,4 @@
-"""One name is one lock class, the thread that declares it and whenever."""
+"""One name is one lock class, whichever process declares it, and whenever."""
 
 import time
 

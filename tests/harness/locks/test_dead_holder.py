@@ -1,4 +1,4 @@
-"""OwnerDied says which lock, who died, how long ago it was taken, and in which line."""
+"""OwnerDied says which lock, which holder died, how long ago it had taken it, and in which line."""
 
 import inspect
 import os

@@ -76,7 +76,7 @@ def test_seats_are_not_used_up_by_kills_while_sitting_down(small, actors):
 
 
 @pytest.mark.parametrize("kind", ["mutex", "rwlock"])
-def test_who_gets_the_seat_of_a_killed_one_does_not_hold_its_locks(kind, small, actors):
+def test_the_next_thread_in_a_killed_ones_seat_does_not_hold_its_locks(kind, small, actors):
     """The looper dies at any instruction of acquire and release; the next one sits in its seat."""
     lock = getattr(small, kind)("tested")
     told = []
@@ -142,7 +142,7 @@ def test_a_repaired_lock_stays_repaired_through_waits(small, actors):
 
 
 @pytest.mark.parametrize("kind", ["mutex", "rwlock"])
-def test_a_broken_lock_stays_broken_who_is_killed_at_it(kind, small, actors):
+def test_a_broken_lock_stays_broken_whichever_thread_is_killed_at_it(kind, small, actors):
     lock = getattr(small, kind)("tested")
     killed_inside(lock.acquire, actors)
     with pytest.raises(OwnerDied), lock:
@@ -201,7 +201,7 @@ def test_a_dead_upgrader_keeps_no_other_from_upgrading(small, actors):
     lock.release()
 
 
-def test_who_has_no_descriptor_left_still_respects_the_living(small, actors):
+def test_a_process_without_descriptors_still_sees_which_holders_live(small, actors):
     """Nothing about life is asked of /proc."""
     lock = small.rwlock("map")
 

@@ -183,7 +183,7 @@ def test_one_thread_that_takes_both_orders_is_a_note_with_both_lines(arena, acto
     assert [(edge.before, edge.bad) for edge in order.edges(arena)] == [("b", False), ("a", True)]
 
 
-def test_an_edge_of_waits_with_a_limit_is_shown_as_one_that_blocks_none(arena):
+def test_an_edge_of_waits_with_a_limit_is_shown_as_one_that_does_not_block(arena):
     a, b = arena.mutex("a"), arena.mutex("b")
     with a:
         assert b.acquire(timeout=60)
@@ -263,11 +263,11 @@ def test_killed_with_the_report_out_the_next_thread_tells_it_again(arena, actors
         )
 
     arena.header.watcher_beat = arena.native.now()
-    arena.native.mode |= _native.CONSTANTS["FREEZE"]
+    arena.native.mode |= _native.CONSTANTS["WAIT_FOR_WATCHER"]
     actor = actors.actor(other_way)
     wait_until(reporting, "a thread that waits with its report out")
     actor.kill()
-    arena.native.mode &= ~_native.CONSTANTS["FREEZE"]
+    arena.native.mode &= ~_native.CONSTANTS["WAIT_FOR_WATCHER"]
     assert len(order.violations(arena)) == 1
     with pytest.raises(OwnerDied):
         b.acquire()

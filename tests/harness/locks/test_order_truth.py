@@ -107,7 +107,7 @@ PROGRAMS = (
         ("n0>n1",),
         either_side=True,
     ),
-    # declared ranks: a rule of their own, any other thread that there is
+    # declared ranks: a rule of their own, whatever else there is
     P("against rank", ("a b",), ("a>b",), (), RANKED),
     P("against rank under a gate, with a limit", ("g a b~",), ("a>b",), (), RANKED),
     P("two of a class with a rank", ("n0 n1",), ("n0>n1",), (), {"n": {"rank": 1}}),
@@ -133,7 +133,7 @@ def do(locks, held, word):
         got = lock.read(pass_writers=how == "p", **limit)
     else:
         got = lock.write(**limit) if how == "w" else lock.acquire(**limit)
-    assert got, f"{word}: no thread has it"
+    assert got, f"{word}: it is not held"
     held.append(name)
 
 

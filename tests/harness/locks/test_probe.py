@@ -74,7 +74,7 @@ def test_a_child_of_fork_uses_its_parents_arena(used, actors):
     actor.end()
 
 
-def test_nothing_is_recorded_unless_another_asked(used):
+def test_nothing_is_recorded_unless_it_is_switched_on(used):
     with used.mutex("lock"):
         probe.point("here")
     assert probe.events(used, used.native.seat()) == []

@@ -22,7 +22,7 @@ class Watcher:
         self.acked: list[Any] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.beat()
-        arena.native.mode |= C["FREEZE"]
+        arena.native.mode |= C["WAIT_FOR_WATCHER"]
 
     def beat(self) -> None:
         self.arena.header.watcher_beat = self.arena.native.now()
@@ -136,7 +136,7 @@ def test_a_watcher_in_the_same_process_sees_every_report_while_it_waits(misuse, 
 
 
 def test_a_report_that_was_never_finished_hides_no_later_one(arena, watcher):
-    arena.native.mode &= ~C["FREEZE"]
+    arena.native.mode &= ~C["WAIT_FOR_WATCHER"]
     arena.header.report_count += 1  # a reporter that was killed before it had written anything
 
     for word in ("one", "two"):

@@ -312,7 +312,7 @@ def test_the_second_upgrader_is_told_no_and_still_reads(lock, mode, arena, actor
     assert counts(lock) == FREE
 
 
-def test_who_does_not_read_can_neither_upgrade_nor_downgrade(lock, arena):
+def test_a_thread_that_does_not_read_can_neither_upgrade_nor_downgrade(lock, arena):
     with pytest.raises(NotOwner):
         lock.upgrade()
     with pytest.raises(NotOwner):

@@ -49,7 +49,7 @@ def test_a_thread_that_reads_twice_is_one_reader_until_it_has_released_twice(loc
     assert counts(lock) == FREE
 
 
-def test_who_reads_twice_cannot_upgrade_because_it_would_wait_for_itself(lock):
+def test_a_double_reader_cannot_upgrade_as_it_would_wait_for_itself(lock):
     lock.read()
     lock.read(pass_writers=True)
 

@@ -1,4 +1,4 @@
-"""A read/write lock whose users are killed: who is told, and who is simply not there any more."""
+"""A read/write lock whose users are killed: of which deaths the next holder is told, and of which not."""
 
 import threading
 

@@ -96,7 +96,7 @@ def test_a_hard_edge_is_preferred_to_a_soft_one_between_the_same_two():
     assert cycle == Cycle((Edge(1, 2), Edge(2, 1)))
 
 
-def test_who_waits_for_itself_is_a_cycle_of_one():
+def test_a_node_that_waits_for_itself_is_a_cycle_of_one():
     assert find_cycles([Edge(4, 4)]) == [Cycle((Edge(4, 4),))]
 
 

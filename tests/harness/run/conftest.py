@@ -26,7 +26,7 @@ def wait_for(what: str, look: Callable[[], object]) -> None:
 
 
 class Program:
-    """tests/programs/fronts.py with one of its scenes; its processes are known by a mark they inherit."""
+    """tests/programs/fronts.py with one of its programs; its processes are known by a mark they inherit."""
 
     def __init__(self, scene: str) -> None:
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"

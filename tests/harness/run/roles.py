@@ -37,7 +37,7 @@ def die(context: WorkerContext, number: int = signal.SIGKILL) -> None:
 
 
 def spin_until(condition: Callable[[], Any]) -> None:
-    """Without a limit: the session has one, and who hangs here is reported as hung."""
+    """Without a limit: the session has one, and a worker that hangs here is reported as hung."""
     while not condition():
         os.sched_yield()
 

@@ -1,4 +1,4 @@
-"""Between epochs nothing moves, no thread holds a lock, and no thread is waited for who will not come."""
+"""Between epochs nothing moves and no lock is held, and a worker that will not come is not waited for."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def serve(context):
 
 
 def is_still(context):
-    """Look again and again at the same moment; the thread that ran would be seen."""
+    """Look again and again at the same moment; a thread that ran would be seen."""
     seen = {tuple(counters(context.arena)) for _ in range(20_000)}
     others = [row for row in Roster(context.arena).rows() if row.number != context.seat]
     quiet = {(row.activity, row.depth) for row in others if "#" in row.role}
@@ -85,7 +85,7 @@ def test_an_audit_is_a_process_of_its_own_or_the_first_worker():
 
 
 def test_what_was_asked_before_the_gate_is_done_before_the_audit():
-    """The service looks idle while the wakeup is on its way: the gate must not be fooled."""
+    """The service looks idle while the wakeup is on its way: the audit must still wait for it."""
 
     def ask(context):
         arena, jobs = context.arena, counters(context.arena)

@@ -1,4 +1,4 @@
-"""Fault injection: seeded, told, only in the middle of a run, and not the program's fault."""
+"""Fault injection: seeded, recorded, only in the middle of a run, and not the program's fault."""
 
 import signal
 
@@ -18,7 +18,7 @@ def injections(faults, seed, alive=(0, 1, 2, 3), seconds=10.0):
     return seen
 
 
-def test_the_same_seed_gives_the_same_shots():
+def test_the_same_seed_gives_the_same_injections():
     faults = Faults(kills=3, stops=5)
 
     assert injections(faults, 7) == injections(faults, 7)
@@ -33,7 +33,7 @@ def test_rates_are_per_second():
     assert kinds.count(signal.SIGSTOP) == pytest.approx(800, rel=0.25)
 
 
-def test_who_is_stopped_is_continued_after_its_time():
+def test_a_stopped_worker_is_continued_after_its_time():
     seen = injections(Faults(stops=5, stop_s=(0.1, 0.2)), 3, seconds=20.0)
 
     open_since = {}
@@ -54,7 +54,7 @@ def test_most_is_a_limit_on_all():
     assert len([injection for _, injection in injections(Faults(kills=50, most=3), 1)]) == 3
 
 
-def test_the_end_continues_all_and_shoots_no_more():
+def test_the_end_continues_all_and_injects_no_more():
     injector = Injector(Faults(stops=1000, stop_s=(5, 5)), 1)
     injector.due(1.0, [0, 1])
     stopped = injector.stopped()
@@ -118,7 +118,7 @@ def test_stopped_workers_go_on_and_are_not_called_frozen(mode):
     assert result.findings == ()
 
 
-def test_who_is_still_stopped_at_the_end_goes_on():
+def test_a_worker_still_stopped_at_the_end_is_continued():
     faults = Faults(stops=50, stop_s=(60, 60), most=2)
 
     def run(limit_s):
@@ -132,7 +132,7 @@ def test_who_is_still_stopped_at_the_end_goes_on():
 
 
 def test_a_lock_that_a_killed_worker_held_is_orphaned():
-    def take(context):  # before any thread is shot at: who is killed without the lock leaves no orphan
+    def take(context):  # before any injection: a worker that is killed without the lock leaves no orphan
         context.arena.mutex("precious").acquire()
 
     def hold(_context):
@@ -155,7 +155,7 @@ def test_a_lock_that_a_killed_worker_held_is_orphaned():
 
 
 def test_nothing_is_injected_before_all_is_ready():
-    """The start takes long, the work no time: at this rate no thread would get through the start."""
+    """The start takes long, the work no time: at this rate no worker would get through the start."""
     roles = [RoleSpec("quick", lambda _: None, prepare=lambda _: sum(range(3_000_000)))]
     with Session(faults=Faults(kills=100, spare=0), watch=False) as session:
         result = session.run_roles(roles)

@@ -1,4 +1,4 @@
-"""Death and interruption, with the front as a program of its own: nothing is left, nothing is lost."""
+"""Death and interruption, with the front as a program of its own: no process is left, no result is lost."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def test_a_killed_supervisor_is_reported_and_leaves_nothing(front):
     assert program.alive() == []
 
 
-def test_an_audit_whose_supervisor_was_killed_has_none_to_tell_and_says_nothing(front):
+def test_an_audit_whose_supervisor_was_killed_ends_in_silence(front):
     program = front("orphaned_audit")
 
     code, out, err = program.end()
@@ -70,7 +70,7 @@ def test_an_interrupt_of_the_whole_terminal_is_the_same(front):
     assert program.alive() == []
 
 
-def test_workers_that_do_not_listen_are_ended_after_the_grace(front):
+def test_workers_that_do_not_react_are_ended_after_the_grace(front):
     program = front("deaf")
     program.pids()
 

@@ -163,7 +163,7 @@ def test_the_way_of_a_service_to_its_end_may_be_stopped(tmp_path):
     assert isinstance(the(result, "service#0"), Passed)
 
 
-def test_who_is_stopped_again_and_again_while_it_ends_is_hung_in_the_end():
+def test_a_worker_that_is_stopped_too_often_while_it_ends_is_hung():
     def role(context):
         turn_until_told(context)
         while True:

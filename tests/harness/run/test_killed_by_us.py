@@ -1,4 +1,4 @@
-"""The end of a run: what we kill ourselves is no news, and one death is one finding."""
+"""The end of a run: what we kill ourselves is no finding, and one death is one finding."""
 
 import re
 import signal
@@ -14,7 +14,7 @@ from tests.harness.run.test_outcomes import the
 
 
 def keep_for_ever(context):
-    """Only SIGKILL ends it, with the lock in its hands."""
+    """Only SIGKILL ends it, while it holds the lock."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     context.arena.mutex("kept").acquire()
     context.send("kept")
@@ -31,7 +31,7 @@ def keep_and_fail(context):
 @pytest.mark.parametrize(
     ("role", "workers", "verdict"), [(keep_for_ever, 1, "hung"), (keep_and_fail, 2, "panic")]
 )
-def test_a_lock_that_dies_by_our_own_hand_is_no_news(role, workers, verdict, tmp_path):
+def test_a_lock_whose_holder_we_killed_is_no_finding(role, workers, verdict, tmp_path):
     def run(limit_s):
         with Session(workers=workers, dump_dir=tmp_path, grace_s=0.5, name="ours") as session:
             return session.run(role, time_limit_s=limit_s if role is keep_for_ever else None)
@@ -45,7 +45,7 @@ def test_a_lock_that_dies_by_our_own_hand_is_no_news(role, workers, verdict, tmp
     assert "NotOwner" not in repr(result)
 
 
-def test_what_the_end_of_one_that_we_ended_does_to_the_others_is_no_news(tmp_path):
+def test_what_our_kill_of_a_worker_does_to_the_others_is_no_finding(tmp_path):
     """A crash ends the run, and one that waits gets the lock of one that we have ended over it."""
 
     def keep(context):

@@ -94,7 +94,7 @@ def test_one_passes_one_raises_and_one_is_killed():
     assert result.ended_by == "done"
 
 
-def test_leaving_without_a_word_is_a_crash_with_its_exit_code():
+def test_leaving_without_a_report_is_a_crash_with_its_exit_code():
     with Session(workers=1) as session:
         result = session.run(lambda _: os._exit(5))
 
@@ -178,7 +178,7 @@ def test_a_worker_that_never_gets_ready_is_an_error_with_its_cause(prepare, caus
     assert caught.value.exit_code == 3
 
 
-def test_none_begins_before_all_is_prepared():
+def test_no_role_begins_before_all_are_prepared():
     def prepare(context):
         table = context.arena.reserve("ready", 64)
         context.arena.native.view(table, 64)[context.index] = 1
@@ -253,7 +253,7 @@ def both_orders(context):
     other = threading.Thread(target=usual)
     other.start()
     other.join(60)
-    assert not other.is_alive(), "the thread that takes the usual order does not end"
+    assert not other.is_alive(), "the thread that takes the locks in the usual order does not end"
     with b, a:
         pass
 
@@ -325,7 +325,7 @@ def test_a_service_is_told_by_its_callable_and_is_no_stepper():
         channel.sleep(lock, "idle", idle=True)
 
     def until_it_sleeps(context):
-        # A wakeup tells who sleeps, no other thread: a run that ended before would wake no thread.
+        # A wakeup reaches only those that sleep already: in a run that ended before it would reach no thread.
         spin_until(lambda: any(row.activity == "idle" for row in Roster(context.arena).rows()))
 
     with Session(workers=1, grace_s=LIMIT_S) as session:

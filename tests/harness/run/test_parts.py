@@ -36,7 +36,7 @@ def test_messages_arrive_whole_and_in_order(wires):
     assert theirs.receive() == []
 
 
-def test_half_a_message_blocks_none(wires):
+def test_half_a_message_blocks_no_reader(wires):
     ours, theirs = wires
     frame = pack(("word", 5))
     os.write(ours.fd, frame[:7])
@@ -64,7 +64,7 @@ def test_posting_to_a_peer_that_reads_nothing_returns(wires):
     assert not ours.pending
 
 
-def test_the_last_words_of_a_dead_peer_are_heard(wires):
+def test_the_last_messages_of_a_dead_peer_are_read(wires):
     ours, theirs = wires
     ours.send(("last",))
     ours.close()
@@ -74,7 +74,7 @@ def test_the_last_words_of_a_dead_peer_are_heard(wires):
     with pytest.raises(PeerGone):
         theirs.wait()
     with pytest.raises(PeerGone):
-        theirs.send(("any thread?",))
+        theirs.send(("a question",))
     theirs.post(("never mind",))
     assert not theirs.pending
 
@@ -106,7 +106,7 @@ def test_a_supervisor_without_a_front_leaves(arena):
 # --- clocks
 
 
-def test_time_that_none_attended_does_not_count():
+def test_time_that_was_not_watched_does_not_count():
     clock = ManualClock(100.0)
     attended = WatchedClock(clock, attention_s=1.0)
     limit = Deadline(3.0, attended)
@@ -201,7 +201,7 @@ def test_an_exception_waits_for_the_dump_of_the_same():
     assert [(f.verdict, f.dump) for f in book.findings] == [("panic", "d.json")]
 
 
-def test_an_exception_that_no_other_saw_counts_after_a_while():
+def test_an_exception_that_the_watchdog_did_not_see_counts_after_a_while():
     book = store()
     book.from_exception(failure(at=1.0), watched=True)
 
@@ -209,7 +209,7 @@ def test_an_exception_that_no_other_saw_counts_after_a_while():
     assert [f.verdict for f in book.settle(1.0 + CONFIRM_S)] == ["panic"]
 
 
-def test_of_what_the_watchdog_has_not_seen_a_picture_is_made():
+def test_of_what_the_watchdog_has_not_seen_a_dump_is_made():
     asked = []
 
     def picture(*what):

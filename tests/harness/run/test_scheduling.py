@@ -20,7 +20,7 @@ WATCHED_S = 1.0
 
 @contextmanager
 def program(text, cpu=None, idle=False):
-    """A process that does this; ``idle``: only when no other wants the processor."""
+    """A process that does this; ``idle``: only when no other process wants the processor."""
 
     pipe = subprocess.PIPE
     child = subprocess.Popen([sys.executable, "-c", text], stdin=pipe, stdout=pipe)
@@ -50,7 +50,7 @@ def watched(own, late, others):
     return last - begun, total
 
 
-def test_who_is_stopped_is_excused_for_so_long():
+def test_a_stopped_thread_is_excused_for_so_long():
     with program(SLEEP) as child:
         os.kill(child, signal.SIGSTOP)
         wait_until(lambda: of_thread(child, 0).stopped, "the stop")
@@ -84,7 +84,7 @@ def test_a_sleeper_beside_sleepers_has_all_the_time():
     assert own > passed / 2
 
 
-def test_what_a_late_one_got_is_its_own_who_starves_beside_it():
+def test_what_a_late_one_got_is_its_own_whatever_starves_beside_it():
     cpu = min(os.sched_getaffinity(0))
     with program(SPIN, cpu, idle=True) as starved, program(SPIN, cpu) as spinner:
         before = of_thread(spinner, 0).cpu_s

@@ -1,4 +1,4 @@
-"""An arena outlives a run: what one leaves in it is no news of the next."""
+"""An arena outlives a run: what one leaves in it is no finding of the next."""
 
 import signal
 
@@ -22,7 +22,7 @@ def test_an_arena_can_be_used_for_several_runs():
 
 
 def test_what_an_earlier_run_left_held_is_no_finding_of_the_next():
-    """The supervisor ended its holder; the thread that takes the lock later is told, as always."""
+    """The supervisor ended its holder; a thread that takes the lock later gets OwnerDied, as always."""
 
     def deaf(context):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

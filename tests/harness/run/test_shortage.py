@@ -31,7 +31,7 @@ def said_by(actors, body):
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_a_process_that_cannot_be_made_is_no_fault_of_any(actors, who):
+def test_a_process_that_cannot_be_made_is_no_fault_of_a_worker(actors, who):
     def refuse():
         real, made = os.fork, [0]
 

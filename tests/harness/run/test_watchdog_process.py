@@ -99,7 +99,7 @@ def wrong_order(context):
     other = threading.Thread(target=usual)
     other.start()
     other.join(60)
-    assert not other.is_alive(), "the thread that takes the usual order does not end"
+    assert not other.is_alive(), "the thread that takes the locks in the usual order does not end"
     with b, a:
         pass
 
@@ -127,7 +127,7 @@ print([(found.verdict, found.workers) for found in result.findings])
 """
 
 
-def test_the_front_is_none_who_could_wake_a_sleeper():
+def test_the_front_does_not_count_as_a_thread_that_could_wake_a_sleeper():
     """A program of its own: the test runner has threads without a seat, which might wake it."""
     said = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=2 * LIMIT_S, check=False

@@ -220,7 +220,7 @@ def test_a_table_of_another_layout_or_count_is_refused(arena):
         arena.table("things", Plain, 4)
 
 
-def test_a_table_that_none_made_cannot_be_opened(arena):
+def test_a_table_that_was_never_made_cannot_be_opened(arena):
     with pytest.raises(ArenaError, match="arena 'test' has no table 'things'"):
         arena.table("things", Plain)
 
@@ -327,7 +327,7 @@ def maps_of(boot_id):
     return Path("/proc/self/maps").read_text().count(f"hangdog:pin-{boot_id}")
 
 
-def test_an_arena_closed_under_a_holder_stays_mapped_and_one_closed_by_who_holds_nothing_goes():
+def test_a_closed_arena_stays_mapped_as_long_as_a_lock_in_it_is_held():
     boot_id = secrets.token_hex(4)
     kept, gone = (Arena.create(f"pin-{boot_id}") for _ in range(2))
     with gone.mutex("a"):

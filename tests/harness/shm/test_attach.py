@@ -55,7 +55,7 @@ def test_a_copied_file_is_not_taken_for_its_original(file_arena, tmp_path):
         assert one.table("things", Plain)[1].value == 42
 
 
-def test_a_stranger_of_the_same_user_attaches_by_pid(arena):
+def test_an_unrelated_process_of_the_same_user_attaches_by_pid(arena):
     arena.table("things", Plain, 3)[2].value = 0xFEED
     program = (
         "import sys\n"
@@ -182,12 +182,12 @@ def test_what_is_no_file_at_all_is_refused(tmp_path):
 def test_another_users_process_is_no_access(arena, actors):
     pid = os.getpid()
 
-    def none(me):
+    def without_an_arena(me):
         os.setresuid(65534, 65534, 65534)
         with pytest.raises(NoAccess, match=f"process {pid}: it belongs to another user"):
             Arena.attach(pid=pid)
 
-    actors.actor(none).end()
+    actors.actor(without_an_arena).end()
 
 
 def test_a_process_without_an_arena_and_one_that_is_gone(actors):

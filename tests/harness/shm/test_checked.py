@@ -198,7 +198,7 @@ def test_it_is_private_no_more_when_its_lock_was_taken(pool):
     assert made.constant == 2
 
 
-def test_the_maker_of_an_earlier_life_is_none(pool):
+def test_the_maker_of_an_earlier_life_is_not_the_maker_of_this_one(pool):
     made = pool.allocate()
     pool.free(made)
     again = []
@@ -324,7 +324,7 @@ def test_a_full_pool_says_so_and_what_is_checked_stays_checked(pool):
 # --- looking on
 
 
-def test_who_says_so_looks_without_locks(row):
+def test_a_thread_that_says_so_reads_without_locks(row):
     with unguarded(), unguarded():
         assert row.own == 0
     with pytest.raises(UnguardedAccess):
@@ -345,7 +345,7 @@ def test_a_table_has_no_lives_and_no_private_records(arena, common):
     assert table[2].hint == 0
 
 
-def test_records_that_none_can_reach_are_the_system_s_to_name(arena):
+def test_the_system_says_which_records_no_other_thread_can_reach(arena):
     rules = rules_of(arena, private=lambda view: view.slot == 2)
     table = CheckedTable(arena.table("cells", Cell, 2), rules)
 

@@ -126,7 +126,7 @@ def test_a_memfd_that_could_be_cut_off_is_refused(seals, arena):
 @pytest.mark.parametrize(
     "field", ["seat_count", "size", "seats", "classes", "sites", "names", "reports", "edges", "instances"]
 )
-def test_a_header_that_is_overwritten_leads_none_outside(field, value, arena):
+def test_a_header_that_is_overwritten_leads_no_process_outside(field, value, arena):
     """In a child: where it would be led outside, it would be killed by a signal."""
     lock, shared, bell = arena.mutex("m"), arena.rwlock("rw"), arena.channel("c")
     at = getattr(native.Header, field)

@@ -230,7 +230,7 @@ def test_the_free_list_is_touched_under_the_pools_lock_only(arena, pool, actors,
     assert pool.in_use() == used + (1 if step == "allocate" else -1)
 
 
-def test_who_was_killed_while_laying_it_down_leaves_a_usable_pool(arena, actors, monkeypatch):
+def test_a_process_killed_while_it_makes_a_pool_leaves_a_usable_one(arena, actors, monkeypatch):
     def maker(me):
         def stop(_self):
             me.say("laying down")

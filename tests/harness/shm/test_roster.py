@@ -8,7 +8,7 @@ from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
 
 
-def test_a_seat_says_who_sits_there_and_what_it_does(arena):
+def test_a_seat_says_which_thread_has_it_and_what_that_does(arena):
     number = arena.native.sit("reader")
     arena.native.begin("look", 77)
     arena.native.end()

@@ -81,7 +81,7 @@ def stopped(pid):
 
 
 def me(arena, role):
-    """Sit down in an actor."""
+    """Take a seat in an actor."""
     arena.native.sit(role)
     return os.getpid()
 

@@ -1,4 +1,4 @@
-"""Who has the arena and no seat, seen by one who may not look at every thread."""
+"""Threads that have the arena and no seat, as a watcher sees them that may not look at every process."""
 
 import os
 

@@ -46,7 +46,7 @@ def test_a_second_dump_of_the_same_name_replaces_the_first_whole(full, tmp_path)
     path = dump.write(tmp_path / "d.json", full)
     short = msgspec.structs.replace(full, threads=[], cycle=[])
 
-    with path.open("rb") as opened:  # by a thread that reads while it is replaced
+    with path.open("rb") as opened:  # by a reader, while it is replaced
         dump.write(path, short)
         seen = opened.read()
 
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_one_is_an_error_with_path_and_reason(full, tmp_
 
 
 def test_a_folder_without_permission_is_an_error_with_path_and_reason(full, tmp_path):
-    folder = Path("/proc/self")  # no thread may make a file there, not even root
+    folder = Path("/proc/self")  # no user may make a file there, not even root
 
     with pytest.raises(DumpError, match=r"cannot write dump '/proc/self/d\.json': ") as caught:
         dump.write(folder / "d.json", full)

@@ -15,7 +15,7 @@ from tests.harness.watch.looking import me, waiting
 
 @pytest.fixture
 def left(actors, tmp_path):
-    """A file in which one holds a lock and another waits for it, when the power fails."""
+    """A file in which one thread holds a lock and another waits for it, when the power fails."""
     arena = Arena.create("left", size=1 << 16, seats=8, path=tmp_path / "arena")
     lock = arena.mutex("m")
 

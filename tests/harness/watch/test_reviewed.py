@@ -48,7 +48,7 @@ def test_a_waker_that_works_on_before_it_wakes(arena, actors, watchdog, cell):
         arena.native.end()
         actor.hear("stop")
 
-    arena.native.leave()  # who only looks on is no thread that might wake
+    arena.native.leave()  # a thread that only looks on does not count as one that might wake
     one = actors.actor(sleeper)
     wait_until(waiting(arena, "sleeper", C["SLEEPING"]), "the sleeper")
     two = actors.actor(waker)

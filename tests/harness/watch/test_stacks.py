@@ -1,4 +1,4 @@
-"""Stacks of other processes: whose they are, whom asking moves, and who is not asked."""
+"""Stacks of other processes: whose they are, which threads asking wakes, and which are not asked."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ def patient(monkeypatch):
     monkeypatch.setattr(stacks, "ask", partial(stacks.ask, wait_s=LIMIT_S))
 
 
-def test_a_stack_is_that_of_the_thread_and_asking_for_it_moves_none(arena, actors, patient):
+def test_a_stack_is_that_of_the_thread_and_asking_for_it_wakes_no_thread(arena, actors, patient):
     _, number, _ = asleep(arena, actors)
 
     told = built(arena, with_stacks=True, seats=[number])
@@ -141,7 +141,7 @@ def test_a_stopped_process_is_not_asked_for_its_stack(arena, actors, monkeypatch
     told = built(arena, with_stacks=True, seats=[number])
     os.kill(actor.pid, signal.SIGCONT)
 
-    assert asked == [], "it would answer when it goes on, to no thread"
+    assert asked == [], "it would answer when it goes on, too late for the dump"
     assert next(seat for seat in told.threads if seat.number == number).stack == []
 
 

@@ -1,4 +1,4 @@
-"""The verdict and its dump come at once; the stacks later, and the word after them."""
+"""The verdict and its dump come at once; the stacks later, and the report after them."""
 
 import contextlib
 import os
@@ -212,7 +212,7 @@ def slice_of(pid):
     return next((int(line.split(":")[1]) for line in lines if line.startswith("se.slice")), None)
 
 
-def test_a_watcher_asks_to_be_let_in_soon_and_gives_that_back():
+def test_a_watcher_asks_to_be_scheduled_soon_and_gives_that_back():
     before, usual = os.getpriority(os.PRIO_PROCESS, 0), slice_of(os.getpid())
 
     with pace.hurried():
@@ -225,7 +225,7 @@ def test_a_watcher_asks_to_be_let_in_soon_and_gives_that_back():
 
 
 def test_a_circle_that_is_gone_at_the_second_look_is_none(arena, actors, watcher, monkeypatch):
-    """One of the two is called away between the looks, as by an alarm, and gives up."""
+    """One of the two is interrupted between the looks, as by an alarm, and gives up."""
     locks = [arena.mutex("fork", number, nest=True) for number in range(2)]
 
     class Alarm(Exception):

@@ -279,7 +279,7 @@ def hold(lock, take, over, held):
 
 
 @pytest.mark.parametrize(("activity", "stuck"), [("REPORTING", False), ("JOINING", True)])
-def test_who_waits_until_his_report_is_seen_goes_on_by_himself(world, activity, stuck):
+def test_a_thread_that_waits_until_its_report_is_seen_goes_on_by_itself(world, activity, stuck):
     native = world.arena.native
     gates = SyncPoints(world.arena, (Cue("B", "start"),), ("A", "B"))
     gates.row.seats[native.sit("A#0")] = PLAYING

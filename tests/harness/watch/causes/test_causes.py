@@ -1,4 +1,4 @@
-"""A dump names the class of the cause and the thread that brought it about, not only who suffers."""
+"""A dump names the class of the cause and the thread that brought it about, not only those that wait."""
 
 import inspect
 import re
@@ -86,7 +86,7 @@ def test_a_forgotten_sleeper_is_told_with_who_made_its_condition_true(arena, act
     assert told.cause in found.summary
 
 
-def test_a_word_passed_on_is_not_changed_by_who_passed_it_on(arena, actors, watchdog, cell):
+def test_a_word_passed_on_is_not_changed_by_the_thread_that_passed_it_on(arena, actors, watchdog, cell):
     guard, chan = arena.mutex("guard"), arena.channel("bell")
 
     def passer(actor):
@@ -119,7 +119,7 @@ def test_a_word_passed_on_is_not_changed_by_who_passed_it_on(arena, actors, watc
     assert "last changed by heir" in find(watchdog, "lost_wakeup").summary
 
 
-def test_who_slept_although_it_was_true_already_is_told_apart(arena, actors, watchdog, cell):
+def test_a_sleep_although_the_condition_was_true_already_is_told_apart(arena, actors, watchdog, cell):
     guard, chan = arena.mutex("guard"), arena.channel("bell")
     one = actors.actor(giver(arena, "giver", guard, cell))
     one.expect("promised")
@@ -188,7 +188,7 @@ def test_two_locks_taken_crosswise_are_called_so(arena, actors, watchdog, names,
     assert any(f"{a.name} is held by one" in line for line in told.cycle)
 
 
-def test_who_sleeps_with_the_lock_that_its_waker_needs_is_named_with_it(arena, actors, watchdog, cell):
+def test_a_sleeper_with_the_lock_that_its_waker_needs_is_named_with_it(arena, actors, watchdog, cell):
     guard, kept, chan = arena.mutex("guard"), arena.mutex("kept", may_sleep=True), arena.channel("bell")
 
     def waker(actor):

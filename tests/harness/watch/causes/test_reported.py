@@ -59,7 +59,8 @@ def world(arena, monkeypatch):
     monkeypatch.setattr(contract, "SEAMS", ours)
     lock = arena.mutex("thing", 3)
     thing, more = SimpleNamespace(lock=lock), arena.mutex("more")
-    arena.native.mode |= C["FREEZE"]  # who reports stays where it is until it was looked at
+    # A thread that reports stays where it is until the watcher has seen it.
+    arena.native.mode |= C["WAIT_FOR_WATCHER"]
     yield SimpleNamespace(arena=arena, act=lambda _: None, thing=thing, more=more)
     contract.unbind()
 

@@ -80,7 +80,7 @@ def test_a_livelock_names_who_is_at_work_beside_it(arena, actors, quick):
     assert dumped(find(quick, "livelock")).cause.endswith("; mover is at work beside it")
 
 
-def test_whom_a_stopped_process_holds_up_directly_or_not(arena, actors, quick):
+def test_all_that_wait_for_a_stopped_process_are_counted_directly_or_not(arena, actors, quick):
     one, two = arena.mutex("one", nest=True), arena.mutex("two", nest=True)
 
     def holder(actor):

@@ -215,8 +215,8 @@ def test_two_that_wait_for_each_others_end_are_a_deadlock(arena, actors, watchdo
 
 def test_taking_ones_own_lock_is_seen_while_the_thread_is_still_there(arena, actors, watchdog):
     lock = arena.mutex("own")
-    watchdog.scan()  # another thread watches: the thread will wait for us
-    arena.native.mode |= C["FREEZE"]
+    watchdog.scan()  # there is a watcher: the thread will wait for it
+    arena.native.mode |= C["WAIT_FOR_WATCHER"]
 
     def body(actor):
         me(arena, "narcissus")
@@ -274,7 +274,7 @@ def test_both_orders_by_one_thread_are_no_finding(arena, actors, watchdog):
     assert order.notes(arena)[0].acked
 
 
-def test_a_sleeper_whose_condition_holds_and_whom_none_woke_is_a_lost_wakeup(arena, actors, watchdog, cell):
+def test_an_unwoken_sleeper_whose_condition_holds_is_a_lost_wakeup(arena, actors, watchdog, cell):
     guard, chan = arena.mutex("guard"), arena.channel("bell")
     cell.count = 1
 
@@ -322,7 +322,7 @@ print([(found.verdict, "no thread is left" in found.summary) for found in watchd
 """
 
 
-def test_a_sleeper_with_none_left_to_wake_it_is_a_lost_wakeup():
+def test_a_sleeper_that_no_thread_can_wake_is_a_lost_wakeup():
     """A program of its own: the test runner has threads without a seat, which might wake it."""
     said = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=2 * LIMIT_S, check=False

@@ -82,7 +82,7 @@ def test_many_restarts_are_none_when_operations_end(arena, actors, quick):
     assert "livelock" not in look_for(quick, 0.8)
 
 
-def test_who_restarted_and_then_waits_for_his_turn_is_none(arena, actors, quick):
+def test_a_thread_that_restarted_and_then_waits_for_its_turn_is_none(arena, actors, quick):
     bell, guard = arena.channel("bell"), arena.mutex("guard")
 
     def body(actor):
@@ -100,7 +100,7 @@ def test_who_restarted_and_then_waits_for_his_turn_is_none(arena, actors, quick)
 
 
 @pytest.mark.parametrize("through", [False, True], ids=["by the holder", "through another"])
-def test_who_polls_what_it_keeps_from_being_let_go_is_one(arena, actors, tmp_path, through):
+def test_a_thread_that_polls_a_lock_whose_release_it_prevents_is_one(arena, actors, tmp_path, through):
     """The holder of the polled lock waits without limit for the one that polls: no time lets it through."""
     mine, yours, between = arena.mutex("mine"), arena.mutex("yours"), arena.mutex("between")
 
@@ -142,7 +142,7 @@ def test_who_polls_what_it_keeps_from_being_let_go_is_one(arena, actors, tmp_pat
     assert "spinner" in find(watchdog, "livelock", LIMIT_S).summary
 
 
-def test_who_polls_beside_a_holder_that_waits_with_a_limit_is_none(arena, actors, tmp_path):
+def test_polling_beside_a_holder_that_waits_with_a_limit_is_none(arena, actors, tmp_path):
     """Not within ``livelock_s``: the wait may end and let it through.  After ``stall_s`` both retry."""
     mine, yours = arena.mutex("mine"), arena.mutex("yours")
 

@@ -128,7 +128,7 @@ def test_a_long_computation_under_a_lock_that_others_want(arena, actors, strict)
     assert_nothing_found(strict, [actors.actor(busy(arena, f"worker#{i}", compute)) for i in range(3)], 1.0)
 
 
-def test_an_idle_consumer_and_no_other(arena, actors, strict, cell):
+def test_an_idle_consumer_and_no_other_thread(arena, actors, strict, cell):
     guard, chan = arena.mutex("guard"), arena.channel("queue")
     arena.native.leave()
 
@@ -326,7 +326,7 @@ def test_a_stopped_worker_that_holds_nothing(arena, actors, quick):
     assert found == []
 
 
-def test_a_worker_that_was_killed_with_empty_hands(arena, actors, strict):
+def test_a_worker_that_was_killed_while_it_held_nothing(arena, actors, strict):
     lock = arena.mutex("other")
 
     def body(actor):

@@ -29,13 +29,13 @@ def test_the_text_holds_every_kind_of_fact(full):
 
     for word in (
         "pid 101, tid 201, state S", "state S, DEAD", "in step 4 for 2.000 s", "a[0] (mutex, 1.250 s, a.py:1",
-        "waits for b[0] for 0.500 s, b.py:2 g", "owes cells[1].busy", "deep.py:3 inner", "took a[0]",
+        "waits for b[0] for 0.500 s, b.py:2 g", "is to change cells[1].busy", "deep.py:3 inner", "took a[0]",
         "object[7]: <busy>", "a -> b", "sleeping, 1.5 s CPU", "note: a note", "bystander",
     ):  # fmt: skip
         assert word in text
 
 
-def test_the_short_text_leaves_out_who_is_not_involved(full):
+def test_the_short_text_leaves_out_threads_that_are_not_involved(full):
     short = render(full, everything=False)
 
     assert "bystander" not in short
@@ -58,7 +58,7 @@ def test_the_order_of_locks_is_told_where_locks_are_in_question(full, verdict, t
     assert ("lock order seen" in render(msgspec.structs.replace(full, verdict=verdict))) == told
 
 
-def test_who_the_head_names_is_shown_with_his_last_events(full):
+def test_a_thread_that_the_head_names_is_shown_with_its_last_events(full):
     culprit = msgspec.structs.replace(full.threads[2], events=full.threads[0].events)
     dump = msgspec.structs.replace(full, threads=[culprit], involved=[], summary=f"changed by {culprit.name}")
 
