@@ -1,4 +1,4 @@
-"""The table of mappings is full: one is taken from the thread that can fault it in again.
+"""The table of mappings is full: a mapping is taken away, which a fault can make again.
 
 Records are not reserved.  A mapping is a cache of what the maps say, so any unwired one may go.  To find
 one, every frame's list is walked under its pv lock, and each mapping is looked at under the lock of its
@@ -27,7 +27,7 @@ STOLEN = -1  # steal_from_frame: dropped one
 
 @contract
 def steal_mapping(vm: Vm, pmap: Pmap) -> None:
-    """Forget an unwired mapping: one of our own if we have one, else one of any other.
+    """Forget an unwired mapping: one of this pmap if it has one, else one of any other.
 
     Perhaps none is stolen because a record has become free meanwhile: the caller tries again.  Only
     when all are wired is it an error, which names the option.
