@@ -20,7 +20,7 @@ def vm_object_copy(
     Enter:  object unlocked.
     Exit:   same.
     Takes:  object, object list, pool, page queues, pv, pmap.
-    Sleeps: never (it backs off for moments while another thread works on the copy-object).
+    Sleeps: never (it backs off briefly while another thread holds the copy-object).
     """
     copy = original("object_copy.vm_object_copy")
     if object is None or not symmetric:
@@ -46,7 +46,7 @@ def scene(scene: Scene) -> None:
 
 
 def as_stored(scene: Scene) -> None:
-    """A private mapping that no thread has stored to shows the file."""
+    """A private mapping that was never stored to shows the file."""
     scene.write("W", 0, 2)
     scene.expect("M", 0, 2)
     scene.expect("N", 0, 2)

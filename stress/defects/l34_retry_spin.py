@@ -1,4 +1,4 @@
-"""L34: a thread that could not get the copy-object's lock tried again at once, and let none in between."""
+"""L34: a thread that could not get the copy-object's lock tried again at once, and let no other thread in."""
 
 from __future__ import annotations
 

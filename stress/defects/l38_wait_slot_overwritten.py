@@ -29,7 +29,7 @@ def PAGE_ASSERT_WAIT(vm: Vm, page: VmPage) -> int:  # noqa: N802 - the historic 
 
 
 def thread_block(vm: Vm, page: VmPage, intent: int) -> None:  # noqa: ARG001
-    """As the repaired step, for whatever the slot says; who woke us meanwhile did so in vain.
+    """As the repaired step, for whatever the slot says; a wakeup that came meanwhile is lost.
 
     Enter:  nothing locked.
     Exit:   same.

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "hangdog": EVERY_PART,
 }
 
-# An entry of the catalogue: H1 to H32, L1 to L50, and faces of some.
+# An entry of the catalogue: H1 to H32, L1 to L50, and forms of some.
 ENTRY = re.compile(r"\b(?:H(?:[1-9]|[12]\d|3[0-2])|L(?:[1-9]|[1-4]\d|50))[a-d]?\b")
 
 # In pieces, so that this file does not contain what it forbids.
