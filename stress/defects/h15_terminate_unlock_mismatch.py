@@ -19,7 +19,7 @@ def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     Sleeps: never.
     """
     if not object.flags & OBJ_INTERNAL:
-        object.lock.release()  # as if page_clean had kept the lock
+        object.lock.release()  # as page_clean was believed to do
         object.lock.release()
 
 

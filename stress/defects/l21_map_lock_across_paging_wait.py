@@ -121,7 +121,7 @@ defect = Defect(
     },
     script=script,
     notes=(
-        "Of the three forms of the reference this is W, an unmap with the map write-locked.  R-W-R, a fault "
+        "Of the three in docs/reference this is W, an unmap with the map write-locked.  R-W-R, a fault "
         "whose collapse waits with the map read-locked and a writer queued, and msync are the same cycle: "
         "they differ in the caller, and in the mode in which it holds the map."
     ),

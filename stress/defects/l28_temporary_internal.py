@@ -83,7 +83,7 @@ defect = Defect(
     replacements={"object_copy.vm_object_copy": vm_object_copy},
     script=script,
     notes=(
-        "In the reference a collapse in front of the file's object, or its last release, takes it for "
+        "In docs/reference a collapse in front of the file's object, or its last release, takes it for "
         "anonymous at that moment: its pages and its pager move, or dirty pages are dropped.  R's collapse "
         "also keeps away from whatever may be cached, and a copier holds a reference.  So what is "
         "shown is a third believer in the flag, a second private mapping: the harm is a snapshot instead of "

@@ -81,7 +81,7 @@ defect = Defect(
     replacements={"fault_push.fault_push": fault_push},
     script=script,
     notes=(
-        "In the reference W unlocks S and locks it again between two tries: with an unfair mutex it always "
+        "In docs/reference W unlocks S and locks it again between two tries: with an unfair mutex it always "
         "wins.  Ours lets a waiter through in the end, so the switch leaves that unlock out: S stays locked."
     ),
 )

@@ -83,7 +83,7 @@ defect = Defect(
     },
     script=script,
     notes=(
-        "In the reference the slot is lost because the process sleeps somewhere else before it blocks.  R "
+        "In docs/reference the slot is lost because the process sleeps somewhere else before it blocks.  R "
         "does not: between the two calls it only unlocks.  So no other wait overwrites the slot here; it is "
         "written anew at the block, and a wakeup from before that is lost all the same.  The other outcome, "
         "a sleep on the wrong channel, is not shown."

@@ -1,7 +1,7 @@
 """L39: of several that wait for the paging count one is woken.
 
-The same switch as the third form of H6; the reference lists it twice, once as what a log says and
-once as what the code of others does.
+The same switch as the third form of H6; docs/reference lists it twice, once as what a log says and
+once as what the code of other systems does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Newborn processes on their way to another worker: what a process *is*, as bytes in the arena.
+"""New processes on their way to another worker: what a process *is*, as bytes in the arena.
 
 A process is its vmspace, its journal and its picture.  The space lies in the arena anyway; the
 other two live in the memory of the worker that runs the process, so the worker that passes it on writes

@@ -1,4 +1,4 @@
-"""Steps in memory that another process may unmap at any moment: a fault there is an answer, not an error."""
+"""Steps in memory that another thread may unmap at any moment: a fault there is an answer, not an error."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class WriterRow(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "issued", c_uint64, "last sequence number handed out; moves before the store"),
         (".", "reads", c_uint64, "pages checked"),
-        (".", "role", c_char * 32, "who writes, as its seat calls itself"),
+        (".", "role", c_char * 32, "the writer, as its seat is called"),
     )
 
 

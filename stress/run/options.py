@@ -93,7 +93,7 @@ class RunOptions:
             )
         if self.mode == "thread" and self.stops:
             raise BadInput(
-                "--stops stops processes: with --mode thread that is every process", "hangdog run --stops 2"
+                "--stops stops processes: with --mode thread all workers are one", "hangdog run --stops 2"
             )
         if self.mode == "process" and self.switch_ms is not None:
             raise BadInput(

@@ -99,7 +99,7 @@ class ScenarioWorkload:
         return tuple(4096 * pages for pages in self.scenario.files)
 
     def room(self) -> int:
-        """The stage."""
+        """The pool."""
         return ProcessPool.size(self.scenario.places)
 
     def begin(self, world: World) -> None:

@@ -55,7 +55,7 @@ def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no proce
 
 
 @scenario.check
-def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """No process cuts now."""
     for file in range(FILES):
         person = create_process(actor)

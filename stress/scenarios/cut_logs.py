@@ -51,7 +51,7 @@ def cut_a_log(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - a cutt
 
 
 @scenario.check
-def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """No process cuts now: every page is right."""
     for file in range(FILES):
         person = create_process(actor)

@@ -50,7 +50,7 @@ def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no proces
 
 
 @scenario.check
-def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """No process has anything mapped: what is read comes from the cache or the disk."""
     person = create_process(actor)
     for file in range(FILES):

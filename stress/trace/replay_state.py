@@ -33,9 +33,9 @@ class TaskRow(Structure):
         ("r", "next",     c_uint32, "link in the ready queue"),
         (".", "done",     c_uint32, "operations done; its worker writes"),
         (".", "released", c_uint32, "has done an Exec or its Exit; its worker writes"),
-        ("r", "buffer",   c_uint32, "where the newborn lies; 0: nowhere"),
+        ("r", "buffer",   c_uint32, "where the new process lies; 0: nowhere"),
         ("r", "length",   c_uint32, "bytes in the buffer"),
-        ("r", "worker",   c_uint32, "who has it"),
+        ("r", "worker",   c_uint32, "the worker that has it"),
     )
 
 

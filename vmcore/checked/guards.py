@@ -73,7 +73,7 @@ class FieldOfEach:
 
 
 def watched(rules: Rules, seen: Observers, name: str) -> Rules:
-    """The rules of a table, with who is told of what."""
+    """The rules of a table, with the observers of its views and writes."""
     return replace(rules, prepare=seen.prepare.get(name), wrote=seen.wrote.get(name, {}))
 
 
@@ -127,7 +127,7 @@ class RuleMaker:
         native = self.vm.native
         number = native.seat()
         if not number:
-            return False  # a process without a seat only looks, and owns nothing
+            return False  # a thread without a seat only looks, and owns nothing
         seat: Any = Seat.from_buffer(self.vm.arena.mapping, native.offset_of_seat(number))
         return any(row.address == address and row.count for row in seat.claims)
 

@@ -1,4 +1,4 @@
-"""Collapse: fold the shadow chain below an object, in a way that no thread can tell the difference.
+"""Collapse: fold the shadow chain below an object, so that no thread can tell the difference.
 
 Two ways to lose a link: *overlay* merges a backing object that only we use into us
 (overlay.py); *bypass* skips one that we hide completely (bypass.py).  This file decides

@@ -276,7 +276,7 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int, reserve: int = -1) -> V
     """
     g = vm.g
     page = frame_alloc(vm, g.v_free_reserved if reserve < 0 else reserve)
-    if page is None and reserve < 0:  # who may take the reserve is asked only when it matters
+    if page is None and reserve < 0:  # whether this caller may take the reserve is asked only when it matters
         reserve = reserve_for(vm, object)
         if reserve < g.v_free_reserved:
             page = frame_alloc(vm, reserve)

@@ -5,7 +5,7 @@ Everything here happens under the pages-needed lock.  A *poke* is remembered in
 that it announced would then wait for the next shortage.
 
 Memory waiters sleep until ``memory_epoch`` moves.  The thread that moves it says in
-``no_memory`` that there is none to be had, and takes all waiters off the count at once, so
+``no_memory`` whether there is none to be had, and takes all waiters off the count at once, so
 that a daemon that looks again before they have run does not see them a second time.
 """
 

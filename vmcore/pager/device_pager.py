@@ -43,7 +43,7 @@ def device_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     The caller's own page is gone when we return, so the caller looks the page up again.
 
     Source: Mach vm/device_pager.c, device_pager_getpage.
-    Enter:  nothing locked (the page is busy by the caller, who has a paging count).
+    Enter:  nothing locked (the page is busy by the caller, which has a paging count).
     Exit:   same.
     Takes:  object, page queues, page hash, free list, channel.
     Sleeps: never.

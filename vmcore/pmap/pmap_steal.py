@@ -8,7 +8,7 @@ A walk over all frames is not one moment.  While it goes on, other threads free 
 mappings behind it, so a walk that has found nothing says nothing by itself.  But a record that is not
 free is on exactly one frame's list whenever that frame's pv lock is free (``link`` and ``unlink`` run
 under it).  So if the walk has met fewer wired mappings than there are records, some record was free, or
-moved, while it went on: the caller looks again, and another thread has got on.  If it has met as many,
+moved, while it went on: the caller looks again, and another thread has made progress.  If it has met as many,
 all of them are wired, and only then the table is too small.
 """
 

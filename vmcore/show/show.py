@@ -167,7 +167,7 @@ def show_page(vm: Vm, page: VmPage) -> str:
     """
     belongs = "of" if page.flags_o & constants.PG_TABLED else "was of"
     place = f"O{page.object & 0xFFFFFFFF}+{page.offset // vm.page_size}"
-    owner = f"{belongs} {place}" if page.object else "of none"
+    owner = f"{belongs} {place}" if page.object else "of no object"
     wired = f" wired {page.wire_count}" if page.wire_count else ""
     busy = "*" if page.flags_o & constants.PG_BUSY else ""
     return (
