@@ -67,7 +67,7 @@ class Defect:
 
     @property
     def seed_named(self) -> bool:
-        """Whether the log that began the catalogue tells of it: H1 to H13, every face."""
+        """Whether the log that began the catalogue tells of it: H1 to H13, every form."""
         kind, number, _ = in_order(self.id)
         return kind == "H" and number <= SEED_NAMED
 
@@ -100,7 +100,7 @@ def in_order(id: str) -> tuple[str, int, str]:
 
 
 def find_defect(id: str) -> Defect:
-    """The defect of this id, or of this file; "H6" is its first face, "H2+H6a" are two at once.
+    """The defect of this id, or of this file; "H6" is its first form, "H2+H6a" are two at once.
 
     Errors: BadInput naming the nearest one, or the step that two replace.
     """

@@ -6,7 +6,7 @@ the same faults.  Every disturbance is counted, in the arena, so that a run can 
 Refuses what no store may do: lose a write that it called done, or say "there is nothing" of a page that
 is there.  Under these faults data may be unavailable for a while, never silently old.
 
-Read errors make a load fail although everything is well: who turns them on must expect VmFault.
+Read errors make a load fail although everything is well: a caller that turns them on must expect VmFault.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def arena_size(config: Config, seats: int = 128) -> int:
 
 
 def boot(arena: Arena, config: Config, replacements: Mapping[str, Callable[..., Any]] | None = None) -> Vm:
-    """Lay a VM down in a fresh arena.  One process does this, before any thread attaches."""
+    """Lay a VM down in a fresh arena.  One process does this, before another attaches."""
     # fmt: off
     vm = Vm(arena, config)              # every table, every lock with its class
     write_config(vm)              # so that attach knows the sizes

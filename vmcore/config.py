@@ -1,8 +1,8 @@
 """How large a VM is: every table's size, fixed at boot.
 
 A full table is a clear error that names the option of ``OPTIONS`` that enlarges it.
-Page-out thresholds follow from the number of pages (docs/reference, section 7.1); no thread
-sets them by hand, so that a small test machine and a large one behave alike.
+Page-out thresholds follow from the number of pages (docs/reference, section 7.1); no option
+sets them, so that a small test machine and a large one behave alike.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happens to a page's identity and contents, in the flight recorder's words.
 
 An event's argument is one word, so it packs which page (frame), of which object, at which
-page of it.  Slots are recycled: an argument says who it was at that moment.
+page of it.  Slots are recycled: an argument names the records as they were at that moment.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from vmcore.vm import Vm
 def vm_object_shutdown(vm: Vm) -> int:
     """Empty the object cache, then part with the pager of every object; how many pagers went.
 
-    Objects stay as they are otherwise; the thread that maps them may still let go of them.  What
+    Objects stay as they are otherwise; processes that map them may still unmap them.  What
     only a pager held is lost: files were to be synced before.
 
     Source: Mach vm/vm_object.c (1991), vm_object_shutdown.
@@ -48,7 +48,7 @@ def vm_object_shutdown(vm: Vm) -> int:
 
 @contract
 def all_objects(vm: Vm) -> list[VmObject]:
-    """The list of all objects as of now; who knows that it does not change may work it off.
+    """The list of all objects as of now, for a caller that knows that it does not change.
 
     Enter:  vm.object_list_lock unlocked.
     Exit:   same.
@@ -69,8 +69,8 @@ def all_objects(vm: Vm) -> list[VmObject]:
 def part_with_pager(vm: Vm, object: VmObject) -> Pager | None:
     """Make the object forget its pager, which the caller then deallocates.
 
-    In this order: an object whose pager is gone already must not be met by any thread that
-    reads ``pager``.  Its name goes with it, or a lookup would compare what is not there,
+    In this order: no thread that reads ``pager`` may meet an object whose pager is gone
+    already.  Its name goes with it, or a lookup would compare what is not there,
     and the last release would put an object into the cache that no thread can find again.
 
     Enter:  nothing locked.

@@ -48,8 +48,8 @@ class VmObject(Structure):
         ("O", "ref_count",           c_int32,       "entries + shadowers + temporary holds"),
         ("O", "resident_page_count", c_uint32,      "length of memq"),
         ("O", "size",                c_uint64,      "bytes"),
-        ("O", "copy",                Ref,           "who must get a page before we change it"),
-        ("O/OpC", "pager",               Ref,           "backing store; stays while any thread pages"),
+        ("O", "copy",                Ref,           "gets our page before we change that"),
+        ("O/OpC", "pager",               Ref,           "backing store; stays while we are paging"),
         ("O/Op", "paging_offset",       c_uint64,      "our offset 0 in the pager; stays as that does"),
         ("O", "shadow",              Ref,           "where missing pages come from; counted"),
         ("O", "shadow_offset",       c_uint64,      "our offset 0 inside the shadow"),
@@ -178,12 +178,12 @@ class Vmspace(Structure):
         ("=", "lock_",      MutexRecord, "guards vm_refcnt"),
         ("=", "map",        Ref,         ""),
         ("=", "pmap",       Ref,         ""),
-        ("R/?", "vm_refcnt",  c_int32,     "processes in this space; one is one until it lets others in"),
+        ("R/?", "vm_refcnt",  c_int32,     "processes in this space; 1 changes only by that process"),
     )
 
 
 class Pager(Structure):
-    """Backing store of one object: a swap pager or a vnode pager."""
+    """Backing store of one object: a swap pager, a vnode pager or a device pager."""
 
     _fields_, GUARDS, NOTES = guarded(
         (".", "generation",  c_uint32,      "pool"),
@@ -245,7 +245,7 @@ class PendingClean(Structure):
 class PendingPage(Structure):
     """One more page of an asynchronous page-out, written from its own frame.
 
-    A row per page, because each is BUSY and each may have sleepers who must be led to
+    A row per page, because each is BUSY and each may have sleepers, and a watcher must find
     the thread that will wake them.  The state is the record's, changed together with it.
     """
 
@@ -266,7 +266,7 @@ class Vnode(Structure):
         ("=", "chan_",       ChannelRecord, "waiters for a dying pager or a resize"),
         ("=", "number",      c_uint32,      "which file of the world (index of vm.files)"),
         ("U", "v_vmdata",    Ref,           "its pager"),
-        ("U/?", "v_size",      c_uint64,      "bytes; the thread that needs more than a hint has U"),
+        ("U/?", "v_size",      c_uint64,      "bytes; without U only a hint"),
         ("U", "v_usecount",  c_uint32,      "references"),
     )
 
@@ -297,7 +297,7 @@ class VmGlobals(Structure):
         ("=", "daemon_chan_",       ChannelRecord, "the page-out daemon sleeps here"),
         ("=", "free_chan_",         ChannelRecord, "memory waiters sleep here"),
         ("=", "disk_chan_",         ChannelRecord, "disk workers sleep here"),
-        ("F/?", "v_free_count",       c_uint32,      "on the free list; who is short asks again"),
+        ("F/?", "v_free_count",       c_uint32,      "on the free list; a thread that is short asks again"),
         ("F", "free_first",         Slot,          ""),
         ("F", "free_last",          Slot,          ""),
         ("P/?", "v_active_count",     c_uint32,      "of no use but to guess: see v_free_count"),

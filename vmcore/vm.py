@@ -8,11 +8,10 @@ Every function of vmcore has a Vm as its first argument, so this file imports no
 Nothing here takes a lock.
 
 The table ``vm_pending`` holds the asynchronous page-outs, ``vm_pending_pages`` the pages of
-each beyond its first.  The thread that watches the arena may register both as providers of wait
-edges: a record in state BUSY or WRITING leads
-from ``busy_address`` and ``pip_address`` to the disk workers, in state DONE or ERROR to
-the daemon.  These rows are data of harness.watch, which this package does not know; the
-stress package lays it down.
+each beyond its first.  A watcher of the arena may register both as providers of wait edges: a
+record in state BUSY or WRITING leads from ``busy_address`` and ``pip_address`` to the disk
+workers, in state DONE or ERROR to the daemon.  The rows that register them are data of
+harness.watch, which this package does not know; the stress package lays them down.
 """
 
 from __future__ import annotations

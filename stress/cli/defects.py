@@ -106,7 +106,7 @@ def defects(ids: tuple[str, ...], detecting: bool, as_json: bool, **given: Any) 
         click.echo(in_full(chosen[0]))
     else:
         rows = [(one.id, one.origin, one.scenario, f"{one.name}: {one.symptom}") for one in chosen]
-        click.echo(columns(rows) or "no defect is like that")
+        click.echo(columns(rows) or "no defect fits")
     return 0
 
 
@@ -319,7 +319,8 @@ def interruptible() -> Iterator[Callable[[Detection, Trial], None]]:
     """SIGINT and SIGTERM raise KeyboardInterrupt, whatever a run makes of them.
 
     A run that has found something is ending already, and forgets an interrupt; here hours would follow.
-    What is yielded tells a trial, and raises it once more: out of a handler inside a destructor it is lost.
+    The function that is yielded tells a trial, and raises KeyboardInterrupt once more: raised by a handler
+    while a destructor runs, it is lost.
     """
     heard: list[int] = []
 

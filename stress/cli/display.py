@@ -17,7 +17,7 @@ LINE_EVERY_S = 5.0  # where lines pile up instead of being overwritten
 
 
 class Display:
-    """Gets each look at the run; also a context manager, so that the terminal is itself again."""
+    """Gets each look at the run; also a context manager, so that the terminal is restored."""
 
     def __init__(self, stream: TextIO, options: RunOptions) -> None:
         self.stream, self.options = stream, options

@@ -1,7 +1,7 @@
-"""The console script's first steps: from here on Ctrl-C and SIGTERM end it with a word and exit code 130.
+"""The console script's first steps: from here on Ctrl-C and SIGTERM end it with a message and exit code 130.
 
-Imports nothing but what the interpreter has loaded anyway: all the rest takes a while, in which a user, or a
-job's timer, may change their mind.
+Imports nothing but what the interpreter has loaded anyway: all the rest takes a while, in which a user may
+interrupt, or a job's time limit may end.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Running arenas of this user, found through /proc and read without any lock or signal.
 
-Guarantees: no thread notices being looked at: a mapping is made, words are read, nothing is
-written and no thread is stopped.  What ended while we looked is left out.
+Guarantees: what is looked at is not disturbed: a mapping is made, words are read, nothing is
+written and no thread is stopped.  Processes that ended while we looked are left out.
 """
 
 import time
@@ -18,10 +18,10 @@ NANO = 1_000_000_000
 
 @dataclass(frozen=True)
 class Running:
-    """One arena and who uses it."""
+    """One arena and the processes that use it."""
 
     name: str
-    pid: int  # who made it, or the oldest process that is left
+    pid: int  # the process that made it, or the oldest that is left
     pids: list[int]
     age_s: float
     seats: list[SeatFacts] = field(repr=False)

@@ -110,9 +110,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def take_sigterm() -> None:
-    """SIGTERM ends a command like Ctrl-C: with a word, and with what is ours tidied up.
+    """SIGTERM ends a command as Ctrl-C does: with a message, and with what is ours cleaned up.
 
-    Not where it is ignored or handled already: that was wanted by what started us.
+    Not where the signal is ignored or handled already: the program that started us wanted that.
     """
     main_thread = threading.current_thread() is threading.main_thread()
     if main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
@@ -126,7 +126,7 @@ def open_streams() -> None:
             # Descriptors are given lowest first, so this one is `number`.
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 - for ever
     for stream in (sys.stdout, sys.stderr):
-        # A finding is not lost over an arrow that the terminal's encoding does not have.
+        # A finding must not be lost because of an arrow that the terminal's encoding does not have.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
 
@@ -179,7 +179,7 @@ def again(words: Sequence[str], before: str = "") -> str:
 
 
 def debug() -> None:
-    """The traceback, for the caller who asked for it."""
+    """The traceback, when HANGDOG_DEBUG asks for it."""
     if os.environ.get("HANGDOG_DEBUG"):
         traceback.print_exc()
 

@@ -93,7 +93,7 @@ def refuse_shortage(
     Tiny, because a leak fills a table of a reasonable size too, and that must stay a finding.  With a
     defect on, whatever the size, it may be the defect that filled the table: a lost record looks just
     like a table that is too small.  Only the VM ``without`` it can tell: if that runs short with the
-    same options, the table is too small for any run, and else the finding stands.  The dumps of a
+    same options, the table is too small for any run; otherwise the finding stands.  The dumps of a
     refused run are taken away again: they explain nothing that the error does not.
     """
     if (found := shortage(report, given)) is None:
@@ -135,7 +135,7 @@ def forget(report: RunReport) -> None:
     """Remove the dumps of a run, and their folder if it is empty then.
 
     Also those that came too late to be counted: where all workers run short at once, the watchdog is still
-    writing of the second when the first has ended the run.  Their names differ in number and verdict only.
+    writing about the second when the first has ended the run.  Their names differ in number and verdict only.
     """
     folders = set()
     for found in report.findings:

@@ -1,8 +1,8 @@
 """``hangdog run``: one run, looked at while it goes on, and told at the end.
 
 Guarantees: with ``--json`` exactly one object goes to standard output and everything else
-to standard error; the exit code is 1 when something was found, 130 when nothing was found because
-it was interrupted.  Refuses values that no run could be made of before anything starts.
+to standard error; the exit code is 1 when something was found, 130 when nothing was found and the
+run was interrupted.  Refuses values that no run could be made of before anything starts.
 """
 
 import signal
@@ -65,7 +65,7 @@ def limit_help(what: str, name: str) -> str:
 @click.option(
     "--trace", metavar="NAME|FILE", help="Replay a shipped trace or a strace log (plain or .gz) instead."
 )
-@click.option("--workers", type=int, default=4, show_default=True, help="Processes (or threads) that play.")
+@click.option("--workers", type=int, default=4, show_default=True, help="Worker processes (or threads).")
 @click.option("--mode", type=click.Choice(["process", "thread"]), default="process", show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed for every random choice.")
 @click.option(
@@ -220,7 +220,7 @@ def cast(script: str, defect: str | None) -> dict[str, Any]:
 
 
 def refuse_idle(script: str, defect: str | None) -> None:
-    """BadInput for an option that a script takes no notice of: who typed it would think that it did."""
+    """BadInput for an option that a script takes no notice of: the user would think that it did."""
     idle = dict(NOT_OF_A_SCRIPT)
     if any(map(is_typed, CHANCE)):
         del idle["seed"]

@@ -1,4 +1,4 @@
-"""H10, first face: the machine is not asked where to map what has no pages yet."""
+"""H10, first form: the machine is not asked where to map what has no pages yet."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ defect = Defect(
     quote="the aligner is asked for objects without pages too, or for no object at all",
     interleaving=(
         "A: maps file F, of which nothing is in memory: the address is whatever is free",
-        "C: maps F before any thread has touched it: another address, of another colour",
+        "C: maps F before any page of it is in memory: another address, of another colour",
         "A and C fault on the same page and may both write: one frame at two colours",
     ),
     symptom="on a virtually indexed cache two processes do not see each other's stores",

@@ -1,4 +1,4 @@
-"""H10, second face: an object is mapped by its offset, wherever it is mapped already."""
+"""H10, second form: an object is mapped by its offset, wherever it is mapped already."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ defect = Defect(
     id="H10b",
     name="prefer-fixed-history",
     origin="documented",
-    quote="to ask for the offset alone would be simpler, but does not follow those that chose their address",
+    quote="to ask for the offset alone is simpler, but does not follow mappings whose address was chosen",
     interleaving=(
         "A: maps file F at an address of its own choice (MAP_FIXED), of colour 3, and stores to it",
         "B: maps F wherever there is room: the offset says colour 0",

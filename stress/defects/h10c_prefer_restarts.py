@@ -1,4 +1,4 @@
-"""H10, third face: when the preferred place is taken, the search starts again where it started before."""
+"""H10, third form: when the preferred place is taken, the search starts again where it started before."""
 
 from __future__ import annotations
 

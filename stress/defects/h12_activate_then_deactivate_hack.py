@@ -41,7 +41,7 @@ def scene(scene: Scene) -> None:
     """P's T and Q's S shadow B, whose resident page is clean."""
     scene.map("P", "B")
     scene.put("B", 0, 1)
-    scene.put("B", 1, 2)  # not hidden by any copy: no thread can do without B
+    scene.put("B", 1, 2)  # not hidden by any copy: so B is still needed
     scene.swap_out("B")
     scene.shadow("P", "T")
     scene.branch("Q", "S", over="B")

@@ -62,7 +62,7 @@ def scene(scene: Scene) -> None:
     at, space = BASE << 1, scene.space("P")
     vm_map_device(vm, space_map(vm, space), vm.devices.views[1], 2 * vm.page_size, 0, at)
     vm_read(vm, space, at)
-    scene.map("Q", "B")  # another thread with a page on a queue
+    scene.map("Q", "B")  # another process with a page on a queue
     scene.put("B", 0, 1)
 
 

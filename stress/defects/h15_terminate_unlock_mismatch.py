@@ -11,7 +11,7 @@ from vmcore.vm import Vm
 
 
 def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
-    """As the repaired step, but the test whether another thread has unlocked it before is upside down.
+    """As the repaired step, but after a test whether it was unlocked before, and the test is wrong.
 
     Enter:  anything.
     Exit:   anything.
@@ -19,7 +19,7 @@ def unlock_terminated(vm: Vm, object: VmObject) -> None:  # noqa: ARG001
     Sleeps: never.
     """
     if not object.flags & OBJ_INTERNAL:
-        object.lock.release()  # as page_clean did, one believed
+        object.lock.release()  # as page_clean was believed to do
         object.lock.release()
 
 
@@ -43,10 +43,10 @@ defect = Defect(
     interleaving=(
         "E: the last reference on an anonymous object O goes: terminate   [O]",
         "E: its pages are free; O is not unlocked, and its record goes back to the free ones   [O]",
-        "X: another thread waited for O's lock, or gets the record for a new object: waits for ever",
+        "X: waited for O's lock, or gets the record for a new object and locks it: waits for ever",
         "the same with a file's object: unlocked twice, by now perhaps while another thread has it",
     ),
-    symptom="locks that no thread gives back, in memory that is another thread's",
+    symptom="locks that are never released, in records that serve a new object by now",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation", "panic"),
     scenario="fork-storm",
     replacements={"terminate.unlock_terminated": unlock_terminated},

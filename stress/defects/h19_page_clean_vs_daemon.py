@@ -42,7 +42,7 @@ def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:  # n
 
 
 def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
-    """The scan has no such test: what is on the queue is the daemon's, it thinks.
+    """The scan has no such test: every page on the queue is taken for the daemon's.
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.

@@ -1,4 +1,4 @@
-"""H1: the object cache stayed locked during the hunt for another thread to collapse."""
+"""H1: the object cache stayed locked during the search for an object to collapse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.
     Takes:  any.
-    Sleeps: yes (collapse pages in, and every process that needs the cache lock waits for that disk).
+    Sleeps: yes (collapse pages in, and every process that needs the cache lock waits for the disk, too).
     """
     if via_shadow or object.ref_count == 1:
         shadower = candidate(vm, object)
@@ -68,7 +68,7 @@ defect = Defect(
     id="H1",
     name="cache-lock-during-candidate",
     origin="documented",
-    quote="the object cache is released before hunting for candidates for collapse, not after",
+    quote="the object cache is unlocked before looking for candidates for collapse, not after",
     interleaving=(
         "T and S shadow B, B shadows G; the last user of S exits",
         "A: deallocate(S) ends S, then takes the cache lock and B, B.ref 2 -> 1, unlocks B   [cache]",

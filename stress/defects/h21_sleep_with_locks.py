@@ -60,7 +60,7 @@ defect = Defect(
     interleaving=(
         "D: page-out of a page of O: the pager is short of something: AGAIN   [O, queue]",
         "D: sleeps until it may be better   [O, queue]",
-        "every process that faults waits for the queue lock; who could help waits for O",
+        "every process that faults waits for the queue lock; a thread that could help waits for O",
     ),
     symptom="everything stands still for a moment at each shortage, or for ever",
     verdicts=("contract_violation", "order_violation", "deadlock"),

@@ -1,4 +1,4 @@
-"""H22: taking rights away from a page needs the queue lock, which many a caller holds."""
+"""H22: taking rights away from a page needs the queue lock, which many callers hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""H26: those that wait for memory are woken before the page is written, and eat what the write needs."""
+"""H26: threads that wait for memory are woken before the page is written, and take what the write needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmcore.vm import Vm
 
 
 def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
-    """As the repaired step, but first every process hears that there will be memory.
+    """As the repaired step, but first all memory waiters are woken, as if there were memory.
 
     Enter:  object locked; vm.page_queue_lock unlocked.
     Exit:   object unlocked; vm.page_queue_lock unlocked.
@@ -44,7 +44,7 @@ PATIENCE = 16
 
 
 def scene(scene: Scene) -> None:
-    """Every frame is W's but the reserve, and there is one page of swap: no thread can be helped."""
+    """Every frame is W's but the reserve, and there is one page of swap: no frame can be freed."""
     scene.fill("W")
 
 
@@ -77,7 +77,7 @@ defect = Defect(
     interleaving=(
         "F, G: wait for memory",
         "D: wakes them and begins to put a page",
-        "F, G: try again: nothing is free yet; they eat the little there is, and wait again",
+        "F, G: try again: nothing is free yet; they take the little there is, and wait again",
         "D: the put lacks a frame, or swap space, and fails; the next round does the same",
     ),
     symptom="a system that is short of memory is busy for ever, and no thread is told that there is none",
@@ -85,7 +85,7 @@ defect = Defect(
     scenario="exhaustion",
     notes=(
         "R may end the round by telling a waiter that there is no memory: a refusal counts as the finding, "
-        "as it does for H27, and so does a waiter who is told again and again that there is some."
+        "as it does for H27, and so does a waiter that is told again and again that there is some."
     ),
     replacements={"pageout_page.put": put, "pageout.scan_page": scan_page},
     script=script,

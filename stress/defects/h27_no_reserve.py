@@ -1,4 +1,4 @@
-"""H27: the last frames go to the thread that asks, and the daemon has none to write anything with."""
+"""H27: the last frames go to any thread that asks, and the daemon has none to write anything with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmcore.vm import Vm
 
 
 def reserve_for(vm: Vm, object: VmObject) -> int:  # noqa: ARG001
-    """No process may leave anything behind.
+    """As the repaired step, but no caller has to leave a frame.
 
     Enter:  anything.
     Exit:   same.

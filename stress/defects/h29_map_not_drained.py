@@ -44,7 +44,7 @@ def vmspace_size(vm: Vm, space: Vmspace) -> int:
 
 
 def vmspace_let_go(vm: Vm, space: Vmspace) -> None:
-    """As the repaired step, for who was not counted.
+    """As the repaired step, for a process that was not counted.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -54,7 +54,7 @@ def vmspace_let_go(vm: Vm, space: Vmspace) -> None:
 
 
 def drain_map(vm: Vm, map: VmMap) -> None:  # noqa: ARG001 - as the repaired step
-    """As the repaired step, but no thread is waited out.
+    """As the repaired step, but no thread is waited for.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -101,7 +101,7 @@ defect = Defect(
         "E: frees the map",
         "W: gets the lock of a free record, and walks what was a list of entries   [map r]",
     ),
-    symptom="a map that is freed under a thread that waits for its lock",
+    symptom="a map that is freed while a thread waits for its lock",
     verdicts=("unguarded_access", "panic"),
     scenario="onlookers",
     replacements={
@@ -111,5 +111,5 @@ defect = Defect(
         "vmspace.drain_map": drain_map,
     },
     script=script,
-    notes="In R the thread that looks in is counted, too; that is why the group has four steps.",
+    notes="In R a process that only looks is counted, too; that is why the group has four steps.",
 )

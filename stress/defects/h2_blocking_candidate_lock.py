@@ -58,9 +58,9 @@ defect = Defect(
     id="H2",
     name="blocking-candidate-lock",
     origin="documented",
-    quote="the candidate's lock is taken by a try, because another thread below it may be on its way up",
+    quote="the candidate's lock is taken by a try only: the thread that holds it may wait for ours",
     interleaving=(
-        "T shadows B; another thread's reference on B goes away",
+        "T shadows B; the last other reference on B goes away",
         "A: deallocate(B) leaves one reference and looks for the only shadower, T   [B]",
         "F: a write fault on T locks T, does not find the page, wants B   [T], waits for B",
         "A: waits for T   [B]: A and F wait for each other",

@@ -13,7 +13,7 @@ from vmcore.vm import Vm
 
 
 def vm_fault_wire(vm: Vm, map: VmMap, start: int, end: int) -> int:
-    """As the repaired step, but no thread looks at what a fault has answered.
+    """As the repaired step, but what a fault answers is ignored.
 
     Enter:  map read-locked.
     Exit:   same.
@@ -50,7 +50,7 @@ defect = Defect(
     quote="vm_fault_wire must not ignore the errors of its faults, but undo what was wired and say so",
     interleaving=(
         "P: wires a mapping that reaches beyond the end of its file: the entry counts the wiring",
-        "the fault on a page behind the end is refused; no thread looks",
+        "the fault on a page behind the end is refused; that is ignored",
         "P: unwires the range: a page of a wired entry is not there",
     ),
     symptom="an unwiring, an unmap or an exit panics for want of a wired page",

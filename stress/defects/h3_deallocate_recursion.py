@@ -116,7 +116,7 @@ defect = Defect(
     origin="documented",
     quote="a dying backing object enters deallocate again, and that deadlocks on the object being collapsed",
     interleaving=(
-        "T shadows B, B shadows G; no other thread uses B or G",
+        "T shadows B, B shadows G; neither B nor G has another user",
         "A: deallocate finds T as candidate and locks it   [T]",
         "A: collapse(T) absorbs B; T takes a reference on G   [T]",
         "A: nested deallocate(B): B dies, and its reference on G is dropped: G.ref 2 -> 1   [T]",

@@ -1,4 +1,4 @@
-"""H5, first face: the front object stayed locked while its collapse read a page."""
+"""H5, first form: the front object stayed locked while its collapse read a page."""
 
 from __future__ import annotations
 

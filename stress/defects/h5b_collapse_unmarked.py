@@ -1,4 +1,4 @@
-"""H5, second face: the objects were unlocked and nothing said that they were being collapsed."""
+"""H5, second form: the objects were unlocked and nothing said that they were being collapsed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ = 0x10000  # of the upper half of an object's flags, which is free: collaps
 
 
 def mark(vm: Vm, object: VmObject, backing: VmObject) -> None:
-    """Wake no thread.
+    """Mark nothing.
 
     Enter:  object, backing locked.
     Exit:   same.
@@ -24,7 +24,7 @@ def mark(vm: Vm, object: VmObject, backing: VmObject) -> None:
 
 
 def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:  # noqa: ARG001
-    """As the repaired step, but a pair that another thread joins already is as good as any.
+    """As the repaired step, but a pair that another thread is joining already is as good as any.
 
     Enter:  object, backing locked.
     Exit:   same.

@@ -1,4 +1,4 @@
-"""H6, first face: the paging count was decremented and no thread was woken."""
+"""H6, first form: the paging count was decremented and no thread was woken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""H6, second face: the sleeper owned a share itself and waited for one; wakeups came at zero."""
+"""H6, second form: the sleeper owned a share itself and waited for one; wakeups came at zero."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmcore.vm import Vm
 
 
 def drain_paging(vm: Vm, object: VmObject) -> None:
-    """Wait until no thread but ourselves pages here.
+    """Wait until the only share of the paging count is our own.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
@@ -56,7 +56,7 @@ defect = Defect(
         "F: pip 2 -> 1: not zero, so no thread is woken",
         "A: sleeps on, although what it waits for is true",
     ),
-    symptom="a process sleeps for ever in vospgc on an object that no other thread uses",
+    symptom="a process sleeps for ever in vospgc on an object that has no other user",
     verdicts=("lost_wakeup", "deadlock"),
     replacements={"object_pages.drain_paging": drain_paging},
     script=script,

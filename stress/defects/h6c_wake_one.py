@@ -1,4 +1,4 @@
-"""H6, third face: several waited for the paging count, one was woken."""
+"""H6, third form: several waited for the paging count, one was woken."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ defect = Defect(
     id="H6c",
     name="pip-wakeup-of-one",
     origin="reconstructed",
-    quote="macros that always wake all who wait for the paging count",
+    quote="macros that always wake all that wait for the paging count",
     interleaving=(
         "F: a page-in or a file write on O, pip 0 -> 1   []",
         "A, C: page_clean(O), both sleep in vospgc   []",

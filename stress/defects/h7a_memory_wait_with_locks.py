@@ -1,4 +1,4 @@
-"""H7, first face: a collapse waited for memory with both objects locked."""
+"""H7, first form: a collapse waited for memory with both objects locked."""
 
 from __future__ import annotations
 

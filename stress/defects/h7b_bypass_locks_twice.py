@@ -1,4 +1,4 @@
-"""H7, second face: bypass locked the backing object, which its caller had locked."""
+"""H7, second form: bypass locked the backing object, which its caller had locked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""H7, third face: the grand object was unlocked through a pointer that had been cleared."""
+"""H7, third form: the grand object was unlocked through a pointer that had been cleared."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ defect = Defect(
         "had named before it was cleared"
     ),
     interleaving=(
-        "O shadows B, B shadows G; no other thread uses B",
+        "O shadows B, B shadows G; B has no other user",
         "A: overlay(O, B) locks G through B.shadow   [O B G]",
         "A: O shadows G now, B.shadow is cleared   [O B G]",
         "A: unlocks what B.shadow names, which is nothing   [O G]",

@@ -28,7 +28,7 @@ def scene(scene: Scene) -> None:
 
 
 def both_write_all(scene: Scene) -> None:
-    """Page after page; then no thread sees anything of B."""
+    """Page after page; then neither process sees anything of B."""
     for page in range(PAGES):
         scene.write("P", page, 10 + page)
         scene.write("Q", page, 20 + page)
@@ -49,7 +49,7 @@ defect = Defect(
             "P: a copy-on-write fault tries collapse(O1): B has two references, so bypass, and B has "
             "a pager: refused"
         ),
-        "the same for O2: both chains keep B, of which no thread can see a page",
+        "the same for O2: both chains keep B, of which neither process can see a page",
     ),
     symptom=(
         "pages that no thread can see stay in memory and swap as long as both processes live; faults "

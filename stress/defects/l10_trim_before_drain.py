@@ -28,7 +28,7 @@ def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObjec
 
 
 def swap_pager_remove(vm: Vm, pager: Pager, start: int, end: int) -> int:
-    """As the repaired step, but a block without valid pages goes, even while a thread writes there.
+    """As the repaired step, but a block without valid pages goes, even while a write into it is in flight.
 
     Enter:  pager unlocked.
     Exit:   same.

@@ -13,7 +13,7 @@ from vmcore.vm import Vm
 
 
 def change(vm: Vm, page: VmPage, put: tuple[int, int], drop: tuple[int, int]) -> None:
-    """Read the whole word, write the whole word: with it go the bits that another lock guards."""
+    """Read the whole word, write the whole word, and with it the bits that another lock guards."""
     object_half, queue_half = page.flags_o, page.flags_p
     vm.window("page_flags.rmw", page.slot)
     page.flags_o = (object_half | put[0]) & ~drop[0]
@@ -111,7 +111,7 @@ defect = Defect(
         "A: writes its flags back: ACTIVE again, and INACTIVE lost",
         "the next to take m off its queue takes it off the wrong one",
     ),
-    symptom="queues whose lists and flags disagree; a WANTED that is lost lets another thread sleep for ever",
+    symptom="queues whose lists and flags disagree; a thread whose WANTED is lost sleeps for ever",
     verdicts=("invariant_violation", "lost_wakeup", "panic", "wrong_data"),
     scenario="long-lived-parent",
     options={"noise": "placed"},

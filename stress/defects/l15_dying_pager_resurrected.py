@@ -78,7 +78,7 @@ defect = Defect(
         "E: the last user of file F leaves: F's object is out of the hash, and sleeps in file writes   []",
         "M: maps F: F names pager P, P has no object: a new object N is entered with P   []",
         "E: the writes are done: deallocates P, and frees it",
-        "M: faults on N: asks a pager that is gone, or another thread's",
+        "M: faults on N: asks a pager that is gone, or by now belongs to another object",
     ),
     symptom="a program that was just replaced crashes at its start, or reads another file",
     verdicts=("invariant_violation", "unguarded_access", "panic", "wrong_data"),

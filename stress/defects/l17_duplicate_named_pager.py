@@ -1,4 +1,4 @@
-"""L17: two make the pager of one file, because no thread looks again after the allocation."""
+"""L17: two threads make the pager of one file, because neither looks again after the allocation."""
 
 from __future__ import annotations
 

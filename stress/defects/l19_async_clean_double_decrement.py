@@ -38,7 +38,7 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     object.lock.release()
     result: int = vm_pager_put_pages(vm, pager, page, sync)
     object.lock.acquire()
-    if result == VM_PAGER_PEND:  # the books of who waits for whom are with the record by now
+    if result == VM_PAGER_PEND:  # the claims, which tell who waits for whom, are the record's by now
         vm.claim(page.address + FLAGS_O)
         vm.claim(object.address + PIP_OFFSET)
     set_flags_o(vm, page, PG_CLEAN)
@@ -78,6 +78,6 @@ defect = Defect(
     script=script,
     notes=(
         "The count of a write in flight is what keeps its object alive until the write is reaped; without it "
-        "the object may be freed before, and who reaps follows a link to a record that is gone."
+        "the object may be freed before, and the reaper follows a link to a record that is gone."
     ),
 )

@@ -90,7 +90,7 @@ defect = Defect(
         "A: page_clean(O): the write of page m fails",
         "A: m is clean all the same",
         "D: finds m clean on the inactive queue and frees it",
-        "the thread that reads m gets what the pager has: an older page, or zeros",
+        "a thread that reads m gets what the pager has: an older page, or zeros",
     ),
     symptom="after a disk error, data are lost that were in memory all the time",
     verdicts=("wrong_data", "invariant_violation"),

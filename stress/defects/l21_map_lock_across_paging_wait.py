@@ -52,12 +52,12 @@ def drain(vm: Vm) -> None:
 
 
 def wait_and_collapse(vm: Vm, object: VmObject, via_shadow: bool) -> None:
-    """As the repaired step, but the collapse waits until no thread pages.
+    """As the repaired step, but the collapse waits until no object of the pair is paging.
 
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.
     Takes:  any.
-    Sleeps: yes (collapse pages in, and waits for others who do).
+    Sleeps: yes (collapse pages in, and waits for threads that do).
     """
     vm.cache_lock.release()
     if not (via_shadow or object.ref_count == 1):
@@ -121,7 +121,7 @@ defect = Defect(
     },
     script=script,
     notes=(
-        "Of the three faces of the reference this is W, an unmap with the map write-locked.  R-W-R, a fault "
+        "Of the three in docs/reference this is W, an unmap with the map write-locked.  R-W-R, a fault "
         "whose collapse waits with the map read-locked and a writer queued, and msync are the same cycle: "
         "they differ in the caller, and in the mode in which it holds the map."
     ),

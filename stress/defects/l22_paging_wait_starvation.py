@@ -1,4 +1,4 @@
-"""L22: msync waits until no thread pages on the object, however long that takes."""
+"""L22: msync waits until the object's paging count is zero, however long that takes."""
 
 from __future__ import annotations
 

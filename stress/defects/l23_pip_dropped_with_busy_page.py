@@ -40,7 +40,7 @@ def fault_copy(vm: Vm, state: FaultState) -> None:
 
 
 def drain_paging(vm: Vm, object: VmObject) -> None:
-    """As in the old kernels: until no thread pages, so that no page can be busy.
+    """As in the old kernels: until the paging count is zero, so that no page can be busy.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
@@ -118,7 +118,7 @@ defect = Defect(
     interleaving=(
         "F: has a busy page in O, drops its count, pip 1 -> 0, and collapses O, which unlocks O   []",
         "A: page_clean(O): pip is 0, so it takes the page, which is F's   [O]",
-        "A and F both own the page: the thread that is done first gives it away under the other's hands",
+        "A and F both own the page: the one that is done first gives it away while the other uses it",
     ),
     symptom="a page with two owners; kernels that look panic at a busy page",
     verdicts=("panic", "invariant_violation"),
@@ -131,7 +131,7 @@ defect = Defect(
     notes=(
         "R's page_clean waits for busy pages, not for an idle object; the group does it the other way "
         "round, as the old kernels did.  With --checked the count alone is seen: a busy "
-        "page in an object on which no thread pages."
+        "page in an object whose paging count is zero."
     ),
     script=script,
 )

@@ -1,4 +1,4 @@
-"""L25: throwing pages away does not ask whether another thread owns them, or has wired them."""
+"""L25: pages are thrown away without a test whether another thread owns them, or whether they are wired."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ defect = Defect(
         "X: gets m's frame for a page of its own",
         "F: the read completes into X's page; F looks m up again, or gives up what is not its own",
     ),
-    symptom="another thread's memory shows a piece of a file, or a fault owns a page that is gone",
+    symptom="another process's memory shows a piece of a file, or a fault owns a page that is gone",
     verdicts=("contract_violation", "panic", "unguarded_access", "wrong_data"),
     scenario="cut-files",
     replacements={"object_page_remove.vm_object_page_remove": vm_object_page_remove},
-    notes="Here the thread that frees a busy page must own it: to free another thread's is found at once.",
+    notes="Here a thread that frees a busy page must own it: if another thread does, that is found at once.",
     script=script,
 )

@@ -20,7 +20,7 @@ def vm_object_copy(
     Enter:  object unlocked.
     Exit:   same.
     Takes:  object, object list, pool, page queues, pv, pmap.
-    Sleeps: never (it backs off for moments while another thread works on the copy-object).
+    Sleeps: never (it backs off briefly while another thread holds the copy-object).
     """
     copy = original("object_copy.vm_object_copy")
     if object is None or not symmetric:
@@ -46,7 +46,7 @@ def scene(scene: Scene) -> None:
 
 
 def as_stored(scene: Scene) -> None:
-    """A private mapping that no thread has stored to shows the file."""
+    """A private mapping that was never stored to shows the file."""
     scene.write("W", 0, 2)
     scene.expect("M", 0, 2)
     scene.expect("N", 0, 2)
@@ -83,7 +83,7 @@ defect = Defect(
     replacements={"object_copy.vm_object_copy": vm_object_copy},
     script=script,
     notes=(
-        "In the reference a collapse in front of the file's object, or its last release, takes it for "
+        "In docs/reference a collapse in front of the file's object, or its last release, takes it for "
         "anonymous at that moment: its pages and its pager move, or dirty pages are dropped.  R's collapse "
         "also keeps away from whatever may be cached, and a copier holds a reference.  So what is "
         "shown is a third believer in the flag, a second private mapping: the harm is a snapshot instead of "

@@ -49,7 +49,7 @@ def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
     made.flags &= ~OBJ_INTERNAL
     made.lock.release()
     vnode.v_usecount += 1
-    vnode.v_vmdata = vm.pagers.ref(pager)  # who maps the file now waits until its object can be found
+    vnode.v_vmdata = vm.pagers.ref(pager)  # a later mapping of the file waits until the object can be found
     return made
 
 
@@ -144,7 +144,7 @@ defect = Defect(
         "A: maps file F: a new object O without a pager is in the map; unlocks the map   []",
         "B, a thread of the same program: faults on F's page m: O has no pager, so m is zeros, and dirty",
         "A: installs F's pager in O",
-        "m is resident: no thread reads it from the file, and a page-out writes the zeros there",
+        "m is resident: it is not read from the file any more, and a page-out writes the zeros there",
     ),
     symptom="a page of a file is zeros, for every process and for good",
     verdicts=("wrong_data", "invariant_violation", "panic"),

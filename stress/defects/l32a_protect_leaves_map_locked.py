@@ -1,4 +1,4 @@
-"""L32, first face: an error return of protect leaves the map locked."""
+"""L32, first form: an error return of protect leaves the map locked."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ defect = Defect(
     quote="one of the error returns of vm_map_protect forgets the unlock",
     interleaving=(
         "P: asks for rights that the range may not have: the map is locked, the answer is an error   [map w]",
-        "P: goes on, as after every error; no thread sees that the map has an owner   [map w]",
+        "P: goes on, as after every error, and does not know that it holds the map   [map w]",
         "P: its next call wants the map: it has it already",
     ),
     symptom="a program that made a mistake hangs in its next call, waiting for itself",

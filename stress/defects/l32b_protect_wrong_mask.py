@@ -1,4 +1,4 @@
-"""L32, second face: the first entry of the range says whether any of them may be written at once."""
+"""L32, second form: the first entry of the range says whether any of them may be written at once."""
 
 from __future__ import annotations
 

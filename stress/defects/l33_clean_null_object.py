@@ -46,7 +46,7 @@ def sync(scene: Scene) -> None:
 
 
 script = Script(
-    scene=lambda scene: scene.map("P"),  # no thread has touched it
+    scene=lambda scene: scene.map("P"),  # it was never touched
     roles={"P": sync},
     cues=(("P", "start"), ("P", "end")),
 )
@@ -55,7 +55,7 @@ defect = Defect(
     id="L33",
     name="clean-null-object",
     origin="reconstructed",
-    quote="an entry that no thread has touched has no object, and msync locks the object of every entry",
+    quote="an entry that was never touched has no object, and msync locks the object of every entry",
     interleaving=(
         "P: maps memory and does not touch it: its entry has no object",
         "P: msync of the range: the pieces are collected, this one with the others   [map r]",

@@ -1,4 +1,4 @@
-"""L34: a thread that could not get the copy-object's lock tried again at once, and let none in between."""
+"""L34: a thread that could not get the copy-object's lock tried again at once, and let no other thread in."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ defect = Defect(
     replacements={"fault_push.fault_push": fault_push},
     script=script,
     notes=(
-        "In the reference W unlocks S and locks it again between two tries: with an unfair mutex it always "
+        "In docs/reference W unlocks S and locks it again between two tries: with an unfair mutex it always "
         "wins.  Ours lets a waiter through in the end, so the switch leaves that unlock out: S stays locked."
     ),
 )

@@ -90,7 +90,7 @@ script = Script(
     },
     cues=(
         ("A", "end"),  # the write is queued
-        ("disk", "enter swap_io.write_record"),  # not before: who waited to reap would hold B, and A wants it
+        ("disk", "enter swap_io.write_record"),  # not before: a reaper would hold B, which A wants
         ("pageout", "exit swap_io.finish_pages(B)"),  # it has failed, and was reaped
         ("D", "start"),
         ("D", "end"),
@@ -108,7 +108,7 @@ defect = Defect(
         "D: page-out of page m of B: its swap page counts as valid from now on",
         "the write fails; no thread takes the bit back",
         "D: reaps the write: the pager has the page, so m is clean, and soon free",
-        "the thread that reads m gets what the swap page held before",
+        "a thread that reads m gets what the swap page held before",
     ),
     symptom="after a disk error that was noticed and survived, memory shows what the disk held before",
     verdicts=("wrong_data", "invariant_violation"),

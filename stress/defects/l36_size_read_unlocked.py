@@ -17,7 +17,7 @@ from vmcore.vm import Vm
 
 
 def ensure_pager(vm: Vm, object: VmObject) -> bool:
-    """As the repaired step, but no thread asks whether the pager is as large as the object is now.
+    """As the repaired step, without the test whether the pager is as large as the object is now.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
@@ -46,7 +46,7 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
 
 
 def may_grow(vm: Vm, object: VmObject) -> bool:  # noqa: ARG001
-    """As the repaired step, but the thread that pages on the object is overlooked.
+    """As the repaired step, but the paging count is not looked at.
 
     Enter:  object locked.
     Exit:   same.
@@ -98,7 +98,7 @@ defect = Defect(
     quote="the pager is allocated from a size that was read before the lock was dropped",
     interleaving=(
         "D: a page-out of O, 2 pages: no pager, unlocks O, allocates one of 2 pages   []",
-        "P: its heap grows by a page: no other thread uses O and it has no pager, so O grows to 3   [O]",
+        "P: its heap grows by a page: O has no other user and no pager, so O grows to 3   [O]",
         "D: installs the pager of 2 pages   [O]",
         "D: page 2 of O lies beyond the pager: it can never be written",
     ),

@@ -29,7 +29,7 @@ def PAGE_ASSERT_WAIT(vm: Vm, page: VmPage) -> int:  # noqa: N802 - the historic 
 
 
 def thread_block(vm: Vm, page: VmPage, intent: int) -> None:  # noqa: ARG001
-    """As the repaired step, for whatever the slot says; who woke us meanwhile did so in vain.
+    """As the repaired step, for whatever the slot says; a wakeup that came meanwhile is lost.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -83,7 +83,7 @@ defect = Defect(
     },
     script=script,
     notes=(
-        "In the reference the slot is lost because the process sleeps somewhere else before it blocks.  R "
+        "In docs/reference the slot is lost because the process sleeps somewhere else before it blocks.  R "
         "does not: between the two calls it only unlocks.  So no other wait overwrites the slot here; it is "
         "written anew at the block, and a wakeup from before that is lost all the same.  The other outcome, "
         "a sleep on the wrong channel, is not shown."

@@ -1,7 +1,7 @@
 """L39: of several that wait for the paging count one is woken.
 
-The same switch as the third face of H6; the reference lists it twice, once as what a log says and
-once as what the code of others does.
+The same switch as the third form of H6; docs/reference lists it twice, once as what a log says and
+once as what the code of other systems does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ defect = Defect(
         "F: pages on O, pip 0 -> 1   []",
         "A, C: sleep until pip is 0; O is marked WAITING   []",
         "F: pip 1 -> 0, clears WAITING, wakes A",
-        "C: sleeps on; no thread sees a reason to wake any thread",
+        "C: sleeps on; WAITING is clear, so no thread will ever wake it",
     ),
     symptom="one of several processes that wait for the same object never comes back",
     verdicts=("lost_wakeup",),

@@ -61,7 +61,7 @@ defect = Defect(
     replacements={"terminate.detach_and_drain": detach_and_drain},
     script=script,
     notes=(
-        "In the reference a copy re-points the dying copy-object to another shadow while terminate sleeps, "
+        "In docs/reference a copy re-points the dying copy-object to another shadow while terminate sleeps, "
         "and the count goes down at the wrong one.  R's copy panics at a dying copy-object instead; so only "
         "the bare decrement is shown, at the object that was the shadow all along."
     ),

@@ -15,7 +15,7 @@ from vmcore.vm import Vm
 
 
 def vm_page_unwire(vm: Vm, page: VmPage) -> None:
-    """As the repaired step, without the test whether another thread has the page in hand.
+    """As the repaired step, without the test whether the page is busy.
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.
@@ -94,7 +94,7 @@ defect = Defect(
     script=script,
     notes=(
         "A group: the hole is closed at both ends here.  No thread wires a page that is BUSY, so unwiring "
-        "is the face that can be seen."
+        "is the form that can be seen."
     ),
     replacements={
         "page_queues.vm_page_unwire": vm_page_unwire,

@@ -17,7 +17,7 @@ from vmcore.vm import Vm
 
 
 def vm_object_shutdown(vm: Vm) -> int:
-    """As the repaired step, but under the lock of the list, and a thread that still runs is not waited for.
+    """As the repaired step, but under the lock of the list, and no object forgets its pager.
 
     Enter:  nothing locked.
     Exit:   same.

@@ -1,4 +1,4 @@
-"""L44: "no thread uses this file" is believed a moment later, and the file is cut."""
+"""L44: the answer "no process uses this file" is believed a moment later, and the file is cut."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def scene(scene: Scene) -> None:
 
 
 def cut(scene: Scene) -> None:
-    """Empty the file, if no thread uses it."""
+    """Empty the file, if no process uses it."""
     vnode_pager_cut_unused(scene.vm, scene.vm.vnodes.views[1], 0)
 
 
@@ -78,12 +78,12 @@ defect = Defect(
     origin="reconstructed",
     quote="that the file is unused was true when it was asked, and the file is cut on the strength of it",
     interleaving=(
-        "T: asks whether any thread uses file X: no thread does   []",
+        "T: asks whether any process uses file X: none does   []",
         "M: maps X, which is whole   []",
         "T: cuts X   [vnode]",
         "M: its program has no text any more",
     ),
-    symptom="a program whose text is cut away under it, by a thread that had asked first",
+    symptom="a program whose text is cut away while it runs, by a thread that had asked first",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="busy-texts",
     replacements={"vnode_size.vnode_pager_cut_unused": cut_without_a_look},

@@ -105,13 +105,13 @@ defect = Defect(
         "P: collapse(S): S takes over G   [S N]",
         "M: asks the hash for G, and compares N.pager while it changes: finds nothing, or a dying object",
     ),
-    symptom="named memory that two users no longer share, or a name that no thread can map any more",
+    symptom="named memory that two users no longer share, or a name that no process can map any more",
     verdicts=("invariant_violation", "wrong_data", "lost_wakeup"),
     scenario="named-memory",
     replacements={
         "pager_named.make_named": make_named,
         "collapse.may_join": may_join,
     },
-    notes="Who misses the hash waits, in R, until the pager of that name is gone: for ever, here.",
+    notes="A thread that misses the hash waits, in R, until the pager of that name is gone: here, for ever.",
     script=script,
 )

@@ -70,7 +70,7 @@ defect = Defect(
     id="L47",
     name="page-lost-at-relookup",
     origin="reconstructed",
-    quote="after the page-in the page is looked up again, and no thread asks whether it was found",
+    quote="after the page-in the page is looked up again, and whether it was found is not tested",
     interleaving=(
         "F: a fault on file page m sleeps in its page-in   []",
         "T: truncates the file, and takes m out of it although it is busy   [O]",
@@ -85,8 +85,8 @@ defect = Defect(
     },
     script=script,
     notes=(
-        "A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it, and who "
-        "gives up the page that it has lost before it looks it up again has no claim on it: a contract.  The "
+        "A truncation that waits for busy pages leaves nothing to be lost; so half of L25 is in it.  A fault "
+        "that gives the lost page up before it looks it up again has no claim on it: a broken contract.  The "
         "crash of the old kernels is an exception here, and an exception that is not caught a panic."
     ),
 )

@@ -1,4 +1,4 @@
-"""L48: a counter that many change is counted without a lock."""
+"""L48: a counter that many processes change is counted without a lock."""
 
 from __future__ import annotations
 

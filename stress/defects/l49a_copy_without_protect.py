@@ -1,4 +1,4 @@
-"""L49, first face: a snapshot leaves every process's writable mappings of the file as they are."""
+"""L49, first form: a snapshot leaves every process's writable mappings of the file as they are."""
 
 from __future__ import annotations
 

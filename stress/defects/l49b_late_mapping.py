@@ -1,4 +1,4 @@
-"""L49, second face: a fault tests for a copy-object, unlocks, and then enters its writable mapping."""
+"""L49, second form: a fault tests for a copy-object, unlocks, and then enters its writable mapping."""
 
 from __future__ import annotations
 

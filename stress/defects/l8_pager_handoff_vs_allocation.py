@@ -65,7 +65,7 @@ defect = Defect(
         "B: overlay(O, B): O has no pager, so it inherits B's, which holds swapped pages   [O B]",
         "A: installs the new pager over it   [O]: the swapped pages are gone",
     ),
-    symptom="swap that no thread owns, and pages that have become zeros",
+    symptom="swap that no object owns, and pages that have become zeros",
     verdicts=("wrong_data", "invariant_violation", "leak"),
     scenario="synced-heaps",
     options={"workers": 5},

@@ -1,4 +1,4 @@
-"""L9: two allocate a pager for one object, and the second is installed over the first."""
+"""L9: two threads allocate a pager for one object, and the second is installed over the first."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ defect = Defect(
         "D: installs P1 and writes the page there",
         "A: installs P2 over P1: the page that D wrote is gone, and P1 has no owner",
     ),
-    symptom="swap that no thread owns, and pages that have become zeros",
+    symptom="swap that no object owns, and pages that have become zeros",
     verdicts=("wrong_data", "invariant_violation", "leak"),
     scenario="first-syncs",
     replacements={"object_pager.ensure_pager": ensure_pager},

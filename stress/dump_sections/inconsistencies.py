@@ -1,8 +1,8 @@
 """What cannot be, in the picture that a dump shows: records that contradict each other or themselves.
 
 The cheap instant invariants, looked at without a lock, twice: what others are changing at that moment
-looks different the second time and is left out.  What is left still may be half of a change whose owner
-was stopped in its middle; then another thread holds the record's lock, and the line says who.  Nothing is
+looks different the second time and is left out.  What is left may still be half of a change that a thread
+was stopped in; then that thread holds the record's lock, and the line names it.  Nothing is
 found by this: it is made for a dump, after the verdict.
 """
 
@@ -89,6 +89,6 @@ def dying_copy(records: Records, object: Any) -> Iterator[str]:
 
 
 def owner(lock: Any) -> str:
-    """Who is in the middle of something there."""
+    """The thread that may be in the middle of a change there: the holder of the lock."""
     holder = lock.holder()
     return f" (while {holder[3]} holds its lock)" if holder else ""

@@ -26,7 +26,7 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
         "a page is owned while the daemon can still find it: both would work on it",
     ),
     "A5": (
-        "paging_in_progress counts those that work on the object, and no other thread",
+        "paging_in_progress counts the threads and writes at work on the object, and nothing else",
         "the count was raised or lowered twice, or at another object than the one worked on",
     ),
     "A6": (
@@ -46,8 +46,8 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
         "two made the same thing at once, or one was hashed or unhashed at the wrong moment",
     ),
     "A10": (
-        "the thread that collapses an object has marked both, and the one that fades has no other user",
-        "two collapses of one object, or another thread came to an object that was fading",
+        "an object that collapses and the one that it absorbs are marked; the latter has no other user",
+        "an object was collapsed twice, or an object that was fading got a new user",
     ),
     "A11": (
         "a swap block belongs to one page of one pager; free blocks are not being written",
@@ -91,7 +91,7 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     ),
     "Q6": (
         "swap in use belongs to live objects, and when all have gone nothing is left",
-        "its last user went, and what it had was not given back",
+        "an object's last user went, and what the object had was not given back",
     ),
     "Q7": (
         "at rest a cached object has no reference, no shadow and no entry",
@@ -107,7 +107,7 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     ),
     "Q10": (
         "after a sweep pages that no thread can see lie only where several users keep them",
-        "pages were left behind by a collapse: memory that no one can reach is lost",
+        "pages were left behind by a collapse: memory that nothing can reach is lost",
     ),
     "Q12": ("at rest no thread sleeps", "a wakeup was forgotten"),
     "Q13": (

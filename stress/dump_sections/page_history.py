@@ -164,7 +164,7 @@ def filter_steps(steps: list[Step], places: set[tuple[int, int]], pages: set[int
 
 
 def known_since(vm: Vm) -> int:
-    """From this moment on nothing is forgotten, by no thread: that an event is missing proves something."""
+    """From this moment on no thread's recorder has lost an event: that one is missing proves something."""
     kept = [points(vm.arena, row.number) for row in Roster(vm.arena).rows()]
     return max((one[0].when for one in kept if len(one) == POINTS_KEPT), default=0)
 

@@ -124,7 +124,7 @@ def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
         pages = {int(slot) for found in TOLD_PAGE.findall(dump.summary) for slot in found if slot}
         pages &= set(range(1, len(vm.pages.views)))
     for seat in dump.threads:
-        # Who reports about objects has looked at others since.
+        # A thread that reports about objects has looked at other objects since.
         text = words(seat, seat.number in dump.involved and not told)
         objects |= {int(found) for found in OBJECT.findall(text)}
         pages |= {int(found) for found in PAGE.findall(text)}

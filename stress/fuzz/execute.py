@@ -35,7 +35,7 @@ class Runner:
         self.defect, self.epochs, self.limit_s = defect, epochs, limit_s
 
     def once(self, program: Program, repetition: int) -> str | None:
-        """The verdict of one repetition; None when every worker came to a good end."""
+        """The verdict of one repetition; None when every worker ended well."""
         with tempfile.TemporaryDirectory(prefix="hangdog-program-") as folder:
             path = Path(folder, "program.py")
             path.write_text(as_scenario(program))

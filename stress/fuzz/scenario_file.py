@@ -83,7 +83,7 @@ def show(operation: Operation) -> str:
     return f'("{kind}", {", ".join(map(str, values))}),  # {said}'
 
 
-# --- the people
+# --- the processes
 
 
 def two_families(actor: Actor, pool: ProcessPool) -> None:
@@ -144,7 +144,7 @@ def fork_one(actor: Actor, _stage: ProcessPool, relatives: list[Process], who: i
 
 
 def give(actor: Actor, pool: ProcessPool, relatives: list[Process], who: int) -> None:
-    """Back to the stage in the middle of the round."""
+    """Back to the pool in the middle of the round."""
     return_to_pool(actor, pool, relatives.pop(who))
 
 

@@ -48,7 +48,7 @@ class AddressMap:
         return len(self._ranges)
 
     def copy(self, avoid: tuple[tuple[int, int], ...] = ()) -> "AddressMap":
-        """An equal picture that changes by itself, as a forked child's address space does."""
+        """An equal map that changes by itself, as a forked child's address space does."""
         other = AddressMap(avoid=avoid)
         other._ranges = self._ranges.copy()
         other._starts = self._starts.copy()

@@ -47,7 +47,7 @@ ID_BITS = 22  # space numbers: worker << ID_BITS | running number
 
 
 class Actor:
-    """One worker: its Vm, its luck, and what it has seen."""
+    """One worker: its Vm, its random numbers, and what it has seen."""
 
     def __init__(self, vm: Vm, number: int, rng: Random) -> None:
         self.vm, self.number, self.rng = vm, number, rng
@@ -57,7 +57,7 @@ class Actor:
         self._numbers = count(number << ID_BITS | 1)
 
     def new_number(self) -> int:
-        """A space number that no other thread uses."""
+        """A number for a new space, which no other space has."""
         return next(self._numbers)
 
 
@@ -324,8 +324,8 @@ def overlapping(vm: Vm, map: VmMap, start: int, end: int) -> Iterator[tuple[VmMa
 def hold(vm: Vm, entry: VmMapEntry, low: int, high: int, below: bool) -> list[tuple[VmObject, int, int]]:
     """One reference on the entry's object (or on the one behind it), if it may have one more.
 
-    It may not where another check counts on there being none: a FADING object has one referrer until
-    its overlay is over, a DYING one has none for ever.
+    It may not where the VM relies on the count: a FADING object has one referrer until its overlay
+    is over, a DYING one has none for ever.
     """
     top: VmObject = vm.objects(entry.object)
     top.lock.acquire()

@@ -1,7 +1,7 @@
 """Steps: msync, and a file that is cut while others use it; with what the content oracle may then expect.
 
-A cut makes the file shorter and at once as long as it was.  Pages behind the cut hold zeros then, until
-another thread stores to them; while it lasts, an access to them may be refused.  Cuts may overlap with
+A cut makes the file shorter and at once as long as it was.  Pages behind the cut hold zeros then, until a
+process stores to them; while the cut lasts, an access to them may be refused.  Cuts may overlap with
 everything, other cuts included, so no observer can say *when* a page was cut.  What can be said is in two
 counters per page of a file: ``begun`` moves before a cut, ``ended`` after it.  From them follows
 

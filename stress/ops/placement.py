@@ -43,7 +43,7 @@ def map_file_anywhere(actor: Actor, process: Process, like: Range) -> int:
 def if_there_is_room(actor: Actor, step: Callable[[], object]) -> bool:
     """Do a step that may end in an orderly "no memory"; False when it did.
 
-    What the step wrote down before it failed must be true all the same, so only steps that do
+    What the step recorded before it failed must be true all the same, so only steps that do
     one thing belong here.
     """
     try:

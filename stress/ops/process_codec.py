@@ -1,8 +1,8 @@
-"""Newborn processes on their way to another worker: what a process *is*, as bytes in the arena.
+"""New processes on their way to another worker: what a process *is*, as bytes in the arena.
 
 A process is its vmspace, its journal and its picture.  The space lies in the arena anyway; the
-other two live in the memory of the worker that runs the process, so the thread that passes one on writes
-them into a *buffer* (a fixed block of the arena), and the thread that takes it over reads them there.  A
+other two live in the memory of the worker that runs the process, so the worker that passes it on writes
+them into a *buffer* (a fixed block of the arena), and the worker that takes it over reads them there.  A
 process that does not fit, or finds no free buffer, cannot be passed on: its parent's worker keeps it.
 """
 

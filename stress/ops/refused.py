@@ -78,7 +78,7 @@ def sync_a_hole(actor: Actor, process: Process, start: int, end: int) -> None:
 
 
 def sync_nothing(actor: Actor, process: Process, start: int, end: int) -> None:
-    """Sync memory that no thread has touched yet: there is nothing to do, and that is no mistake."""
+    """Sync memory that was never touched: there is nothing to do, and that is no mistake."""
     actor.native.begin("sync nothing", start)
     code, left = vm_map_clean(actor.vm, process_map(actor.vm, process), start, end, True, True)
     require_code("sync of untouched memory", start, code, KERN_SUCCESS)

@@ -1,4 +1,4 @@
-"""Steps in memory that another process may unmap at any moment: a fault there is an answer, not an error."""
+"""Steps in memory that another thread may unmap at any moment: a fault there is an answer, not an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmcore.vm_error import VmFault
 
 
 def peek(actor: Actor, process: Process, va: int) -> bool:
-    """Load a page of shifting ground: zeros or a genuine store of this space.  False: not mapped now."""
+    """Load a page that may go at any moment: zeros or a store of this space.  False: not mapped now."""
     actor.native.begin("peek", va)
     mapped = True
     try:
@@ -27,7 +27,7 @@ def peek(actor: Actor, process: Process, va: int) -> bool:
 
 
 def poke(actor: Actor, process: Process, va: int) -> bool:
-    """Store to a page of shifting ground.  False: not mapped now."""
+    """Store to a page that may go at any moment.  False: not mapped now."""
     witness = actor.witness
     stamp = witness.issue(process.journal.space, va // actor.page)
     actor.native.begin("poke", va)
@@ -43,7 +43,7 @@ def poke(actor: Actor, process: Process, va: int) -> bool:
 
 
 def check_genuine(actor: Actor, process: Process, va: int, data: bytes) -> None:
-    """The thread that stored here stored whole pages, here, and in this space."""
+    """Zeros, or one stamp all over the page that was stored here, in this space.  WrongData."""
     witness, page = actor.witness, va // actor.page
     witness.row.reads += 1
     stamp = data[:SIZE]
@@ -57,5 +57,5 @@ def check_genuine(actor: Actor, process: Process, va: int, data: bytes) -> None:
         )
     )
     if not fine:
-        where = f"page {page:#x} of shifting ground in space {process.journal.space}"
+        where = f"page {page:#x} of space {process.journal.space}, which may go at any moment"
         raise wrong_data(actor.vm, process.space, va, f"{where}: found {describe(data)}")

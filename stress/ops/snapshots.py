@@ -24,7 +24,7 @@ class SnapshotBound:
 def snapshot(actor: Actor, process: Process, new: Range) -> SnapshotBound:
     """Map a file by copy at new.start, over nothing.
 
-    It is not in the process's picture before ``hang_up``: an ordinary load would take what it
+    It is not in the process's picture before ``publish``: an ordinary load would take what it
     shows for the file as it is now.
     """
     vm, witness = actor.vm, actor.witness
@@ -63,7 +63,7 @@ def first_read(actor: Actor, process: Process, taken: SnapshotBound, va: int) ->
 
 
 def publish(process: Process, taken: SnapshotBound) -> None:
-    """Every page was developed: from now on it is memory like any other."""
+    """Every page was read once: from now on the snapshot is memory like any other."""
     process.picture.map(taken.new)
 
 

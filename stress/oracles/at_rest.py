@@ -94,8 +94,8 @@ def chain_at(vm: Vm, space: Vmspace, va: int) -> str:
 def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
     """Wait until the daemon and the disk workers have nothing to do.  All workers are parked.
 
-    Looks instead of sleeping on a channel: this is the supervisor, between epochs, and the daemon
-    must not know that it is watched.  Errors: InvariantViolated when they never come to rest.
+    Looks instead of sleeping on a channel: this is the supervisor, between epochs, and what it does
+    must not change what the daemon does.  Errors: InvariantViolated when they never come to rest.
     """
     patience = Patience(vm, limit)
     if services(vm):  # without a daemon no thread would ever take the poke
@@ -111,8 +111,8 @@ def come_to_rest(vm: Vm, limit: float = REST_S) -> None:
 class Patience:
     """Have the services had so many seconds of their own?
 
-    No time of theirs is what was not watched, and what one of them was stopped from outside or waited for a
-    processor.
+    What does not count: time that was not watched, and time in which one of them was stopped from outside or
+    waited for a processor.
     """
 
     def __init__(self, vm: Vm, limit: float) -> None:
@@ -146,7 +146,7 @@ def services(vm: Vm) -> list[SeatInfo]:
 def audit_at_rest(vm: Vm) -> None:
     """The quiescent invariants, before and after a sweep, and the space oracle.
 
-    Errors: InvariantViolated naming every violation; Leak naming who holds hidden pages.
+    Errors: InvariantViolated naming every violation; Leak naming the objects that hold hidden pages.
     """
     require_in_order(vm)
     facts = watch_space(vm, partial(come_to_rest, vm) if services(vm) else None)

@@ -1,4 +1,4 @@
-"""The content oracle: every page holds a stamp that says who wrote it, and every read is checked.
+"""The content oracle: every page holds a stamp that names its writer, and every read is checked.
 
 A stamp is 32 bytes (writer, space, page, sequence, checksum) repeated over the whole page, so a
 page that mixes two of them is a torn read.  What a read must return depends on what is behind it:
@@ -6,7 +6,7 @@ page that mixes two of them is a torn read.  What a read must return depends on 
 * private memory, or a private file page that the space has written: exactly the stamp in the
   space's ``Journal`` (its own last store, or what it inherited at a fork), else zeros;
 * shared memory, and file pages not yet written privately: any stamp that was issued for that page,
-  but never one that this worker has already seen replaced (``Witness``).
+  but never one that this worker has already seen replaced (``ObservationLog``).
 
 An access copies a page under the lock of *one* hardware map, so two processes that share a frame can
 store to it at once, as on any real machine, and leave a mixture that no VM could prevent.  Stores to
@@ -14,7 +14,7 @@ shared pages therefore take turns (``Turn``: no lock is held meanwhile, since a 
 sleep), and a load that overlapped a store to the same page is simply repeated.  A mixture that no
 store overlapped is an error.
 
-A ``Journal`` belongs to one space and travels with it.  A ``Witness`` belongs to one worker: real
+A ``Journal`` belongs to one space and travels with it.  An ``ObservationLog`` belongs to one worker: real
 time orders what one worker saw, whichever of its processes did the looking.  Nothing is ever accepted
 because it cannot be explained.
 """
@@ -49,7 +49,7 @@ class WriterRow(Structure):
     _fields_, GUARDS, NOTES = guarded(
         (".", "issued", c_uint64, "last sequence number handed out; moves before the store"),
         (".", "reads", c_uint64, "pages checked"),
-        (".", "role", c_char * 32, "who writes, as its seat calls itself"),
+        (".", "role", c_char * 32, "the writer, as its seat is called"),
     )
 
 
@@ -144,10 +144,10 @@ class Region(NamedTuple):
 class Journal:
     """What the pages of one space must hold: page number -> stamp, for pages that are private.
 
-    ``loose`` names the spaces whose stamps may turn up although they are not written down here:
+    ``loose`` names the spaces whose stamps may turn up although they are not recorded here:
     this space while several threads use it, and those it was forked from in that state.  There a
     page that differs is accepted if it is a genuine stamp of such a space, not older than what was
-    seen; in a space with one user it is then written down, and must stay.
+    seen; in a space with one user it is then recorded, and must stay.
     """
 
     __slots__ = ("crowded", "loose", "pinned", "private", "regions", "space")
@@ -206,7 +206,7 @@ class Journal:
         return next((region for region in self.regions if region.first <= page < region.end), None)
 
     def accepts(self, page: int, stamp: bytes, witness: ObservationLog) -> bool:
-        """May this unexpected stamp be here?  Only where other threads write behind our back."""
+        """May this unexpected stamp be here?  Only where other threads write what is not recorded here."""
         if not self.loose or page in self.pinned:
             return False
         found = decode(stamp)

@@ -61,7 +61,7 @@ class RunOptions:
     dump_dir: str = ""
     arena_file: str | None = None
     watch_chains: bool = False  # every look at the run draws its longest shadow chains
-    stall: float | None = None  # seconds of watched time; see harness.watch.detectors.judge.Limits
+    stall: float | None = None  # seconds of watched time; see harness.watch.detectors.history.Limits
     livelock: float | None = None  # a script may have its own
     frozen: float | None = None
     setup_limit: float = SETUP_S  # attended seconds that booting and setting up may take
@@ -93,7 +93,7 @@ class RunOptions:
             )
         if self.mode == "thread" and self.stops:
             raise BadInput(
-                "--stops stops processes: with --mode thread that is every process", "hangdog run --stops 2"
+                "--stops stops processes: with --mode thread all workers are one", "hangdog run --stops 2"
             )
         if self.mode == "process" and self.switch_ms is not None:
             raise BadInput(

@@ -1,4 +1,4 @@
-"""Live progress: what the run's own arena says to a thread that only looks."""
+"""Live progress: what can be read from the run's own arena without taking part."""
 
 from __future__ import annotations
 

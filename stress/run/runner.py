@@ -46,7 +46,7 @@ def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport
 
 
 def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgress | None = None) -> RunReport:
-    """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
+    """The same for a workload that is made already (a plan of one's own, a scenario that has no name)."""
     setting, limit = setting_of(options, workload), SetUp(options)
     world: World | None = None
     try:
@@ -67,7 +67,7 @@ def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgres
 
 
 def make_workload(options: RunOptions) -> Workload:
-    """What is to be played."""
+    """The scenario, script or replay that the options name."""
     if options.script:
         defect = find_defect(options.script)
         if defect.script is None:
@@ -81,7 +81,7 @@ def make_workload(options: RunOptions) -> Workload:
 
 
 def setting_of(options: RunOptions, workload: Workload) -> Setting:
-    """The world that the play needs, with what the options say otherwise."""
+    """The world that the workload needs, with what the options say otherwise."""
     defect = find_defect(options.defect) if options.defect else None
     sizes: dict[str, Any] = {**workload.sizes(), **tables_of(options.tables)}
     if options.pages is not None:
@@ -184,7 +184,7 @@ def never_begun(options: RunOptions, workload: Workload, finding: Finding | None
 
 
 def all_limits(options: RunOptions, workload: Workload) -> dict[str, float]:
-    """The three that a run reports."""
+    """The three limits that a run reports."""
     usual = {name: getattr(Limits, name) for name in ("stall_s", "livelock_s", "frozen_s")}
     return usual | limits_of(options, workload)
 

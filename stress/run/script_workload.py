@@ -44,7 +44,7 @@ class ScriptWorkload:
         return 4096
 
     def begin(self, world: World) -> None:
-        """Build the scene.  No daemon runs yet: who waited for memory now would wait for ever."""
+        """Build the scene.  No daemon runs yet: a wait for memory would never end now."""
         with unguarded():  # links are laid by hand, and no worker runs yet
             world.vm.g.daemon_stop = 1
             self.scene = Scene(world.vm)

@@ -1,8 +1,8 @@
 """The set-up of a world has a limit: one that never ends is a finding like any other.
 
-No supervisor and no watchdog is there yet, so the front looks at itself: an interval timer interrupts the
-main thread, also in a native wait, and a handler counts attended time.  When the limit is passed it takes
-the picture while the set-up is still where it hangs, and breaks it off with a ``SetUpHung``.
+No supervisor and no watchdog is there yet, so the front process watches itself: an interval timer interrupts
+the main thread, also in a native wait, and a handler counts attended time.  When the limit is passed it
+writes the dump while the set-up is still where it hangs, and breaks it off with a ``SetUpHung``.
 
 Guarantees: time in which the process was stopped does not count, nor (within reason) time in which it wanted
 a processor and another program had it; the timer and the handler that were there before are put back.  A
@@ -99,7 +99,7 @@ class SetUp:
         raise SetUpHung
 
     def _is_late(self, spent: float) -> bool:
-        """Is the limit passed by time that it had, or by any time that is enough for every process?"""
+        """Is the limit passed, waits for a processor left out, or MOST_TIMES the limit with all waits?"""
         limit = self.options.setup_limit
         return spent - (self._queued() - self.queued) >= limit or spent >= MOST_TIMES * limit
 

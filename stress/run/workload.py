@@ -1,4 +1,4 @@
-"""Play: what workers do in a world, in the form in which ``harness.run`` wants it.
+"""Workload: what workers do in a world, in the form in which ``harness.run`` wants it.
 
 Two kinds: a scenario, whose roles go on for ever, and a replay, which ends.  Both bring their roles,
 their audit between epochs, and a final audit: the last worker, that ends every process and proves that
@@ -85,7 +85,7 @@ class ScenarioWorkload:
         self.cast = scenario.cast(options.workers)
 
     def sizes(self) -> dict[str, int]:
-        """Small tables: a scenario wants shortage, and a stage is small."""
+        """Small tables: a scenario wants shortage, and a pool is small."""
         places = self.scenario.places + self.options.workers
         return {
             "pages": self.scenario.pages, "objects": 64 * places, "entries": 64 * places,
@@ -99,14 +99,14 @@ class ScenarioWorkload:
         return tuple(4096 * pages for pages in self.scenario.files)
 
     def room(self) -> int:
-        """The stage."""
+        """The pool."""
         return ProcessPool.size(self.scenario.places)
 
     def begin(self, world: World) -> None:
-        """Make the stage and put the first processes on it."""
+        """Make the pool and put the first processes into it."""
         self.pool = ProcessPool(world.arena, self.scenario.places)
         if self.scenario.setup_act:
-            # No daemon runs yet: who waited for memory now would wait for ever.
+            # No daemon runs yet: a wait for memory would never end now.
             with unguarded():  # no worker runs yet
                 world.vm.g.daemon_stop = 1
             try:
@@ -210,7 +210,7 @@ class ReplayWorkload:
         return ReplayState.size(len(self.plan.tasks), BUFFERS)
 
     def begin(self, world: World) -> None:
-        """Lay out the board; the roots are ready."""
+        """Make the tables of the replay; the roots are ready."""
         self.state = ReplayState(world.arena, len(self.plan.tasks), BUFFERS)
         start(self.state, self.plan)
 

@@ -160,12 +160,12 @@ def switching(interval_ms: float | None) -> Iterator[None]:
 
 
 def daemon(_context: Any, world: World) -> None:
-    """The page-out daemon's life."""
+    """The page-out daemon, until it is told to leave."""
     serve(world.vm, vm_pageout_loop)
 
 
 def disk_worker(_context: Any, world: World) -> None:
-    """A disk worker's life."""
+    """A disk worker, until it is told to leave."""
     serve(world.vm, disk_worker_loop)
 
 
@@ -188,7 +188,7 @@ def slow_disk(setting: Setting) -> Callable[[str, int, int], bool | None]:
 
     def wait(_kind: str, _what: int, _length: int) -> bool | None:
         pid = os.getpid()
-        if pid not in dice:  # each process its own: the hook is inherited, its luck must not be
+        if pid not in dice:  # each process its own: the hook is inherited, its random numbers must not be
             dice[pid] = Random(setting.seed << 20 ^ pid)
         time.sleep(min(dice[pid].expovariate(1000 / setting.disk_ms), setting.disk_ms / 50))
         return None
@@ -200,7 +200,7 @@ def lay_down_providers(vm: Vm) -> None:
     """Which waits lead to a service: data, read by the watchdog.
 
     Until a write is done its page and its share of the paging count are a disk worker's; after
-    that, until it is reaped, the daemon's.  Who waits for memory waits for the daemon.
+    that, until it is reaped, the daemon's.  A thread that waits for memory waits for the daemon.
     """
     owners: tuple[tuple[Any, Any, str], ...] = (
         (vm.pending, PendingClean, "busy_address"),

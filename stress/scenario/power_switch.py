@@ -44,7 +44,7 @@ def lay_down_switch(arena: Arena) -> Any:
 
 
 def serve(vm: Vm, loop: Callable[[Vm], None]) -> None:
-    """A service's life: its loop, and again after every time without power."""
+    """A service: its loop, and again after every time without power."""
     seen: int | None = cuts(vm)
     while seen is not None:
         loop(vm)

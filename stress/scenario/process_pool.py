@@ -1,8 +1,8 @@
 """The pool: processes of a scenario that wait for a worker to run them.
 
-A worker takes a process off the stage, plays it for a moment, and puts it back, so relatives with
-one shadow chain are played by different workers at the same time.  A process on the stage belongs
-to no thread; one that was taken belongs to its taker alone.
+A worker takes a process out of the pool, runs it for a moment, and puts it back, so relatives with
+one shadow chain are run by different workers at the same time.  A process in the pool belongs to no
+worker; one that was taken belongs to the worker that took it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Place(Structure):
 
 
 class StageRow(Structure):
-    """The one record of the stage."""
+    """The one record of the pool."""
 
     _fields_, GUARDS, NOTES = guarded(
         ("=", "lock_", MutexRecord, "guards all places"),
-        ("s", "count", c_uint32,    "processes on the stage"),
+        ("s", "count", c_uint32,    "processes in the pool"),
         ("s", "spare", c_uint32,    ""),
     )
 

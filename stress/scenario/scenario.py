@@ -6,16 +6,16 @@ workers, no sleeps, all chance from ``actor.rng``::
     scenario = Scenario("two-readers", "...")
 
     @scenario.setup
-    def one_family(actor, stage): ...
+    def one_family(actor, pool): ...
 
     @scenario.role("reader", count=2)
-    def read_something(actor, stage): ...
+    def read_something(actor, pool): ...
 
     @scenario.check
-    def none_lost_a_page(actor, stage): ...
+    def no_process_lost_a_page(actor, pool): ...
 
-A role function is one *round* of some steps (``stress.ops.core``); it keeps nothing but what it puts on
-the stage.  The registry finds scenarios by name in ``stress.scenarios``.
+A role function is one *round* of some steps (``stress.ops.core``); it keeps nothing but what it puts into
+the pool.  The registry finds scenarios by name in ``stress.scenarios``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Scenario:
     about: str = ""
     pages: int = 256  # frames of the VM
     files: tuple[int, ...] = ()  # pages of each file
-    places: int = 24  # processes on the stage
+    places: int = 24  # processes in the pool
     disk_ms: float = 0.0  # mean time of a transfer, beside what it really takes
     noise: str = "mixed"
     tables: Mapping[str, int] = field(default_factory=dict)  # other sizes of vmcore.config.Config
@@ -61,7 +61,7 @@ class Scenario:
     check_act: Act | None = None
 
     def setup(self, act: Act) -> Act:
-        """Decorate the function that puts the first processes on the stage."""
+        """Decorate the function that puts the first processes into the pool."""
         self.setup_act = act
         return act
 
@@ -75,12 +75,12 @@ class Scenario:
         return add
 
     def check(self, act: Act) -> Act:
-        """Decorate what is asserted when all workers are parked; processes are still on the stage."""
+        """Decorate what is asserted when all workers are parked; processes are still in the pool."""
         self.check_act = act
         return act
 
     def cast(self, workers: int) -> list[Role]:
-        """Who plays what: roles in order, each ``count`` times, over and over."""
+        """The role of each worker: roles in order, each ``count`` times, over and over."""
         if not self.roles:
             raise BadInput(f"scenario {self.name!r} has no role", "hangdog list scenarios")
         line = [role for role in self.roles for _ in range(role.count)]

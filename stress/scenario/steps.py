@@ -83,7 +83,7 @@ def exit_with_probability(actor: Actor, pool: ProcessPool, person: Process, dies
 
 
 def processes_read_everything(actor: Actor, pool: ProcessPool) -> None:
-    """Q11: every mapped page of every space on the stage."""
+    """Q11: every mapped page of every space in the pool."""
     people = []
     while (person := pool.take(actor)) is not None:
         people.append(person)

@@ -1,8 +1,8 @@
-"""Files that another process has mapped at a colour of its own choice, for as long as others map them
-anywhere.
+"""Files that one process keeps mapped at colours of its own choice, while others map them wherever there is
+room.
 
-The window: none; what is looked at is that every process follows: a page of each is wired, and tells where.
-One more file is mapped by no process in particular: there all must come to one answer without seeing each
+The window: none; what is looked at is that the others follow: a page of each is wired, and tells where.
+No process keeps one more file mapped: there all must come to one answer without seeing each
 other.
 """
 
@@ -23,7 +23,7 @@ UNCHOSEN = 0  # what the machine says where nothing is mapped
 
 scenario = Scenario(
     "alignment",
-    "files mapped anywhere, while one who has chosen its address keeps them mapped",
+    "files mapped anywhere, while a process that has chosen its addresses keeps them mapped",
     pages=120,
     files=(FILE_PAGES,) * FILES,
     places=2,
@@ -31,8 +31,8 @@ scenario = Scenario(
 
 
 @scenario.setup
-def the_one_who_chose(actor: Actor, pool: ProcessPool) -> None:
-    """It stays to the end, with the first page of each file wired."""
+def choose_and_stay(actor: Actor, pool: ProcessPool) -> None:
+    """This process stays to the end, with the first page of each file wired."""
     keeper = create_process(actor)
     for file, colour in enumerate(CHOSEN):
         start = FIXED + file * APART + colour * PAGE
@@ -57,7 +57,7 @@ def follow_the_choice(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 
 
 @scenario.role("keeper")
 def use_what_was_chosen(actor: Actor, pool: ProcessPool) -> None:
-    """It works in its mappings."""
+    """That process works in its mappings."""
     keeper = pool.take(actor)
     if keeper is None:
         return

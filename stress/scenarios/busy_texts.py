@@ -26,13 +26,13 @@ scenario = Scenario(
 
 @scenario.setup
 def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
-    """The books of who cut which page when."""
+    """Make the tables that count the cuts of each page."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
 @scenario.role("program", count=3)
 def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
-    """The process that has seen the last page of a mapped file will see all of it, until it unmaps it."""
+    """A process that could read the last page of its mapping can read all of it, until it unmaps the file."""
     person = create_process(actor)
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, actor.rng.randrange(FILES), prot=READ))
     if read(actor, person, LAST):
@@ -55,7 +55,7 @@ def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no proce
 
 
 @scenario.check
-def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """No process cuts now."""
     for file in range(FILES):
         person = create_process(actor)

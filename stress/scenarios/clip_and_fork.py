@@ -1,7 +1,7 @@
 """Holes are cut into regions, then the rest is forked, written and paged out.
 
 The window: a clipped entry gives its next shadow an offset that is not zero, and after a collapse of
-paged objects the pager has one too; the process that forgets to translate finds another page's data.
+paged objects the pager has one too; code that forgets to translate finds another page's data.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, discard, fork, leave, protect, unmap

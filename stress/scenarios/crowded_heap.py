@@ -1,8 +1,7 @@
-"""One memory in common, larger than all frames: nearly every process is always reading some page of it back
-in.
+"""One memory in common, larger than all frames: at nearly every moment some process reads a page of it back.
 
 The window: a sync waits until no process pages on the object, is woken when that is so, and by the time it
-has the object's lock the next one has begun.
+has the object's lock the next page-in has begun.
 """
 
 from stress.ops.core import Actor, allocate, clean, create_process, fork, read, write

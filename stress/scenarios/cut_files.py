@@ -27,7 +27,7 @@ scenario = Scenario(
 
 @scenario.setup
 def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
-    """The books of who cut which page when."""
+    """Make the tables that count the cuts of each page."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 

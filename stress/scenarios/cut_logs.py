@@ -25,7 +25,7 @@ scenario = Scenario(
 
 @scenario.setup
 def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
-    """The books of who cut which page when."""
+    """Make the tables that count the cuts of each page."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
@@ -51,7 +51,7 @@ def cut_a_log(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - a cutt
 
 
 @scenario.check
-def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """No process cuts now: every page is right."""
     for file in range(FILES):
         person = create_process(actor)

@@ -47,7 +47,7 @@ def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no pr
 
 
 @scenario.check
-def every_device_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def every_device_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """A device keeps its contents when no process shows it."""
     for device in range(DEVICES):
         person = create_process(actor)

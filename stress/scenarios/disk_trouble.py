@@ -1,7 +1,7 @@
 """A store that refuses, puts off and fails writes, and finishes them out of order, while memory is short.
 
-The window: a write has failed, and the only copy of the page is in memory; the process that takes the write
-for done drops it.  Loads never fail here, so whatever is read must be right.
+The window: a write has failed, and the only copy of the page is in memory; if the write is taken for done,
+that copy is dropped.  Loads never fail here, so whatever is read must be right.
 """
 
 from functools import partial
@@ -30,7 +30,7 @@ scenario = Scenario(
 
 @scenario.role("user", count=2)
 def store_and_load(actor: Actor, pool: ProcessPool) -> None:
-    """A process whose memory goes to the disk and comes back, as far as the disk likes."""
+    """A process whose memory goes to the disk and comes back, as far as the disk allows."""
     person = pool.take(actor) or newborn(actor)
     for _ in range(8):
         touch(actor, person, actor.rng.random() < 0.5)

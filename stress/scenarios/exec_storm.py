@@ -48,7 +48,7 @@ def run_a_program(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("installer")
 def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
-    """Another process writes into a program's file while others run it, and is its last user at times."""
+    """Write into a program's file while others run it; at times this is the file's last user."""
     person = create_process(actor)
     file = actor.rng.randrange(PROGRAMS)
     map_file(actor, person, file_pages(LOG, PROGRAM_PAGES, file, shared=True))

@@ -1,7 +1,7 @@
 """More memory is asked for than there are frames and swap together.
 
 The window: every process waits for memory, the daemon finds nothing that it could write, and must say so
-to all of them; who hears "no memory" gives something back, and what was written is still there.
+to all of them; a process that is told "no memory" gives something back, and what was written is still there.
 """
 
 from functools import partial

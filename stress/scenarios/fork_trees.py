@@ -61,7 +61,7 @@ def grow_and_fell(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("neighbour")
 def fault_in_the_middle(actor: Actor, pool: ProcessPool) -> None:
-    """Another thread of a tree lives on while its relatives come and go."""
+    """A process of a tree goes on while its relatives come and go."""
     person = pool.take(actor) or ancestor(actor)
     for _ in range(4):
         random_accesses(actor, person)

@@ -32,7 +32,7 @@ def grow_up(actor: Actor, pool: ProcessPool) -> None:
     """A child; a while; then parent and child write everything, page by page in turn, and stay."""
     parent = pool.take(actor) or newborn(actor)
     child = fork(actor, parent)
-    another(actor)
+    short_lived(actor)
     for page in actor.rng.sample(range(HEAP_PAGES), HEAP_PAGES):
         for person in (parent, child):
             write(actor, person, HEAP + page * PAGE)
@@ -43,7 +43,7 @@ def grow_up(actor: Actor, pool: ProcessPool) -> None:
 @scenario.role("pressure")
 def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
     """A process whose every visit drives the others' pages to the disk."""
-    another(actor)
+    short_lived(actor)
 
 
 scenario.check(processes_read_everything)
@@ -57,7 +57,7 @@ def newborn(actor: Actor) -> Process:
     return person
 
 
-def another(actor: Actor) -> None:
+def short_lived(actor: Actor) -> None:
     """A short life that needs much memory."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 3 * HEAP_PAGES))

@@ -1,4 +1,4 @@
-"""Few files that no process keeps: each is mapped, written and left again by people who come and go.
+"""Few files that no process keeps: each is mapped, written and left again by processes that come and go.
 
 The window: the last user's pages are still being written when another process maps the same file, whose
 vnode names a pager without an object; and two map it for the first time at the same moment.
@@ -26,7 +26,7 @@ scenario = Scenario(
 
 @scenario.role("editor", count=2)
 def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
-    """Store to one or two files and go: who goes last writes the pages back."""
+    """Store to one or two files and go: the last to go writes the pages back."""
     person = create_process(actor)
     for place, file in enumerate(some_files(actor)):
         start = BOOK + place * APART
@@ -50,7 +50,7 @@ def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no proces
 
 
 @scenario.check
-def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the stage is empty
+def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
     """No process has anything mapped: what is read comes from the cache or the disk."""
     person = create_process(actor)
     for file in range(FILES):

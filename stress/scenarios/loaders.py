@@ -1,6 +1,6 @@
 """Threads of one program map a file, look at it at once from everywhere, and unmap it again.
 
-The window: the mapping can be seen, and faulted on by another process, before the process that makes it has
+The window: the mapping can be seen, and faulted on by another thread, before the thread that makes it has
 finished; and everything about the file's object is new each time.
 """
 
@@ -75,6 +75,6 @@ def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it
 
 
 def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
-    """Back on the stage, which has room for all of them."""
+    """Back into the pool, which has room for all of them."""
     if not pool.put(actor, thread):
         leave(actor, thread)

@@ -38,7 +38,7 @@ def one_server_each(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("server", count=3)
 def serve_a_request(actor: Actor, pool: ProcessPool) -> None:
-    """Fork, let the child work, note the request, bury the child."""
+    """Fork, let the child work, note the request, let the child exit."""
     parent = pool.take(actor) or server(actor)
     child = fork(actor, parent)
     for _ in range(REQUEST_PAGES):

@@ -35,7 +35,7 @@ scenario = Scenario(
 
 @scenario.setup
 def most_files_are_in_use(actor: Actor, pool: ProcessPool) -> None:
-    """Another process has them mapped all the time."""
+    """One process keeps them mapped all the time."""
     person = create_process(actor)
     for file in range(KEPT):
         map_file(actor, person, file_pages(FILE + file * APART, 1, file, prot=READ))

@@ -1,7 +1,7 @@
 """Memory that is mapped by its name, and snapshots of it that children take.
 
-The window: the process that stores to the memory, or folds a chain above it, while another process asks the
-hash for the pager that the name stands for.
+The window: one process stores to the memory, or collapses a chain above it, while another asks the hash for
+the pager that the name stands for.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, process_map, read, write
@@ -31,7 +31,7 @@ scenario = Scenario(
 
 @scenario.setup
 def keep_the_names(actor: Actor, pool: ProcessPool) -> None:
-    """Another process has each name mapped all the time: with its last user its contents would go."""
+    """One process keeps each name mapped all the time: with its last user the contents would go."""
     for name in range(NAMES):
         person = create_process(actor)
         map_name(actor, person, name)
@@ -40,7 +40,7 @@ def keep_the_names(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("user", count=3)
 def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
-    """Loads and stores that all who know the name can see; some of them by a child."""
+    """Loads and stores that all that map the name can see; some of them by a child."""
     person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))
     touch(actor, person)

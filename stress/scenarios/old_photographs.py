@@ -43,7 +43,7 @@ def write_the_book(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.role("snapshotter", count=2)
 def photograph_and_forget(actor: Actor, pool: ProcessPool) -> None:
-    """A snapshot, which the writers fill; it goes to the disk, asked or for want of memory; no snapshot."""
+    """Take a snapshot, which the writers fill; have it written, by a sync or for want of memory; unmap it."""
     person = pool.take(actor) or author(actor)
     taken = snapshot(actor, person, file_pages(COPY, FILE_PAGES, 0))
     random_accesses(actor, person, 3, 2)

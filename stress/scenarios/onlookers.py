@@ -22,7 +22,7 @@ scenario = Scenario(
 
 @scenario.role("forker", count=2)
 def go_on_as_a_child(actor: Actor, pool: ProcessPool) -> None:
-    """Fork and exit, as who wants to be rid of its terminal; the child's map may be the parent's record."""
+    """Fork and exit, as a program that leaves its terminal; the child's map may be the parent's record."""
     for _ in range(3):
         person = pool.take(actor) or program(actor)
         child = fork(actor, person)

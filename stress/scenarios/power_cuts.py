@@ -1,7 +1,7 @@
 """The machine is shut down again and again, with files in the cache and memory in swap.
 
-The window: the list of all objects is worked off, each of them parts with its pager, and the process that
-still maps one lets go of it afterwards.
+The window: the list of all objects is worked off, each of them parts with its pager, and a process that still
+maps one unmaps it afterwards.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, map_file
@@ -48,7 +48,7 @@ def use_the_machine(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.check
 def shut_down(actor: Actor, pool: ProcessPool) -> None:
-    """Files are synced first; then every process lets go of what has lost its store, without a look at it."""
+    """Files are synced first; then every process unmaps what has lost its store, without reading it."""
     for file in range(FILES):
         sync_file(actor, file)
     power_cut(actor.vm)

@@ -69,7 +69,7 @@ scenario.check(processes_read_everything)
 
 
 def newborn(actor: Actor) -> Process:
-    """A heap, and a mapping that is longer than its file; one does not touch the rest of it."""
+    """A heap, and a mapping that is longer than its file; what lies behind the file is not touched."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
     map_file(actor, person, file_pages(FILE, MAPPED, 0, shared=True), draw=False)

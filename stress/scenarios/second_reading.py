@@ -24,7 +24,7 @@ scenario = Scenario(
 
 @scenario.role("reader", count=4)
 def read_it_again(actor: Actor, pool: ProcessPool) -> None:
-    """Load every page of another process's heap."""
+    """Load every page of one process's heap."""
     person = pool.take(actor) or author(actor)
     read_all(actor, person)
     return_to_pool(actor, pool, person)

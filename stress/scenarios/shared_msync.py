@@ -1,7 +1,7 @@
 """Files mapped shared by every process, written through the maps, and synced in every way at once.
 
 The window: msync waits for paging on an object that others fault on all the time, writes pages that
-are being dirtied again, and an asynchronous write finishes when its page has other plans.
+are being dirtied again, and an asynchronous write finishes when its page is in use again.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, map_file, write

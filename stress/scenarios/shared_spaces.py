@@ -1,6 +1,6 @@
 """Several threads in one map: one unmaps and maps again what the others are just touching.
 
-The window: an unmap holds the map for writing while another process's page is on its way in with the map
+The window: an unmap holds the map for writing while another thread's page is on its way in with the map
 unlocked, and drops references whose collapse must not wait for that very page.
 """
 
@@ -11,7 +11,7 @@ from stress.scenario.scenario import Scenario
 from stress.scenario.steps import PAGE, pages_of, processes_read_everything, random_accesses, write_all
 
 HEAP, HEAP_PAGES = 0x10000, 8  # steady ground, each thread's own pages
-SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by any process
+SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by any thread
 
 scenario = Scenario(
     "shared-spaces",
@@ -91,7 +91,7 @@ def start_threads(actor: Actor, pool: ProcessPool) -> None:
 
 
 def done(actor: Actor, pool: ProcessPool, thread: Process, dies: float) -> None:
-    """The process ends, or waits for its next turn."""
+    """The thread ends, or waits in the pool to be run again."""
     random_accesses(actor, thread, 2, 2)
     if actor.rng.random() < dies or not pool.put(actor, thread):
         leave(actor, thread)

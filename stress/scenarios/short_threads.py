@@ -23,7 +23,7 @@ scenario = Scenario(
 
 @scenario.role("thread", count=4)
 def run_one_thread(actor: Actor, pool: ProcessPool) -> None:
-    """Start where a process waits to run, touch a page, end; when no process waits, start a program."""
+    """Take a thread that waits to run, or start a program; touch a page, and end."""
     thread = pool.take(actor) or program(actor, pool)
     va = HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE
     (write if actor.rng.random() < 0.5 else read)(actor, thread, va)
@@ -32,7 +32,7 @@ def run_one_thread(actor: Actor, pool: ProcessPool) -> None:
 
 @scenario.check
 def every_space_has_a_user(actor: Actor, pool: ProcessPool) -> None:
-    """Spaces that exist are those of the process that still wait to run."""
+    """The spaces that exist are those of the threads that still wait to run."""
     waiting = []
     while (thread := pool.take(actor)) is not None:
         waiting.append(thread)
@@ -44,7 +44,7 @@ def every_space_has_a_user(actor: Actor, pool: ProcessPool) -> None:
 
 
 def program(actor: Actor, pool: ProcessPool) -> Process:
-    """Its first thread; the others wait on the stage."""
+    """Its first thread; the others wait in the pool."""
     first = create_process(actor)
     allocate(actor, first, pages_of(HEAP, HEAP_PAGES))
     first.journal.crowd()

@@ -1,7 +1,7 @@
 """A heap is shared with a child, cut in two, and half of it unmapped, while other threads page it in.
 
-The window: both halves shadow one object; an unmap of the one leaves the other alone above it, to collapse
-with it at once, while another process's page-in from it wants the map next.
+The window: both halves shadow one object; an unmap of the one half leaves the other alone above the object,
+to collapse with it at once, while another thread's page-in from the object wants the map next.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, share, unmap
@@ -67,6 +67,6 @@ def split_the_heap(actor: Actor, pool: ProcessPool) -> None:
 
 
 def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
-    """Back on the stage, which has room for all of them."""
+    """Back into the pool, which has room for all of them."""
     if not pool.put(actor, thread):
         leave(actor, thread)

@@ -1,7 +1,7 @@
 """Heaps that were never in swap are synced by one thread while others fork, and fault them in.
 
-The window: who syncs anonymous memory makes its pager, with the object unlocked; meanwhile a collapse may
-bring the pager of the object below, or another process may be making one, too.
+The window: a sync of anonymous memory makes its pager, with the object unlocked; meanwhile a collapse may
+bring the pager of the object below, or another thread may be making one, too.
 """
 
 from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, share
@@ -73,6 +73,6 @@ def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it us
 
 
 def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
-    """Back on the stage, which has room for all of them."""
+    """Back into the pool, which has room for all of them."""
     if not pool.put(actor, thread):
         leave(actor, thread)

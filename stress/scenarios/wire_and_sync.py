@@ -1,7 +1,7 @@
 """Shared memory is wired and unwired by some while others sync it.
 
-The window: a page is being written when its last wiring goes, so the process that has it must decide
-afterwards on which queue it belongs, not before.
+The window: a page is being written when its last wiring goes, so the thread that owns it must decide after
+the write on which queue the page belongs, not before.
 """
 
 from stress.ops.core import Actor, allocate, clean, create_process, fork, write

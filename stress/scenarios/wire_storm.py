@@ -34,7 +34,7 @@ scenario = Scenario(
 
 @scenario.setup
 def one_family(actor: Actor, pool: ProcessPool) -> None:
-    """Two who share some memory from the start."""
+    """Two processes that share some memory from the start."""
     parent = newborn(actor)
     return_to_pool(actor, pool, fork(actor, parent))
     return_to_pool(actor, pool, parent)

@@ -30,7 +30,7 @@ class SceneRoles:
         return found
 
     def age(self, object: str) -> None:
-        """The pages of an object become inactive, and no thread has looked at them lately."""
+        """The pages of an object become inactive, and are not referenced any more."""
         vm = self.vm
         for page in self.pages_of(object):
             vm.page_queue_lock.acquire()

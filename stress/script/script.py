@@ -1,7 +1,7 @@
 """Script: the numbered steps of a mistake, followed by real workers.
 
-A *scene* is built, every *role* is a worker, and the *cues* say who passes which named point after
-whom; what is not in the cues runs freely.  Points::
+A *scene* is built, every *role* is a worker, and the *cues* say in which order the roles pass which
+named points; what is not in the cues runs freely.  Points::
 
     start            the role's own, before its function
     end              after it

@@ -99,12 +99,12 @@ class SyncPoints:
     # --- a worker's side
 
     def role(self) -> str:
-        """Who we are, by our seat."""
+        """Our role, by our seat."""
         seat = Seat.from_buffer(self.arena.mapping, self.arena.native.offset_of_seat(self._seat()))
         return bytes(seat.role).split(b"#")[0].split(b"\0")[0].decode()
 
     def plays(self) -> bool:
-        """Are we on the stage: a role or a service, and not who builds the scene or looks at its end?"""
+        """Does this thread play a role or a service?  Not so when it builds the scene or looks at its end."""
         return self.role() in self.roles | SERVICES
 
     def _seat(self) -> int:
@@ -187,7 +187,7 @@ class SyncPoints:
             if cursor != seen:
                 deadline, seen = time.monotonic() + LONGEST_S, cursor
             self._futex_wait(cursor)
-            if row.cursor != cursor:  # another thread moves: a look at all would only keep us from our turn
+            if row.cursor != cursor:  # another thread moves: a look at all would only delay our own turn
                 looks, before = 0, None
                 continue
             now = self.stuck()
@@ -220,7 +220,10 @@ class SyncPoints:
     # --- looking
 
     def stuck(self) -> object:
-        """A mark of every process's waits if no thread can move whose turn it is not; None: one may."""
+        """What all threads wait for, if none that is not held by a gate can move; None: one may.
+
+        Compared with the next look: equal marks mean that nothing has moved in between.
+        """
         if self._reader is None or self._reader[0] != os.getpid():
             self._reader = (os.getpid(), Reader(self.arena))
         now = take(self._reader[1])

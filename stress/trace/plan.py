@@ -1,4 +1,4 @@
-"""Plan: what every task of a trace does, in order, and who waits for whom.
+"""Plan: what every task of a trace does, in order, and which task waits for which.
 
 A task is one life of one traced process or thread id.  ``stress.trace.build`` makes plans from
 events; this file holds them, proves that they can be carried out, counts them and cuts them down.

@@ -115,7 +115,7 @@ class Replay:
             self.operation(life)
 
     def blocked(self, life: Life) -> bool:
-        """Must another thread do something first?"""
+        """Must another task do something first?"""
         tasks = self.state.tasks
         if life.child >= 0:
             return not tasks[life.child].released
@@ -268,7 +268,7 @@ class Replay:
 
 
 def watched_counts(plan: Plan) -> dict[int, frozenset[int]]:
-    """Task -> the counts of done operations that another thread's After waits for."""
+    """Task -> the counts of done operations that another task's After waits for."""
     found: dict[int, set[int]] = {}
     for task in plan.tasks:
         for op in task.ops:

@@ -1,7 +1,7 @@
 """The shared state of one replay: which tasks are born, ready, taken, released, gone.
 
 Everything is in the arena, under one mutex with one channel.  ``sequence`` moves at every event
-that can let another thread go on (a birth, an exit, a release, a count that another task waits for), and
+that can let another task go on (a birth, an exit, a release, a count that another task waits for), and
 a worker with nothing to do sleeps until it has moved: no thread polls.
 """
 
@@ -33,9 +33,9 @@ class TaskRow(Structure):
         ("r", "next",     c_uint32, "link in the ready queue"),
         (".", "done",     c_uint32, "operations done; its worker writes"),
         (".", "released", c_uint32, "has done an Exec or its Exit; its worker writes"),
-        ("r", "buffer",   c_uint32, "where the newborn lies; 0: nowhere"),
+        ("r", "buffer",   c_uint32, "where the new process lies; 0: nowhere"),
         ("r", "length",   c_uint32, "bytes in the buffer"),
-        ("r", "worker",   c_uint32, "who has it"),
+        ("r", "worker",   c_uint32, "the worker that has it"),
     )
 
 
@@ -45,7 +45,7 @@ class Board(Structure):
     _fields_, GUARDS, NOTES = guarded(
         ("=", "lock_",    MutexRecord,   "guards everything marked r"),
         ("=", "chan_",    ChannelRecord, "idle workers"),
-        ("r", "sequence", c_uint64,      "moves at every event that can let another thread go on"),
+        ("r", "sequence", c_uint64,      "moves at every event that can let another task go on"),
         ("r", "first",    c_uint32,      "ready queue"),
         ("r", "last",     c_uint32,      ""),
         ("r", "left",     c_uint32,      "tasks that are not gone"),
@@ -124,7 +124,7 @@ class ReplayState:
         """The oldest ready task, now this worker's, with what lay in its buffer."""
         board = self.board
         if not board.first:
-            return None  # a hint: the thread that sleeps looks again under the lock
+            return None  # a hint: before it sleeps, a worker looks again under the lock
         with self.lock:
             if not board.first:
                 return None

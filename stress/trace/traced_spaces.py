@@ -125,7 +125,7 @@ def _free(taken: AddressMap, start: int, length: int, step: int) -> int:
 
 
 class Space:
-    """One address space, and who uses it."""
+    """One address space, and its users."""
 
     def __init__(self, image: Image) -> None:
         self.image = image
@@ -200,7 +200,7 @@ class Life:
         return tuple(merged(self.avoid))
 
     def exit(self) -> None:
-        """The last op.  It changes nothing that others see, so it waits for no thread."""
+        """The last op.  It changes nothing that others see, so it waits for no other task."""
         self.ops.append(Exit())
         self.over = True
         self.leave()
@@ -216,8 +216,8 @@ class Life:
     def emit(self, op: Op, start: int, end: int, alters: bool = True) -> None:
         """Add an op that uses [start, end); in a shared space also its place in the order of changes.
 
-        Who is alone comes after those that left, but need not be remembered: the thread that joins later is
-        forked by it, and so comes after everything that it did.
+        A task that is alone comes after those that left, but its change need not be recorded: a task that
+        joins later is forked by it, and so comes after everything that it did.
         """
         space = self.space
         for r in space.order.parts(start, end) if space.stamps else ():

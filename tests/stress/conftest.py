@@ -1,4 +1,4 @@
-"""A small world with no thread in it, closed again; and an actor to play in it."""
+"""A small world without workers and services, closed again; and an actor to use it."""
 
 import os
 from typing import Any

@@ -20,7 +20,7 @@ def played(mode="process", options=None, **parts):
 
 
 def one_page(scene):
-    """P's O has a page; LAST is another thread's memory."""
+    """P's O has a page; LAST is another space, in which the roles of a test may count."""
     scene.map("P", "O")
     scene.put("O", 0, 7)
     scene.map("LAST")

@@ -207,7 +207,7 @@ def new_page(vm: Vm, obj: VmObject, index: int, number: int = 0) -> VmPage:
 
 
 class NoMemory(Exception):
-    """VM_WAIT said that there is no hope."""
+    """VM_WAIT said that there is no memory to be had."""
 
 
 def owned_page(vm: Vm, obj: VmObject, index: int) -> VmPage:
@@ -316,7 +316,7 @@ class Team:
             os.close(writer)
             self.members[name] = (pid, reader)
             return
-        # If the test run is killed no thread stops us: end with our parent.
+        # If the test run is killed nothing stops us: end with our parent.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         said = b"fine"
         try:
@@ -329,7 +329,7 @@ class Team:
             os._exit(0)
 
     def wait(self, *names: str) -> dict[str, str]:
-        """How the named members ended (all of them without a name); who takes too long is killed."""
+        """How the named members ended (all of them without a name); one that takes too long is killed."""
         said = {}
         for name in names or tuple(self.members):
             pid, reader = self.members.pop(name)

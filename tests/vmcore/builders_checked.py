@@ -37,7 +37,7 @@ def said_at_release(vm: Vm, lock: Any, within: int = 1) -> str:
         try:
             lock.release()
         except InstantViolation as error:
-            assert lock.held(), "the dump must show who did it"
+            assert lock.held(), "the dump must show the thread that did it"
             assert len(reports(vm)) == said + 1, "a watcher would not see it"
             return str(error)
         lock.acquire()

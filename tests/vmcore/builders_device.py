@@ -44,7 +44,7 @@ def object_shown(vm: Vm, number: int = 1) -> VmObject:
 
 
 def clear(vm: Vm, *spaces: Vmspace) -> None:
-    """Every thread leaves: nothing is left, and every device has its pages back."""
+    """Every process leaves: nothing is left, and every device has its pages back."""
     for space in spaces:
         vmspace_exit(vm, space)
     cache_clear(vm)

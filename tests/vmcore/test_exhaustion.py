@@ -184,7 +184,7 @@ def test_without_records_a_file_is_not_mapped_and_its_vnode_stays_free(vm_of, ta
 
 
 def test_a_full_table_of_mappings_only_costs_faults(vm_of):
-    """Whose mapping is forgotten faults it in again; a pmap with none of its own takes another's."""
+    """A space whose mapping was taken faults it in again; a pmap without mappings takes one of another."""
     vm = vm_of(mappings=2)
     spaces = [space_of(vm, 4) for _ in range(3)]
 

@@ -205,7 +205,7 @@ def test_cleaning_asks_again_after_again(vm):
 
 
 def test_cleaning_that_cannot_queue_a_write_waits_for_it_instead(vm_of):
-    """All memory is taken, for good: who waited for the frame of a queued write would wait for ever."""
+    """All memory is taken, for good: a wait for the frame of a queued write would never end."""
     vm = vm_of(pages=32)
     space = space_of(vm, 8)
     fill(vm, space, {0: 10, 1: 11})

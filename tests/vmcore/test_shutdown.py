@@ -154,7 +154,7 @@ def test_it_refuses_while_a_daemon_runs_or_a_write_is_in_flight(vm):
     assert all_gone(vm) == []
 
 
-def test_it_refuses_while_another_pages(vm):
+def test_it_refuses_while_an_object_is_paging(vm):
     space = space_of(vm, 1)
     fill(vm, space, {0: 1})
     obj = top(vm, space)

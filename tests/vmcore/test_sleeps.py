@@ -1,4 +1,4 @@
-"""Who waits is asleep on the channel that will be woken: a wait that only spins has the same results.
+"""A thread that waits is asleep on the channel that will be woken: spinning would have the same results.
 
 Each case brings about one reason to wait, starts what must wait for it, finds it asleep, wakes it for
 nothing, finds it asleep again, ends the reason, and waits for its end.  The rest are pauses, of which
@@ -308,7 +308,7 @@ def sleeper(vm: Vm, channel: Any) -> Any:
 
 
 @pytest.mark.parametrize(("name", "case"), CASES.items(), ids=CASES)
-def test_who_must_wait_is_asleep_until_the_reason_ends(vm, name, case):
+def test_a_thread_that_must_wait_is_asleep_until_the_reason_ends(vm, name, case):
     wait = case(vm)
     with thread(wait.body) as waiter:
         seat = wait_until(lambda: sleeper(vm, wait.channel), "the sleep")
@@ -352,7 +352,7 @@ def of_a_cleaning(vm: Vm) -> None:
     ],
     ids=["of a copy", "of a copy, at most", "of a cleaning", "of the daemon"],
 )
-def test_who_tries_again_leaves_the_processor_to_the_others_first(vm, pause, least):
+def test_a_thread_that_tries_again_leaves_the_processor_to_others_first(vm, pause, least):
     before = time.monotonic()
     pause(vm)
     assert time.monotonic() - before >= least

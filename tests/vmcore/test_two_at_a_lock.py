@@ -1,7 +1,7 @@
 """What is read under a lock is read after it was got: two that wait for the same lock do not see the same.
 
-The test holds the lock until both wait for it.  Who had looked before would now build on what the
-other has changed.
+The test holds the lock until both wait for it.  A thread that had read before would now rely on what
+the other has changed.
 """
 
 import threading

@@ -2,12 +2,12 @@
 
 To be called when no operation runs, the daemon is idle and all asynchronous writes are
 reaped; nothing here takes a lock.  Each function returns the violations it found as
-sentences that name the records; an empty list is good news.  The letters are those of
+sentences that name the records; an empty list means that all is well.  The letters are those of
 docs/reference, section 6.
 
     audit_objects  Q1 Q2 Q3 Q6 Q7, A6-A9     audit_pages  Q3 Q4 Q5 Q13, A2 A3
     audit_maps     entries, sharing maps (Q2), A13 A14   audit_copies  A13 with a copy-object
-    audit_shown    A13 of what is only read  audit_records  Q2 Q4 Q7 A14: all has an owner
+    audit_shown    A13 of what is only read  audit_records  Q2 Q4 Q7 A14: each has an owner
     audit_swap     Q6 Q13, A9 A11            audit_contents A12, reads the swap file
     audit_sleepers Q12                       audit_wired    Q8
     audit_named    A8 A9 of files and named memory, sizes of files
@@ -50,7 +50,7 @@ PARTS = (
 
 @unguarded()
 def audit(vm: Vm) -> list[str]:
-    """Everything that must hold while nothing happens."""
+    """The violations of everything that must hold while nothing happens."""
     bad: list[str] = []
     for part in PARTS:
         try:

@@ -3,8 +3,8 @@
 A *cell* is one page of an anonymous object that exists, in memory or in swap.  It is
 *visible* if some map entry, following the shadow chain from its object down, meets it
 before any other cell at that place; else it is *hidden*: it takes up room, and no thread
-can ever read it again.  Files are no matter here: their pages have a home on disk, and
-what of them stays in memory is a cache.
+can ever read it again.  Files do not count here: their pages have their place on disk, and
+those in memory are a cache.
 
 Read without a lock; meant for a VM at rest.  Every walk is bounded.
 """
@@ -57,7 +57,7 @@ def entry_windows(vm: Vm) -> dict[int, list[tuple[int, int]]]:
 
 
 class Cells:
-    """All cells of a VM at rest, and who sees them."""
+    """All cells of a VM at rest, and which of them map entries show."""
 
     def __init__(self, vm: Vm) -> None:
         self.vm = vm
@@ -97,7 +97,7 @@ class Cells:
         return sum(map(len, self.own.values()))
 
     def hidden(self) -> dict[int, set[int]]:
-        """Object slot -> its pages that no thread sees; objects without any are left out."""
+        """Object slot -> its pages that no map entry shows; objects without any are left out."""
         found = {
             slot: {page for page in own if (slot, page) not in self.visible} for slot, own in self.own.items()
         }

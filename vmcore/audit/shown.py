@@ -1,7 +1,7 @@
 """A13, the reading half: a mapping shows the page that the entry's chain shows, no other.
 
-A mapping left behind when a nearer object got its own page shows a past that no thread should
-see any more; a right to write is checked in audit_maps.
+A mapping left behind when a nearer object got its own page shows old contents that no thread
+may read any more; a right to write is checked in audit_maps.
 """
 
 from __future__ import annotations

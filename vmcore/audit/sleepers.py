@@ -1,7 +1,7 @@
-"""Q12: no thread is asleep, no thread waits; only the services idle.
+"""Q12: no thread is asleep or waits, except that services idle.
 
-Channels are asked for their sleepers, and seats for what they do: a thread that waits for
-a mutex or a map lock sleeps on no channel.  Workers of a run are parked meanwhile.
+Both the sleepers of the channels and the activities of the seats are read: a thread that waits
+for a mutex or a map lock sleeps on no channel.  Workers of a run are parked meanwhile.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The sweep: collapse whatever can be collapsed, until a whole pass changes nothing.
 
-Collapse is opportunistic: it gives up when a thread is paging, when a try-lock fails,
-when there is no frame to read a page into.  So chains of a running system prove little.
+Collapse is opportunistic: it gives up when one of the two objects is paging, when a try-lock
+fails, when there is no frame to read a page into.  So chains of a running system prove little.
 At rest there is no such excuse.  The sweep references every object, calls collapse on it
-and drains; what can still be joined after a pass without effect could not have been
-joined ever, and its pages are lost room (Q9).  Hidden pages may then only be in objects
-that two others use, or that a copy-object holds back (Q10).
+and drains; what can still be joined after a pass without effect would never have been
+joined, and its pages are lost room (Q9).  Hidden pages may then only be in objects
+with two references, or in those that a copy-object holds back (Q10).
 
 All workers are parked.  Daemon and disk workers may live: reading in needs memory.
 What can be joined is decided here from the records alone, not by asking collapse.
@@ -53,8 +53,9 @@ def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
     """Collapse everything; ``settle`` returns when the daemon is at rest (None: there is none).
 
     Enter with nothing locked.  A pass counts as fruitless only if the daemon had nothing to do all
-    the time: a shortage is its turn, and what it writes cannot be joined meanwhile; then ours again.
-    Whether it was at work is asked when it has come to rest: only then has it answered every poke.
+    the time: in a shortage the daemon works first, because what it writes cannot be joined meanwhile,
+    and then the pass is repeated.  Whether the daemon was at work is asked when it has come to rest:
+    only then has it answered every poke.
     """
     joined = passes = disturbed = 0
     while True:
@@ -67,7 +68,7 @@ def sweep(vm: Vm, settle: Callable[[], None] | None = None) -> Swept:
             continue
         if settle is not None:
             settle()
-        pairs = collapsible(vm)  # at rest: who is being paged counts as no pair, and would be forgotten
+        pairs = collapsible(vm)  # at rest: an object that is paging is in no pair, and would be missed
         if not pairs:
             return Swept(passes, joined, [], False)
         if before and plenty(vm) and daemon_rounds(vm) == rounds:
@@ -149,7 +150,7 @@ def joinable(vm: Vm, cells: Cells, object: VmObject, backing: VmObject) -> str:
 
 
 def held_back(vm: Vm, backing: VmObject) -> bool:
-    """Does what lies below have a copy-object?  Pushes must reach one place: no thread joins above."""
+    """Does what lies below have a copy-object?  Pushes must reach one place: so nothing is joined above."""
     return bool(backing.shadow and vm.objects(backing.shadow).copy)
 
 
@@ -166,10 +167,11 @@ def audit_pairs(vm: Vm, pairs: list[Pair]) -> list[str]:
 
 
 def audit_hidden(vm: Vm, cells: Cells) -> list[str]:
-    """Q10: after a sweep a hidden page lies where two look, or is held back, or lost its entry.
+    """Q10: after a sweep the object of a hidden page has two references, or is held back; or no entry
+    reaches the page's place.
 
-    Part of an object may be unmapped while the rest stays in use: its pages are hidden, too, but
-    by no thread, and the object has them until it dies (``watched`` is false for them).
+    Part of an object may be unmapped while the rest stays in use: its pages are hidden, too, but not
+    behind other pages, and the object has them until it dies (``watched`` is false for them).
     """
     bad = []
     for slot, pages in cells.hidden().items():

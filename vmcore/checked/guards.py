@@ -2,7 +2,7 @@
 
 ``install`` puts checked tables, pools and arrays in the place of plain ones, in this process.  Nothing
 else of vmcore knows the difference.  Counters (Stats) and the boot record are left plain: the
-first belong to one thread each, the second is written before any thread attaches.
+first belong to one thread each, the second is written before another process attaches.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class FieldOfEach:
 
 
 def watched(rules: Rules, seen: Observers, name: str) -> Rules:
-    """The rules of a table, with who is told of what."""
+    """The rules of a table, with the observers of its views and writes."""
     return replace(rules, prepare=seen.prepare.get(name), wrote=seen.wrote.get(name, {}))
 
 
@@ -127,7 +127,7 @@ class RuleMaker:
         native = self.vm.native
         number = native.seat()
         if not number:
-            return False  # who only looks on owns nothing
+            return False  # a thread without a seat only looks, and owns nothing
         seat: Any = Seat.from_buffer(self.vm.arena.mapping, native.offset_of_seat(number))
         return any(row.address == address and row.count for row in seat.claims)
 
@@ -168,7 +168,7 @@ class RuleMaker:
             return bool(vm.pv_lock(view.slot).held())
 
         def private(view: Any) -> bool:
-            """In no object: on the free list, which has a lock, or in the hands of its taker."""
+            """In no object: on the free list, which has a lock, or known only to the thread that took it."""
             free = queue_flags(view) & PG_FREE
             return not flags(view) & PG_TABLED and (not free or bool(vm.free_lock.held()))
 

@@ -4,7 +4,7 @@ A14 when a pv lock is let go (the frames whose lists this thread changed) and wh
 sides of the same mapping, where this thread has both locks).  A13 when the lock of the page's object is
 let go, for mappings that this thread gave the right to write while it had the map locked.  Whether a page
 was pushed to a copy-object before it became writable is not looked at here: the pushed page may have gone
-to the pager, whose lock no thread has then.  A push that was forgotten is wrong data, which the reader sees.
+to the pager, whose lock this thread does not hold.  A forgotten push is wrong data, which the reader sees.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Instant invariants of objects: A1, A2 (lists), A4 (owners), A5, A6, A7, A10.
 
 Looked at when an object's lock is let go.  A fact about two objects is looked at when this thread has
-both locks; the thread that could change it needs both.  Of A5 this is the half that one lock guards: that a
-share is given back by whom it belongs to is checked by the claim that goes with it.
+both locks; a thread that would change it needs both.  Of A5 this is the half that one lock guards: that the
+owner of a share gives it back is checked by the claim that goes with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vmcore.constants import (
 def look_at_object(records: Records, object: Any) -> None:
     """The object is locked, and about to be let go."""
     if not records.object_lives(object.slot):
-        return  # it was freed under its lock; the thread that wants it now finds a stale link
+        return  # it was freed under its lock; a thread that looks for it now finds a stale link
     records.require(object_facts(records, object))
     below = records.objects[object.shadow & SLOT] if object.shadow else None
     if below is not None and below.lock.held():

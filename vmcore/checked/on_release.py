@@ -1,11 +1,11 @@
 """Invariants that hold at every instant, looked at when the lock that guards them is let go (A1-A14).
 
 In checked mode only.  Each look is at what one lock guards, by the thread that is about to release it;
-so a violation is found in the hands of the thread that made it, with the lock still held.  Most looks are at
-what this thread touched; what costs a walk is done at every so many releases, of another record each time.
+so a violation is found in the thread that made it, with the lock still held.  Most looks are at what this
+thread touched; what costs a walk is done at every so many releases, of another record each time.
 
-A12 needs the swap file and belongs to the audit at rest; A15 and A16 are the locks' and the links' own
-business.  A release inside ``channel.sleep`` is not looked at: the same thread's next one is.
+A12 needs the swap file and belongs to the audit at rest; A15 and A16 are checked by the locks and the links
+themselves.  A release inside ``channel.sleep`` is not looked at: the same thread's next one is.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def cache_facts(records: Records) -> Iterator[str]:
 
 
 def hash_facts(records: Records) -> Iterator[str]:
-    """A9: whatever has a name has a pager that hashes there, and is the only one."""
+    """A9: a hashed object has a pager that hashes to this bucket, and no other object has that pager."""
     buckets = list(records.g.hash_buckets)
     for bucket, first in enumerate(buckets):
         seen = set()
@@ -63,7 +63,7 @@ def name_facts(records: Records, object: Any) -> Iterator[str]:
     """A8, the other way round; A9: its pager is its own."""
     name, flags = f"object {object.slot}", object.flags
     if flags & OBJ_DYING:
-        return  # its terminator parts with the pager in steps
+        return  # the thread that terminates it gives the pager up in steps
     unused = not object.ref_count and flags & OBJ_CANPERSIST
     if unused and records.vm.cache_lock.held() and object.is_hashed and not object.is_cached:
         yield f"A8: {name} has a name and no reference, and is not cached"

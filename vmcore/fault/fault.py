@@ -138,8 +138,8 @@ def relookup(vm: Vm, state: FaultState) -> int:
 def give_page_up(vm: Vm, state: FaultState) -> None:
     """The fault ends without a mapping: its page goes back to a queue.
 
-    But not a copy for a wired entry.  The page that it hides is still the wired one, as
-    the mapping would have changed that; and a collapse discards what is hidden.
+    But not a copy for a wired entry.  The page that it hides is still the wired one, because
+    only the mapping would have changed that; and a collapse discards what is hidden.
 
     Enter:  anything (state.object is locked).
     Exit:   same.

@@ -33,8 +33,8 @@ def fault_copy(vm: Vm, state: FaultState) -> None:
     Sleeps: yes (collapse pages in).
     """
     if state.fault_type & VM_PROT_WRITE or state.wired:
-        # Of a wired entry always: what its mapping shows must not be a page that a fault
-        # of another thread's, through the same top object, puts another one in front of.
+        # For a wired entry always: its mapping must not show a page in front of which another
+        # thread's fault, through the same top object, puts a new one.
         copy_up(vm, state)
         state.object.lock.acquire()
         publish_copy(vm, state)
@@ -78,7 +78,7 @@ def copy_up(vm: Vm, state: FaultState) -> None:
 def leave_source(vm: Vm, object: VmObject, page: VmPage) -> None:
     """Let the copied page go, and its object.
 
-    It is a candidate for page-out: who copied it will not use it again.
+    It is a candidate for page-out: the process that copied it will not use it again.
 
     Enter:  object locked.
     Exit:   object unlocked.

@@ -5,7 +5,7 @@ put a new page in front of the wired one.  Its pages are all resident, so they a
 one by one into a new object.
 
 The map stays write-locked, so we wait for memory at most.  Not for a page: its owner may
-want this very map.  Nor must we: a wired page that is busy has its contents, and no thread
+want this very map.  Nor need we: a wired page that is busy has its contents, and no thread
 stores into it, because our caller has taken the right to write from all its mappings.
 """
 
@@ -156,7 +156,7 @@ def own_wired_pages(vm: Vm, map: VmMap, entry: VmMapEntry) -> bool:
 
     A sharer's store copies a page up from below, or puts a shadow in front; the wired
     mapping, which only its own faults replace, would go on showing the page behind.  So
-    an entry that was wired read-only over an object of another entry gets one of its own.
+    an entry whose pages were wired read-only in an object below gets a new object with all of them.
 
     Source: ours; the sharing-map rule of docs/reference, section 4.8, seen from fork.
     Enter:  map write-locked.

@@ -192,7 +192,7 @@ def leave_copy(vm: Vm, copy: VmObject) -> None:
     """
     vm_object_paging_end(vm, copy)
     copy.lock.release()
-    release_later(vm, copy, False)  # perhaps the last one: it is buried when we hold nothing
+    release_later(vm, copy, False)  # perhaps the last one: it is terminated when we hold nothing
 
 
 @contract

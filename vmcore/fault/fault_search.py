@@ -2,8 +2,8 @@
 
 While it walks, a busy placeholder in the *top* object keeps all other threads from
 instantiating the same page there.  The next object is locked before the current one is
-unlocked, so no collapse can take the floor away; where a pager must be asked, the
-paging count does that instead.
+unlocked, so no collapse can take it away in between; where a pager must be asked, the
+paging count prevents that instead.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ def page_was_read(vm: Vm, page: VmPage) -> None:
 def page_that_came(vm: Vm, object: VmObject, offset: int, asked: VmPage) -> VmPage | None:
     """Our busy page after the pager said OK: the one we asked for, or a device's in its place.
 
-    A fictitious page is ours: it took the place of one that we owned, busy as that was, so
-    no other thread could have come here since.  Any other page is another thread's.
+    A fictitious page is ours: it took the place of one that we owned, and is busy as that one
+    was, so no other thread can have taken it since.  Any other page is another thread's.
 
     Enter:  object locked.
     Exit:   same.
@@ -214,7 +214,7 @@ def descend(vm: Vm, state: FaultState, below: VmObject) -> None:
 
 @contract
 def zero_fill(vm: Vm, state: FaultState) -> None:
-    """No object has the page: the placeholder becomes a page of zeros.
+    """No object of the chain has the page: the placeholder becomes a page of zeros.
 
     Enter:  state.object locked (the bottom of the chain).
     Exit:   state.object locked (now the top object).

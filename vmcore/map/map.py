@@ -2,7 +2,7 @@
 
 The rule of this file: nothing is released while the map is locked.  ``vm_map_delete``
 puts object references on the thread's release list and returns the sharing maps that
-lost a reference; the thread that unlocks the map works both off (``vm_map_unlock_and_release``).
+lost a reference; the caller, which unlocks the map, then drops both (``vm_map_unlock_and_release``).
 A release can terminate objects and wait for their page-outs, and the owner of such a
 page may be waiting for this very map.
 """
@@ -66,7 +66,7 @@ def vm_map_deallocate(vm: Vm, share: VmMap) -> None:
     """Drop a reference on a sharing map; the last one empties and frees it.
 
     The references of its objects go to the release list.  No thread can be waiting for
-    the lock: who wants it holds a main map with an entry, that is a reference.
+    the lock: a thread that wants it holds a main map with an entry, and that is a reference.
 
     Source: Mach vm/vm_map.c, vm_map_deallocate.
     Enter:  nothing locked.
@@ -139,7 +139,7 @@ def vm_map_insert(
 ) -> int:
     """A new entry, or a longer one; it consumes one reference of object when it succeeds.
 
-    private: what is written stays ours; needs_copy: a shadow goes before the first write.
+    private: what is written stays ours; needs_copy: a shadow is interposed before the first write.
 
     Source: Mach vm/vm_map.c, vm_map_insert.
     Enter:  map write-locked.

@@ -91,7 +91,7 @@ def vm_map_lookup_again(vm: Vm, map: VmMap, address: int, found: Lookup, wiring:
     """Look again for a fault in flight: no write asked for, nothing created.
 
     The caller owns a busy page and a paging count, so the request passes queued
-    writers: one of them may queue behind a reader who waits for that very page.
+    writers: one of them may queue behind a reader that waits for that very page.
 
     Source: Mach vm/vm_fault.c, vm_fault (the second vm_map_lookup).
     Enter:  nothing locked.
@@ -163,7 +163,7 @@ def complete_entry(vm: Vm, fault_type: int, found: Lookup) -> int:
         address = entry.start + (found.offset - entry.offset)
         if not home.lock.upgrade():
             return AGAIN
-        # No thread came between: an upgrade never lets the read lock go.
+        # No thread changed the map in between: an upgrade never lets the read lock go.
         home.timestamp += 1
         made = interpose(vm, entry, fault_type)
         home.lock.downgrade()

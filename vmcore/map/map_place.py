@@ -1,7 +1,7 @@
 """Room in a map: the address that was named, or the best one that is free.
 
 A hole alone is not enough where a frame must not lie in the cache twice (coloring.py), so
-what has an object is asked where it would like to lie.
+an object that is mapped prefers addresses of its own colour (object_prefer.py).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def place(
 ) -> tuple[int, int, list[VmMap]]:
     """Make room: (code, address, sharing maps to release).
 
-    The thread that names an address is not asked what it prefers.  Memory that has no object yet
-    has no preference: it is nowhere else, and a heap must grow without gaps.
+    An address that the caller names is taken, whatever is preferred.  Memory that has no object yet
+    has no preference: it is mapped nowhere else, and a heap must grow without gaps.
 
     Enter:  map write-locked.
     Exit:   same.
@@ -84,7 +84,7 @@ def place_object(
 
 @contract
 def note_moved(vm: Vm, entries: list[VmMapEntry]) -> None:
-    """These entries are going to another colour, away from any other thread that maps the same objects.
+    """These entries are going to another colour than the other mappings of the same objects.
 
     Enter:  anything (their map is write-locked).
     Exit:   same.

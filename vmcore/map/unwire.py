@@ -92,7 +92,7 @@ def vm_map_entry_unwire(vm: Vm, map: VmMap, entry: VmMapEntry, count: int, resid
 def shared_part(vm: Vm, share: VmMap, entry: VmMapEntry) -> list[VmMapEntry]:
     """The entries of the sharing map that the wired entry covers; write-locked.
 
-    The thread that wired the entry clipped them to its range, and the thread that clips a wired entry
+    The thread that wired the entry clipped them to its range, and a thread that clips a wired entry
     clips them too, so that a wiring never ends in the middle of one.
     """
     low, high = entry.offset, entry.offset + (entry.end - entry.start)

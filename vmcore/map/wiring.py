@@ -1,8 +1,8 @@
 """Between the passes of a wiring: a sharing map says wired, and its pages are on their way.
 
-The thread that must copy such a range cannot do it on demand (the wirer's mapping would keep the
+A thread that must copy such a range cannot do it on demand (the wirer's mapping would keep the
 page that a store replaces), and cannot copy pages that are not there.  It gives up every
-lock and waits here.  The count's owners claim it, so that a watcher sees for whom.
+lock and waits here.  The wirers claim the count, so that a watcher sees which threads it waits for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WIRINGS: int = VmMap.wirings.offset
 def wiring_begin(vm: Vm, share: VmMap) -> None:
     """One more entry of ours points here whose pages are not all wired yet.
 
-    Enter:  share write-locked (so that who holds it too can rely on a count of zero).
+    Enter:  share write-locked (so that a thread that holds it can rely on a count of zero).
     Exit:   same.
     Takes:  map ref.
     Sleeps: never.

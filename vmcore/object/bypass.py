@@ -20,7 +20,7 @@ def bypass(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """Point object past backing if it hides backing completely.
 
     Our reference on backing is not decremented but put on the release list as a
-    shadower's: its release hunts for the shadower that may now be left alone.
+    shadower's: its release looks for the one shadower that may now be left.
 
     Source: NetBSD vm/vm_object.c (1997), vm_object_bypass.
     Enter:  object, backing locked (paging counts checked by pip_rule).

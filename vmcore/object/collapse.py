@@ -1,4 +1,4 @@
-"""Collapse: fold the shadow chain below an object while no thread can tell the difference.
+"""Collapse: fold the shadow chain below an object, so that no thread can tell the difference.
 
 Two ways to lose a link: *overlay* merges a backing object that only we use into us
 (overlay.py); *bypass* skips one that we hide completely (bypass.py).  This file decides
@@ -27,7 +27,7 @@ def vm_object_collapse(vm: Vm, object: VmObject, wait: bool = False, mypip: int 
     the caller re-reads whatever it knew about the object.
 
     Source: Mach vm/vm_object.c, vm_object_collapse; NetBSD 1997-98 for the pagers.
-    Enter:  object locked (referenced by the caller, who owns mypip of its paging count).
+    Enter:  object locked (referenced by the caller, which owns mypip of its paging count).
     Exit:   object locked.
     Takes:  any.
     Sleeps: yes (page-in; and for paging counts if wait, which is legal without map lock,
@@ -68,7 +68,7 @@ def may_join(vm: Vm, object: VmObject, backing: VmObject) -> bool:  # noqa: ARG0
 
     A FADING object is being absorbed or terminated by another thread; a COLLAPSING one is
     absorbing, and re-pointing us below it would give its backing object a second user
-    under its hands.  A named object is found through the hash and stays what it is.
+    meanwhile.  A named object is found through the hash and stays what it is.
 
     Enter:  object, backing locked.
     Exit:   same.
@@ -86,10 +86,10 @@ def pip_rule(
     backing: VmObject,
     mypip: int,
 ) -> VmObject | None:
-    """Which of the two is paging for another thread, if any.
+    """Which of the two is paging, beyond the caller's own mypip of object; None: neither.
 
-    Ours counts too: a fault plants its fake page first and asks the pager after, so a
-    resident page of a paging object need not hide anything.
+    The front object's count matters too: a fault plants its fake page first and asks the
+    pager after, so a resident page of a paging object need not hide anything.
 
     Enter:  object, backing locked.
     Exit:   same.

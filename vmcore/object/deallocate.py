@@ -97,7 +97,7 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     Takes:  any.
     Sleeps: yes (collapse pages in).
     """
-    vm.cache_lock.release()  # before the hunt: collapse sleeps, and every thread needs the cache lock
+    vm.cache_lock.release()  # before the search: collapse sleeps, and every thread needs the cache lock
     if not (via_shadow or object.ref_count == 1):
         object.lock.release()
         return
@@ -111,9 +111,9 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
 def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     """The only shadower of object, locked and held, if it may absorb object now.
 
-    It lies above object in the chain, so it is tried, never waited for: the thread that has it
-    may want our lock next.  If the try fails it is at work on it and will collapse it
-    itself.  Our reference keeps it through collapse's unlocks.
+    It lies above object in the chain, so its lock is tried, never waited for: the holder may
+    want our lock next.  If the try fails, the holder is at work on the shadower and will
+    collapse it itself.  Our reference keeps the shadower through collapse's unlocks.
 
     Enter:  object locked.
     Exit:   object unlocked; result locked (with one reference for the caller).
@@ -148,7 +148,7 @@ def after_collapse(vm: Vm, shadower: VmObject) -> None:
 
 @contract
 def last_reference(vm: Vm, object: VmObject) -> None:
-    """No thread uses the object any more: keep it for the next user of its file, or end it.
+    """The last reference is gone: keep the object for the next user of its file, or end it.
 
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.

@@ -21,7 +21,7 @@ def device_pager_alloc(vm: Vm, device: Device, size: int) -> VmObject | None:
     None when records have run out.  "Look, and if there is none, create" is one step under
     the handle lock: two creators would both enter an object, and the loser would have to
     take its own out of the hash again, where others may have found it.  A pager without a
-    findable object is dying; its terminator needs the handle lock, so we sleep without it.
+    findable object is dying; its terminator needs the handle lock, so we let go of it to sleep.
 
     Source: Mach vm/device_pager.c, device_pager_alloc.
     Enter:  nothing locked.
@@ -69,7 +69,7 @@ def make_object(vm: Vm, device: Device) -> VmObject | None:
 
 @contract
 def grow_object(vm: Vm, object: VmObject, size: int) -> None:  # noqa: ARG001
-    """No caller asks a device how large it is: the object reaches as far as it was ever mapped.
+    """The object of a device reaches as far as the device was ever mapped, not to its end.
 
     Enter:  vm.device_lock locked; object unlocked.
     Exit:   same.

@@ -32,7 +32,7 @@ def vm_object_allocate(vm: Vm, size: int) -> VmObject | None:
     """
     object: VmObject | None = vm.objects.allocate()
     if object is None:
-        return None  # no thread waits for records: the caller reports a shortage
+        return None  # records are not waited for: the caller reports a shortage
     object.flags = OBJ_INTERNAL  # the pool has zeroed every other field
     object.ref_count = 1
     object.size = size
@@ -131,8 +131,8 @@ def only_shadower(vm: Vm, backing: VmObject) -> VmObject | None:
 def vm_object_set_shadow(vm: Vm, object: VmObject, new: VmObject | None) -> None:
     """Point object at another shadow; counts and lists follow.
 
-    It only decrements: the thread that lets the old shadow's count reach zero here must own a
-    reference of its own and release it properly later.
+    The old shadow's count is only decremented: the last reference must not go here, or the old
+    shadow is never terminated.  So the caller owns one more and releases it later.
 
     Source: NetBSD vm/vm_object.c (1997), vm_object_set_shadow.
     Enter:  object locked; new locked (and the old shadow, when there is one).
@@ -172,7 +172,7 @@ def vm_object_setpager(vm: Vm, object: VmObject, pager: Pager, paging_offset: in
 
 
 def adopt_pager(vm: Vm, object: VmObject, pager: Pager) -> None:
-    """Write down in the pager which object it serves now; object locked."""
+    """Store in the pager which object it serves now; object locked."""
     pager.lock.acquire()
     pager.pg_object = vm.objects.ref(object)
     pager.lock.release()

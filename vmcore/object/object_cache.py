@@ -1,4 +1,4 @@
-"""The object cache: file objects that no thread maps, kept with their pages.
+"""The object cache: file objects that no process maps, kept with their pages.
 
 Two structures under one lock (``vm_cache_lock``): a hash from pager to object, for
 every object that has a name, and the LRU list of those among them that have no
@@ -129,7 +129,7 @@ def vm_object_remove(vm: Vm, pager: Pager | None) -> None:
 
 @contract
 def cache_object(vm: Vm, object: VmObject) -> None:
-    """Append an unreferenced object to the cached list, and let its pages grow old.
+    """Append an unreferenced object to the cached list, and make its active pages inactive.
 
     Enter:  vm.cache_lock, object locked.
     Exit:   nothing locked.

@@ -1,6 +1,6 @@
 """Growing an object in place, so that a heap that grows stays one entry and one object.
 
-Only an object that one entry alone uses can be grown: any other thread that used it would see what
+Only an object that one entry alone uses can be grown: any other entry would show memory that
 was never its own.  What a former, larger mapping has left behind the end goes first, since
 new memory reads zeros.  There is nothing of the kind in swap: the object has no pager.
 """

@@ -43,7 +43,7 @@ def vm_object_copy(
     Enter:  object unlocked (referenced by the caller; the map is write-locked).
     Exit:   same.
     Takes:  object, object list, pool, page queues, pv, pmap.
-    Sleeps: never (it backs off for moments while another thread works on the copy-object).
+    Sleeps: never (it backs off briefly while another thread holds the copy-object).
     """
     if object is None:
         return None, 0, False
@@ -108,7 +108,7 @@ def copy_object_of(vm: Vm, source: VmObject) -> VmObject | None:
 
 @contract
 def yield_to_holder(vm: Vm, tries: int) -> None:
-    """Let the thread that holds the copy-object get on; longer with every try.
+    """Give the thread that holds the copy-object time to go on; longer with every try.
 
     Enter:  anything (no mutex of ours is wanted by that holder).
     Exit:   same.

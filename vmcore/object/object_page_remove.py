@@ -1,7 +1,7 @@
 """Throwing pages of an object away: truncation, and the second half of an invalidating msync.
 
-Two things must not be thrown away under their owner.  A BUSY page belongs to the thread that
-pages it in or out: freed under it, its frame would be another thread's when the read
+Two kinds of pages must not be thrown away at once.  A BUSY page belongs to the thread that
+pages it in or out: freed meanwhile, its frame would be in other use when the read
 completes.  So we wait, with nothing locked.  A wired page may not leave memory at all;
 it stays, and is counted.
 
@@ -53,7 +53,7 @@ def vm_object_page_remove(vm: Vm, object: VmObject, start: int, end: int, spare_
 
 @contract
 def wait_for_owner(vm: Vm, object: VmObject, page: VmPage) -> None:
-    """Sleep until the page was given up once; the caller looks again, it may be gone.
+    """Sleep until the page was given up once; the caller looks again, because the page may be gone.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.

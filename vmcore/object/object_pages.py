@@ -108,7 +108,7 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
     for _ in range(object.paging_in_progress):
         vm_object_paging_turn(vm, object, "vospgc")
         if object.paging_in_progress:
-            vm.native.failure()  # another thread was faster: a turn in vain, which the watchdog counts
+            vm.native.failure()  # another thread began paging first: a try in vain, which the watchdog counts
 
 
 @contract
@@ -250,7 +250,7 @@ def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:
 
 @contract
 def back_off(vm: Vm, object: VmObject) -> None:
-    """The pager asks for patience: let its own work finish before we ask again.
+    """The pager is short of something: let writes in flight finish before we ask again.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.

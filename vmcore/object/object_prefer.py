@@ -1,8 +1,8 @@
 """Where to map an object, so that all mappings of a page have one colour (see coloring.py).
 
 An object goes where its pages are mapped already.  To go by offsets alone would be
-simpler, but would not follow the thread that chose its address itself (MAP_FIXED) before us.
-Offsets decide only as long as no page is mapped anywhere: then every thread must come to the
+simpler, but would not follow a process that chose its address itself (MAP_FIXED) before us.
+Offsets decide only as long as no page is mapped anywhere: then every process must come to the
 same answer without seeing the others.
 """
 
@@ -20,8 +20,8 @@ from vmcore.vm import Vm
 def PREFER(vm: Vm, frame: VmPage | None, addr: int) -> int | None:  # noqa: N802 - the historic macro's name
     """The machine's aligner: the best address >= addr for this frame; None: it has no opinion.
 
-    Without a frame it asks for the first colour, so that every process who maps something that
-    no process has mapped yet comes to the same answer.
+    Without a frame the answer is the first colour, so that all processes that map something that
+    is mapped nowhere yet come to the same answer.
 
     Source: NetBSD arch/sparc/sparc/pmap.c, pmap_prefer.
     Enter:  anything (no pmap or pv lock).

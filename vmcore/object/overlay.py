@@ -1,4 +1,4 @@
-"""Overlay: absorb a backing object that no other thread uses.
+"""Overlay: absorb a backing object that has no other user.
 
 Pages move up by renaming, the pager is handed over or emptied page by page, and the
 backing object disappears.  Reading pages in drops both locks, so while it runs
@@ -9,7 +9,7 @@ backing object disappears.  Reading pages in drops both locks, so while it runs
 * the caller's reference keeps object alive.
 
 Failing half-way is always safe: a page that moved up lies where every lookup through
-object expects it, and no other thread sees backing.
+object expects it, and no thread reaches backing but through object.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def hand_over_or_next(vm: Vm, object: VmObject, backing: VmObject) -> int | None
 def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip: int) -> bool:
     """Read one page of backing's pager into backing; False: no memory, error, or disturbed.
 
-    Never waits for memory: the daemon, which alone makes some, may be the caller's caller.
+    Never waits for memory: the caller may be the daemon, which alone frees any.
 
     Enter:  object, backing locked.
     Exit:   same (both dropped in between).
@@ -263,7 +263,7 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     """Re-link object to what backing shadowed, and free the empty backing object.
 
     Backing's reference on the grand object moves to object, so no count changes there.
-    If the grand object got a copy-object meanwhile we stop: that is bad luck, no panic.
+    If the grand object got a copy-object meanwhile we stop: that can happen, and is no error.
     No thread can be queued on backing's lock: faults reach it only through object, the
     daemon and the candidate step only by try-lock while a page or a link of it exists.
 

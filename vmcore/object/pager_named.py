@@ -4,8 +4,8 @@ The handle lock makes "look, and if there is none, create" one step, so a name n
 two pagers.  Its order is that of a vnode lock: below the maps, above the object cache.
 
 A named object is not INTERNAL.  It has a pager from birth, is hashed by it, and no thread
-may move that pager: collapse leaves such objects alone, and copying one is not a matter
-of marking it copy-on-write for every process.  Unlike a file's object it may not persist:
+may move that pager: collapse leaves such objects alone, and a copy of one gets a
+copy-object (its sharers go on without a shadow).  Unlike a file's object it may not persist:
 the cache could only lose its contents, so they last as long as a process maps them.
 """
 

@@ -3,8 +3,8 @@
 The order is the point.  A dying object is cut out of the chain *before* the first
 sleep: as long as ``shadow.copy`` named it, a writer of the shadow could find it,
 revive it, and terminate it a second time.  The reference it held on its shadow is
-handed to the caller instead of being decremented here, so that the release hunts for
-a collapse like any other.
+handed to the caller instead of being decremented here, so that its release looks for
+something to collapse, like any other release.
 """
 
 from __future__ import annotations

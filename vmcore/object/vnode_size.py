@@ -61,12 +61,12 @@ def vnode_pager_setsize(vm: Vm, vnode: Vnode, size: int) -> int:
 
 @contract
 def begin_resize(vm: Vm, vnode: Vnode) -> tuple[Pager | None, VmObject | None]:
-    """Become the one that changes the size; pager and object, if the file has a live object.
+    """Become the thread that changes the size; pager and object, if the file has a live object.
 
     The object comes with a reference.  As long as we have it the pager stays, and with
-    the pager the flag.  A pager without a findable object belongs to one that is being
-    terminated: it still writes its pages.  They would be refused beyond a new end, but not once
-    the file has grown again, and then what was cut off would be back.  So its end is awaited.
+    the pager the flag.  A pager without a findable object belongs to an object that is being
+    terminated, and whose pages are still written.  They would be refused beyond a new end, but not
+    once the file has grown again, and then what was cut off would be back.  So its end is awaited.
 
     Enter:  nothing locked.
     Exit:   vnode locked.
@@ -90,7 +90,7 @@ def begin_resize(vm: Vm, vnode: Vnode) -> tuple[Pager | None, VmObject | None]:
 
 @contract
 def end_resize(vm: Vm, vnode: Vnode, pager: Pager) -> None:
-    """Let the next one change the size.
+    """Let the next thread change the size.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -137,7 +137,7 @@ def zero_old_tail(vm: Vm, vnode: Vnode, object: VmObject) -> None:
 
     Page-outs have left it out, so a page that is read in again would show zeros there.
     With the page idle and the vnode locked no transfer comes between the zeros and the
-    new size; a store that does is one behind it.
+    new size; a store may, and then it is one behind the end.
 
     Enter:  vnode locked (vnp_resizing is ours).
     Exit:   vnode locked, dropped in between.
@@ -233,7 +233,7 @@ def zero_page_from(vm: Vm, object: VmObject, offset: int, start: int) -> None:
     """Zero the resident page at this offset from byte ``start`` on; there may be none.
 
     The object lock serves for BUSY here: nothing sleeps between the test and the last
-    byte, and the thread that would own the page needs that lock first.  Its mappings go, because
+    byte, and a thread that would own the page needs that lock first.  The page's mappings go, because
     an access needs only them; those of a wired page become read-only instead.
 
     Enter:  object locked.
@@ -251,10 +251,10 @@ def zero_page_from(vm: Vm, object: VmObject, offset: int, start: int) -> None:
 
 @contract
 def vnode_pager_uncache(vm: Vm, vnode: Vnode) -> bool:
-    """Do not keep the file's object when its last user goes; True when no thread uses it now.
+    """Do not keep the file's object when its last user goes; True when it has no user now.
 
-    The answer was true for a moment under the vnode lock: who needs it to stay true has
-    to keep new mappings away by itself.
+    The answer was true for a moment, under the vnode lock: a caller that needs it to stay true
+    has to keep new mappings away by itself.
 
     Source: 4.4BSD vm/vnode_pager.c, vnode_pager_uncache.
     Enter:  nothing locked.
@@ -272,12 +272,11 @@ def vnode_pager_uncache(vm: Vm, vnode: Vnode) -> bool:
 
 @contract
 def vnode_pager_cut_unused(vm: Vm, vnode: Vnode, size: int) -> int:
-    """Make a file that no thread uses ``size`` bytes long; KERN_FAILURE when another thread does, or on an
-    error.
+    """Make a file that no process maps ``size`` bytes long; KERN_FAILURE when one does, or on an error.
 
-    For who may not pull a program's text away from under it.  ``vnode_pager_uncache`` has
-    parted with an object that was merely kept; whether any thread has come since is asked
-    under the vnode lock, which a new mapping needs, and the file is changed under it too.
+    For a caller that must not cut off the text of a running program.  ``vnode_pager_uncache`` has
+    ended an object that was merely cached; whether a user has come since is tested under
+    the vnode lock, which a new mapping needs, and the file is changed under it too.
 
     Source: 4.4BSD vm/vnode_pager.c, vnode_pager_uncache, and its callers.
     Enter:  nothing locked (no map lock either, no busy page).

@@ -1,9 +1,9 @@
 """paging_in_progress: begin, end, and the wait for zero.
 
-A count above zero says "a thread owns busy pages of this object, or has pager traffic
-for it".  It holds off collapse, termination and bulk cleaning.  The one rule that
+A count above zero says "a thread or a queued write owns busy pages of this object, or has pager
+traffic for it".  It holds off collapse, termination and bulk cleaning.  The one rule that
 history broke again and again: *the thread that takes it to zero wakes every thread that waits for
-zero*.  So no thread touches the count but these functions.
+zero*.  So only these functions change the count, and the reaper of writes (swap_io.py).
 
 Each owner also claims the word ``paging_in_progress``: a sleeper's predicate lies at
 that address, so a watcher can walk from the sleeper to the thread it waits for.
@@ -42,7 +42,7 @@ def vm_object_paging_begin(vm: Vm, object: VmObject, terminating: bool = False) 
 
 @contract
 def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
-    """Give one share back; at zero, wake the thread that waits for zero, at any count the thread that waits
+    """Give one share back; at zero, wake the threads that wait for zero, at any count those that wait
     for a turn.
 
     Source: NetBSD vm/vm_object.h, vm_object_paging_end.
@@ -61,7 +61,7 @@ def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
 
 
 def tell_paging_waiters(vm: Vm, object: VmObject, count: int) -> None:
-    """Of ``count`` shares one was given back (object locked): wake those whom that concerns."""
+    """Of ``count`` shares one was given back (object locked): wake the threads that wait for that."""
     if count == 1 or object.flags & OBJ_DRAINING:
         object.flags &= ~OBJ_DRAINING
         wake_paging_waiters(vm, object)
@@ -95,7 +95,7 @@ def vm_object_paging_sleep(vm: Vm, object: VmObject, wmesg: str) -> None:  # noq
 
 @contract
 def vm_object_paging_wait(vm: Vm, object: VmObject, wmesg: str = "vospgw") -> None:
-    """Wait until no thread pages on the object.
+    """Wait until the object's paging count is zero.
 
     Source: NetBSD vm/vm_object.h, vm_object_paging_wait.
     Enter:  object locked (kept alive by a reference of the caller, or by the caller's termination of it).
@@ -110,7 +110,7 @@ def vm_object_paging_wait(vm: Vm, object: VmObject, wmesg: str = "vospgw") -> No
 
 @contract
 def vm_object_paging_turn(vm: Vm, object: VmObject, wmesg: str) -> None:
-    """Wait until another thread's share is given back, or no thread has one.
+    """Wait until one share of the paging count is given back; not at all when the count is zero.
 
     For those that need not see the object idle, and could wait for ever: where many processes page, one
     begins before the last has ended, and the count never comes to zero.

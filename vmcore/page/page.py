@@ -193,7 +193,7 @@ def object_pages(vm: Vm, object: VmObject) -> list[VmPage]:
 def frame_alloc(vm: Vm, reserve: int) -> VmPage | None:
     """Take a frame off the free list, unless only ``reserve`` of them are left.
 
-    The frame has no owner: not in an object, on no queue, with old contents.
+    The frame is in no object and on no queue, and has old contents.
 
     Enter:  anything.
     Exit:   same.
@@ -220,7 +220,7 @@ def frame_alloc(vm: Vm, reserve: int) -> VmPage | None:
 
 @contract
 def frame_free(vm: Vm, page: VmPage) -> None:
-    """Put a frame without an owner at the tail of the free list.
+    """Put a frame that is in no object at the tail of the free list.
 
     Enter:  anything.
     Exit:   same.
@@ -276,7 +276,7 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int, reserve: int = -1) -> V
     """
     g = vm.g
     page = frame_alloc(vm, g.v_free_reserved if reserve < 0 else reserve)
-    if page is None and reserve < 0:  # who may take the reserve is asked only when it matters
+    if page is None and reserve < 0:  # whether this caller may take the reserve is asked only when it matters
         reserve = reserve_for(vm, object)
         if reserve < g.v_free_reserved:
             page = frame_alloc(vm, reserve)
@@ -290,7 +290,7 @@ def vm_page_alloc(vm: Vm, object: VmObject, offset: int, reserve: int = -1) -> V
         vm.page_queue_lock.release()
     free = g.v_free_count
     # Hints, read without their locks.  A poke that is still pending need not be repeated;
-    # one that we miss here is made by the thread that then waits for memory.
+    # one that is missing here is made by the thread that then waits for memory.
     short = free < g.v_free_min or (free < g.v_free_target and g.v_inactive_count < g.v_inactive_target)
     if short and not g.pages_needed:
         wake_daemon(vm)

@@ -1,4 +1,4 @@
-"""The active and the inactive queue: who is on which, and wiring.
+"""The active and the inactive queue: which page is on which, and wiring.
 
 A page is on exactly one queue iff it is managed, unwired and not BUSY (pages that the
 daemon is writing stay on inactive, BUSY and without LAUNDRY).  Everything here is done

@@ -36,7 +36,7 @@ def page_busy(vm: Vm, page: VmPage) -> None:
 
 @contract
 def page_wakeup(vm: Vm, page: VmPage) -> None:
-    """Stop being the owner; the thread that waited may look again.
+    """Stop being the owner; the threads that waited may look again.
 
     Source: Mach vm/vm_page.h, PAGE_WAKEUP.
     Enter:  vm.page_queue_lock locked (and the page's object).
@@ -100,7 +100,7 @@ def thread_block(vm: Vm, page: VmPage, intent: int) -> None:
 
 @contract
 def FREE_PAGE(vm: Vm, page: VmPage) -> None:  # noqa: N802 - the historic macro's name
-    """Wake, then free: a free page has no thread to wake its waiters.
+    """Wake, then free: once the page is free, no thread will wake its waiters.
 
     Source: Mach vm/vm_fault.c, FREE_PAGE.
     Enter:  vm.page_queue_lock unlocked (the page's object is locked).

@@ -1,11 +1,11 @@
-"""The sleep protocol between those that need memory and the daemon who makes it.
+"""The sleep protocol between the threads that need memory and the daemon, which frees it.
 
 Everything here happens under the pages-needed lock.  A *poke* is remembered in
 ``pages_needed``: a wakeup alone would be lost on a daemon that is awake, and the write
 that it announced would then wait for the next shortage.
 
 Memory waiters sleep until ``memory_epoch`` moves.  The thread that moves it says in
-``no_memory`` whether there is any hope, and takes all waiters off the count at once, so
+``no_memory`` whether there is none to be had, and takes all waiters off the count at once, so
 that a daemon that looks again before they have run does not see them a second time.
 """
 
@@ -83,7 +83,7 @@ def stop_services(vm: Vm) -> None:
     """Tell the daemon and the disk workers to leave their loops.
 
     The disk workers leave once no write is queued and the daemon has gone.  No other thread
-    may still be running: a memory waiter that comes now is sent away without memory.
+    may still be running: a thread that waits for memory now is woken without any.
 
     Enter:  nothing locked.
     Exit:   same.

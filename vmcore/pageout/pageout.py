@@ -1,9 +1,8 @@
 """The page-out daemon: keeps frames free, and knows when that is impossible.
 
 A round is: recompute the targets, reap finished writes, scan if memory is short, reap
-again; then, under the pages-needed lock, decide about those that wait for memory.  The
-daemon never waits for memory and never for another thread's paging: it is the one that
-ends both.
+again; then, under the pages-needed lock, decide about the threads that wait for memory.  The
+daemon never waits for memory and never for another thread's paging: those wait for the daemon.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ from vmcore.vm import Vm
 __all__ = ["VM_WAIT", "wake_daemon", "stop_services", "vm_pageout_loop", "vm_pageout_scan"]
 
 # A fault may own two new frames at once: its placeholder, and the page that it reads in below (or
-# pushes).  Hope for one only would send it round for ever: it takes the one, lacks the other, gives
-# the first back, waits, and is told again that there is memory.
+# pushes).  To wake it for one only would make it retry for ever: it takes the one, lacks the other,
+# gives the first back, waits, and is told again that there is memory.
 FAULT_NEEDS = 2
 FRUITLESS_LIMIT = 8  # rounds in a row that changed nothing: everything was looked at, twice
 TRANSIT_LIMIT = 64  # the same while another thread owns frames that it may yet give back
@@ -59,7 +58,7 @@ DROPPED_THE_LOCK = (STARTED, WRITTEN, FAILED)
 
 @contract
 def vm_pageout_loop(vm: Vm) -> None:
-    """The daemon's life, until the VM is stopped.
+    """The daemon: round after round, until the VM is stopped.
 
     Source: Mach vm/vm_pageout.c, vm_pageout.
     Enter:  nothing locked.
@@ -75,7 +74,7 @@ def vm_pageout_loop(vm: Vm) -> None:
                 pass
     finally:
         vm.me.is_daemon = False
-        if not vm.native.depth():  # who fails with locks held has said why: no second complaint about those
+        if not vm.native.depth():  # a failure with locks held says enough: no second one about those
             count_daemon(vm, -1)
 
 
@@ -193,8 +192,8 @@ def give_up_or_back_off(vm: Vm, missed: bool) -> bool:
         lock.release()
         return False
     lock.release()
-    # Deaf to pokes: with no write in flight they only say that one more waits, and
-    # a crowd of waiters must not hurry us to the limit.
+    # Pokes do not end this pause: with no write in flight they only say that one more thread
+    # waits, and many waiters must not bring us to the limit sooner.
     time.sleep(min(BACK_OFF_S * 2 ** min(rounds, 10), LONGEST_BACK_OFF_S))
     return True
 
@@ -316,7 +315,7 @@ def scan_page(vm: Vm, page: VmPage) -> int:
 
 @contract
 def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
-    """Does another thread fill, copy or write the page?
+    """Is the page being filled, copied or written?
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.

@@ -96,7 +96,7 @@ def begin(vm: Vm, pages: list[VmPage], object: VmObject) -> None:
 def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
     """Find or make the pager, let go of the object, and hand the pages over.
 
-    Memory waiters are not woken here: they would eat what the write needs.
+    Memory waiters are not woken here: they would take the frame that the write needs.
 
     Enter:  object locked; vm.page_queue_lock unlocked.
     Exit:   object unlocked; vm.page_queue_lock unlocked.
@@ -136,6 +136,6 @@ def settle(vm: Vm, page: VmPage, object: VmObject, result: int, target: bool = T
     if page.flags_p & PG_INACTIVE:
         set_flags_p(vm, page, PG_LAUNDRY)  # dirty still, and no thread is washing it
     if target and result == VM_PAGER_BAD and vm.pagers(object.pager).pg_type != PG_VNODE:
-        # A file may just be shrinking.  Anonymous memory has no business out there.
+        # A file may just be shrinking.  Anonymous memory never lies beyond its pager.
         text = f"page-out of page {page.slot} beyond its pager: object {object.slot} offset {page.offset:#x}"
         vm.native.report(REPORT_INVARIANT, text)

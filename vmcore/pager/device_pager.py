@@ -4,8 +4,8 @@ A device's frames lie behind the managed ones and are never free.  Its pages hav
 of their own, whose slot is the frame as always, and which page shows which part of the
 device is fixed.  While a page is in the object it hangs on the pager's list by the very
 link that a managed page has for the paging queues (``pageq``), and it counts one wiring
-that no entry made: so the thread that wires and unwires it never brings the count to zero, and
-no thread ever queues it.  The list, like the queues, is guarded by the page-queue lock.
+that no entry made: so wirings that begin and end never bring the count to zero, and the page
+is never queued.  The list, like the queues, is guarded by the page-queue lock.
 
 There is nothing to read and nothing to write: a store reaches the device at once.
 """
@@ -38,12 +38,12 @@ def fictitious_page(vm: Vm, pager: Pager, offset: int) -> VmPage | None:
 
 @contract
 def device_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
-    """Put the device's page in the place of the caller's, who then owns it: BUSY, CLEAN, FAKE.
+    """Put the device's page in the place of the caller's; the caller then owns it: BUSY, CLEAN, FAKE.
 
-    The caller's page is gone when we return, so it looks its page up again.
+    The caller's own page is gone when we return, so the caller looks the page up again.
 
     Source: Mach vm/device_pager.c, device_pager_getpage.
-    Enter:  nothing locked (the page is busy by the caller, who has a paging count).
+    Enter:  nothing locked (the page is busy by the caller, which has a paging count).
     Exit:   same.
     Takes:  object, page queues, page hash, free list, channel.
     Sleeps: never.
@@ -80,7 +80,7 @@ def exchange(vm: Vm, object: VmObject, offset: int, page: VmPage, pager: Pager, 
 
 @contract
 def dismiss(vm: Vm, page: VmPage) -> None:
-    """Free the caller's page; before that, wake who waits for it.
+    """Free the caller's page; before that, wake the threads that wait for it.
 
     Once free it may be another thread's, and a wakeup would take away the BUSY of its new owner.
 
@@ -123,7 +123,7 @@ def device_pager_haspage(vm: Vm, pager: Pager, offset: int) -> bool:  # noqa: AR
 
 
 def device_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:  # noqa: ARG001 - as the others
-    """No thread may want to write a device's page: it is on no queue, and cleaning skips it.
+    """A device's page is never written out: it is on no queue, and cleaning skips it.
 
     Source: Mach vm/device_pager.c, device_pager_putpage.
     """
@@ -132,7 +132,7 @@ def device_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:  # noqa: AR
 
 @contract
 def device_pager_dealloc(vm: Vm, pager: Pager) -> None:
-    """Take the pages back and part with the device: the thread that maps it next makes a new pager.
+    """Take the pages back and part with the device: its next mapping makes a new pager.
 
     Source: Mach vm/device_pager.c, device_pager_dealloc.
     Enter:  nothing locked.

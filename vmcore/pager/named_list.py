@@ -38,7 +38,7 @@ def enter_named(vm: Vm, pager: Pager) -> None:
 
 @contract
 def leave_named(vm: Vm, pager: Pager) -> None:
-    """Take a dying pager off the list, and wake who met it there: the name is free again.
+    """Take a dying pager off the list, and wake the threads that met it there: the name is free again.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_dealloc.
     Enter:  nothing locked.

@@ -223,8 +223,8 @@ def swap_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     pager.lock.release()
     if not valid:
         return VM_PAGER_FAIL
-    # No thread gives the block back meanwhile: the caller's paging count keeps every thread
-    # away who could (remove, deallocate), and only that one may write this page.
+    # No thread gives the block back meanwhile: the caller's paging count keeps away what could
+    # (remove, deallocate), and only the caller, which owns the page BUSY, may write it.
     return VM_PAGER_OK if vm.io.swap_read(where, vm.frames[page.slot]) else VM_PAGER_ERROR
 
 
@@ -317,7 +317,7 @@ def swap_pager_dealloc(vm: Vm, pager: Pager) -> None:
     """Free every block, then the pager.  Its object is idle and no longer names it.
 
     With the paging count at 0 no write is in flight, so the wait never happens and
-    the caller may hold object locks.  It stays for the day when that is not so.
+    the caller may hold object locks.  The wait is there in case that rule is broken.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_dealloc.
     Enter:  pager unlocked.

@@ -212,7 +212,7 @@ def write_record(vm: Vm, record: PendingClean) -> None:
     set_state(vm, record, SPC_DONE if good else SPC_ERROR)
     vm.g.writes_in_flight -= 1
     vm.io_list_lock.release()
-    wake_daemon(vm)  # page and paging count wait for another thread to reap them
+    wake_daemon(vm)  # it reaps: page and paging count still belong to the record
 
 
 @contract
@@ -239,8 +239,8 @@ def postpone(vm: Vm, record: PendingClean) -> None:
 def reap(vm: Vm, blocking: bool) -> int:
     """Give finished writes' pages and paging counts back; how many of them had succeeded.
 
-    ``blocking`` is for the daemon, who holds nothing: after a failed try it would go to
-    sleep, and the thread that waits for that paging count would sleep with it.  Others may hold
+    ``blocking`` is for the daemon, which holds nothing: after a failed try it would go to
+    sleep, and a thread that waits for that paging count would not be woken.  Others may hold
     objects, so they only try, and leave the rest to the daemon.
 
     Source: 4.4BSD vm/swap_pager.c, swap_pager_clean.

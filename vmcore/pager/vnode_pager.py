@@ -65,7 +65,7 @@ def vnode_pager_haspage(vm: Vm, pager: Pager, offset: int) -> bool:
     """Does the file reach this far?
 
     The size is read without the vnode lock, which may not be taken under an object: the
-    answer is a moment's answer, and the thread that then reads is told BAD.
+    answer holds for a moment only, and a read that comes too late is told BAD.
 
     Source: 4.4BSD vm/vnode_pager.c, vnode_pager_haspage.
     Enter:  anything.

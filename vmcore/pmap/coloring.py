@@ -1,4 +1,4 @@
-"""Colours of a virtually indexed cache: which mappings of one frame get in each other's way.
+"""Colours of a virtually indexed cache: which mappings of one frame alias.
 
 Such a cache finds a line by its virtual address.  A frame that is mapped at two addresses
 which differ modulo the *alias distance* is in it twice, and a store through one is not
@@ -60,7 +60,7 @@ def colour_conflicts(vm: Vm) -> dict[int, set[int]]:
 
 @unguarded()
 def audit_colours(vm: Vm) -> list[str]:
-    """Two colours of one frame need a caller that chose the address of a mapping of its object."""
+    """Violations: frames writable at two colours, though no caller chose an address for their object."""
     bad = []
     for slot, colours in colour_conflicts(vm).items():
         object = vm.objects(vm.pages.views[slot].object)

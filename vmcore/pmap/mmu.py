@@ -1,6 +1,6 @@
 """The memory access: rights, referenced/modified bits and the data, in one critical section.
 
-Anything less would let a page be unmapped, written out and given to another thread
+Anything less would let a page be unmapped, written out and put to other use
 between the test and the transfer, or a store happen after the modify bit was read.
 """
 
@@ -25,7 +25,7 @@ def access(vm: Vm, pmap: Pmap, va: int, write: bool, action: Callable[[memoryvie
     """Run ``action`` on the frame behind the address; None is a fault, and action did not run.
 
     ``action`` gets the whole page and must return something other than None; it holds
-    the pmap lock, so it is short and calls no other function.
+    the pmap lock, so it must be short and call no function of the VM.
 
     Enter:  pmap unlocked.
     Exit:   same.

@@ -205,8 +205,8 @@ def test_bit(vm: Vm, page: VmPage, bit: int) -> bool:
     """Saved bits or any mapping's.
 
     A mapping's word is read without its pmap lock: the pv lock keeps the mapping alive,
-    and an access that is just setting the bit is as good as one a moment later.  Who
-    needs more than a moment's answer has taken the rights away first.
+    and an access that is just setting the bit is as good as one a moment later.  A caller
+    that needs more than a moment's answer has taken the rights away first.
     """
     pv = vm.pv_locks[page.slot % PV_LOCKS]
     pv.acquire()

@@ -2,8 +2,8 @@
 
 A mapping can be removed only with the pv lock of its frame, which comes before the
 pmap lock.  So a range is read under the pmap lock, that lock is dropped, and each
-mapping is removed in its own turn, if it is still there: who removes a range keeps
-faults of that range away (map lock), page-outs may come first and do no harm.
+mapping is then removed by itself, if it is still there: the caller keeps faults of the
+range away (map lock); page-outs may come first and do no harm.
 """
 
 from __future__ import annotations

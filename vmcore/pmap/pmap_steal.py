@@ -1,4 +1,4 @@
-"""The table of mappings is full: one is taken from the thread that can fault it in again.
+"""The table of mappings is full: a mapping is taken away, which a fault can make again.
 
 Records are not reserved.  A mapping is a cache of what the maps say, so any unwired one may go.  To find
 one, every frame's list is walked under its pv lock, and each mapping is looked at under the lock of its
@@ -8,7 +8,7 @@ A walk over all frames is not one moment.  While it goes on, other threads free 
 mappings behind it, so a walk that has found nothing says nothing by itself.  But a record that is not
 free is on exactly one frame's list whenever that frame's pv lock is free (``link`` and ``unlink`` run
 under it).  So if the walk has met fewer wired mappings than there are records, some record was free, or
-moved, while it went on: the caller looks again, and another thread has got on.  If it has met as many,
+moved, while it went on: the caller looks again, and another thread has made progress.  If it has met as many,
 all of them are wired, and only then the table is too small.
 """
 
@@ -27,7 +27,7 @@ STOLEN = -1  # steal_from_frame: dropped one
 
 @contract
 def steal_mapping(vm: Vm, pmap: Pmap) -> None:
-    """Forget an unwired mapping: one of our own if we have one, else one of any other.
+    """Forget an unwired mapping: one of this pmap if it has one, else one of any other.
 
     Perhaps none is stolen because a record has become free meanwhile: the caller tries again.  Only
     when all are wired is it an error, which names the option.

@@ -1,6 +1,6 @@
-"""A VM to look at, of a process that must not notice: no seat, no lock, no descriptor.
+"""A VM to look at without a trace in the arena: no seat, no lock, no descriptor.
 
-``attach`` (vm.py) opens a VM to take part in it: it declares its lock classes, sits down and
+``attach`` (boot.py) opens a VM to take part in it: it declares its lock classes, takes a seat and
 opens the store.  ``inspect`` only finds the tables that lie in the arena already.  What it gives
 back goes to the ``show_*`` functions; everything that would act needs a thread's state, which it
 does not have.

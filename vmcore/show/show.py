@@ -148,7 +148,7 @@ def longest_chain(vm: Vm) -> int:
 
 @unguarded()
 def longest_chains(vm: Vm, count: int, most: int = LONGEST_CHAIN) -> list[str]:
-    """The longest chains, drawn; each from an object that no thread shadows."""
+    """The longest chains, drawn; each from an object that no other object shadows."""
     views = vm.objects.views
     tops = [
         (length, slot)
@@ -163,11 +163,11 @@ def longest_chains(vm: Vm, count: int, most: int = LONGEST_CHAIN) -> list[str]:
 def show_page(vm: Vm, page: VmPage) -> str:
     """``P5 of O3+2 BUSY|CLEAN ACTIVE``; the offset in pages, a star when it is busy: ``P5*``.
 
-    A frame that is in no object any more, or not yet, *was* where its last life put it.
+    Of a frame that is in no object any more, or not yet, it shows where the frame *was* last.
     """
     belongs = "of" if page.flags_o & constants.PG_TABLED else "was of"
     place = f"O{page.object & 0xFFFFFFFF}+{page.offset // vm.page_size}"
-    owner = f"{belongs} {place}" if page.object else "of none"
+    owner = f"{belongs} {place}" if page.object else "of no object"
     wired = f" wired {page.wire_count}" if page.wire_count else ""
     busy = "*" if page.flags_o & constants.PG_BUSY else ""
     return (

@@ -30,7 +30,7 @@ def show_pager(vm: Vm, pager: Pager) -> str:
     if not vm.pagers.is_live(pager.slot):
         return f"G{pager.slot} is free"
     kind = KINDS.get(pager.pg_type, f"kind {pager.pg_type}")
-    owner = f"of O{slot_of(pager.pg_object)}" if pager.pg_object else "of none"
+    owner = f"of O{slot_of(pager.pg_object)}" if pager.pg_object else "of no object"
     if pager.pg_type == constants.PG_VNODE:
         resizing = " resizing" if pager.vnp_resizing else ""
         size = -(-pager.vnp_size // vm.page_size)
@@ -49,7 +49,7 @@ def show_pager(vm: Vm, pager: Pager) -> str:
 def show_swap_block(vm: Vm, block: SwapBlock) -> str:
     """``B9 of G4 number 2 at 33 valid 0b1011``; numbers of swap pages."""
     end = f" writes {block.writes}" if block.writes else ""
-    owner = f"of G{slot_of(block.pager)}" if block.pager else "of none"
+    owner = f"of G{slot_of(block.pager)}" if block.pager else "of no pager"
     free = "" if vm.swap_blocks.is_live(block.slot) else " free"
     where = f"at {block.swb_block}" if block.swb_block else "nowhere"
     return f"B{block.slot} {owner} number {block.index} {where} valid {block.swb_mask:#b}{end}{free}"
@@ -63,7 +63,7 @@ def show_pending(vm: Vm, record: PendingClean) -> str:
         return f"W{record.slot} {state}"
     page = vm.pages.views[record.page] if record.page < len(vm.pages.views) else None
     busy = "*" if page is not None and page.flags_o & constants.PG_BUSY else ""
-    owner = f"of O{slot_of(record.object)}" if record.object else "of none"
+    owner = f"of O{slot_of(record.object)}" if record.object else "of no object"
     return (
         f"W{record.slot} {state} {record.count} pages from P{record.page}{busy} {owner} "
         f"to B{record.block}+{record.index}"

@@ -1,9 +1,9 @@
 """Wiring the pages of a range: a fault for each that also counts the wiring.
 
-The caller reads the map the whole time, so that no thread changes it; the faults read it
-again, past every queued writer.  A wirer that queued behind one would wait for another thread
-who waits for it; and so would it through the owner of a page, who wants to look at the
-map before it gives the page up, and therefore passes writers too.
+The caller holds the map's read lock the whole time, so that no thread changes the map; the faults
+take it again, past every queued writer.  A fault that queued behind a writer would wait for a
+thread that waits for its own caller.  The owner of a page that it needs looks at the map before
+it gives the page up, and therefore passes queued writers too.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ def vm_map_named(
 ) -> int:
     """Map the memory of this name, shared, and return the address; VmError when it cannot be done.
 
-    The thread that maps a name first makes it, ``offset + size`` bytes large; later mappings must
-    lie within.  It lasts as long as a process maps it.
+    The first mapping of a name makes its memory, ``offset + size`` bytes large; later mappings must
+    lie within.  The memory lasts as long as a process maps it.
 
     Source: 4.4BSD vm/vm_mmap.c, vm_mmap (MAP_ANON with a handle).
     Enter:  nothing locked.

@@ -135,7 +135,7 @@ def undo(vm: Vm, map: VmMap, entries: list[VmMapEntry], done: int) -> None:
     could fail; to unlock first would let another thread delete an entry that says wired over
     pages that are not.
     """
-    with unguarded():  # who checks guards asks for write mode
+    with unguarded():  # the guard of these fields is write mode
         for number, entry in enumerate(entries):
             vm_map_entry_unwire(vm, map, entry, 1, number < done)
             if entry.is_a_map:

@@ -1,4 +1,4 @@
-"""What a process owns: a map, a hardware map, and the count of who shares them.
+"""What a process owns: a map, a hardware map, and the count of the processes that share them.
 
 Exit has two halves.  The range goes as soon as the last user is *about* to leave, so
 that memory is back before a parent hears of the death; the records go with the last
@@ -83,7 +83,7 @@ def vmspace_fork(vm: Vm, space: Vmspace) -> Vmspace:
 
 @contract
 def fork_once(vm: Vm, space: Vmspace, busy: list[VmMap]) -> Vmspace | None:
-    """One attempt; None without records, or when ``busy`` says for whom to wait first.
+    """One attempt; None without records, or when ``busy`` names a sharing map to wait for first.
 
     Enter:  nothing locked.
     Exit:   same.
@@ -130,7 +130,7 @@ def vmspace_share(vm: Vm, space: Vmspace) -> Vmspace:  # noqa: ARG001
 
 @contract
 def vmspace_exit(vm: Vm, space: Vmspace) -> None:
-    """A process leaves: give the memory back at once if no other thread uses the space.
+    """A process leaves: give the memory back at once if no other process uses the space.
 
     Source: 4.4BSD kern/kern_exit.c, exit1; vm/vm_map.c, vmspace_free.
     Enter:  nothing locked.
@@ -195,7 +195,7 @@ def remove_all(vm: Vm, map: VmMap) -> None:
 
 @contract
 def drain_map(vm: Vm, map: VmMap) -> None:
-    """Wait out the thread that still has the map locked, before its record goes.
+    """Wait for a thread that still has the map locked, before the map's record goes.
 
     Enter:  nothing locked.
     Exit:   same.

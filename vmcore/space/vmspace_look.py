@@ -1,7 +1,7 @@
 """Looking into the address space of another process, as ps and debuggers do.
 
-Who only looks is counted like a user: the last user may leave meanwhile, and a map that
-goes while a thread waits for its lock is locked by it as a free record.
+A process that only looks is counted like a user: the last user may leave meanwhile, and a thread
+that waits for the lock of a map that goes would then lock a free record.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def vmspace_size(vm: Vm, space: Vmspace) -> int:
 
 @contract
 def vmspace_let_go(vm: Vm, space: Vmspace) -> None:
-    """The look is over; if all other threads have left meanwhile, the space goes now.
+    """The look is over; if all users have left meanwhile, the space goes now.
 
     Enter:  nothing locked.
     Exit:   same.

@@ -127,7 +127,7 @@ def test_a_look_has_chains_only_if_asked(world):
     seen = outcome.Progress(elapsed_s=1.0, steps=10, epoch=0, state="running", workers=2, findings=0)
     vm = world.vm
     spaces = [space_of(vm, 2)]
-    write(vm, spaces[0], 1, 7)  # another thread always sees this one, so no thread below is hidden
+    write(vm, spaces[0], 1, 7)  # page 1 is seen through the whole chain, so no object of it is bypassed
     for value in range(3):
         write(vm, spaces[-1], 0, value)
         spaces.append(fork(vm, spaces[-1]))

@@ -68,7 +68,7 @@ def test_ps_names_the_arena_its_roles_and_what_each_is_doing(hangdog, two_locks)
     assert "waits for beta[0] (mutex)" in text
 
 
-def test_ps_of_none_is_an_empty_list(monkeypatch, capsys):
+def test_ps_without_arenas_is_an_empty_list(monkeypatch, capsys):
     from stress.cli import ps
     from stress.cli.main import outcome
 
@@ -98,7 +98,7 @@ def test_a_hang_is_explained_from_outside(hangdog, two_locks, tmp_path):
     assert plain["schema"] == "hangdog.dump/1"
 
 
-def test_looking_disturbs_none(hangdog, two_locks):
+def test_looking_disturbs_nothing(hangdog, two_locks):
     pid = two_locks("calm")
     before = wait_until(lambda: asleep(pid), "the wait for its standard input")
 

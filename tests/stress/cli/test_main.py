@@ -130,7 +130,7 @@ def test_python_without_docstrings_cannot_run_it(start, words):
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_what_none_expected_is_one_fact_and_a_traceback_for_those_who_ask(monkeypatch, capsys, asked):
+def test_an_unexpected_error_is_one_fact_and_a_traceback_if_asked(monkeypatch, capsys, asked):
     def broken():
         raise ValueError("two\nlines")
 

@@ -17,7 +17,7 @@ SMALL = ("--workers", "2", "--seconds", "1", "--disks", "1")
 LONG = ("--workers", "2", "--seconds", "600")  # ended by the test, however long that takes
 
 
-def none_left(started):
+def nothing_left(started):
     """Everything of its session is gone, soon."""
     wait_until(lambda: not started.family(), f"the end of {started.family()}")
     return True
@@ -59,7 +59,7 @@ def test_json_is_one_object_with_the_promised_keys(start, mode):
     assert found["steps"] > 0
     assert found["checks"]["content_reads"] > 0
     assert "found     nothing" in said.err
-    assert none_left(started)
+    assert nothing_left(started)
 
 
 def test_a_clean_run_says_what_it_did_and_exits_0(start, tmp_path):
@@ -71,7 +71,7 @@ def test_a_clean_run_says_what_it_did_and_exits_0(start, tmp_path):
     assert said.out.startswith("running fork-storm: 2 worker processes, seed 1\n")
     assert said.out.endswith("found     nothing\n")
     assert list(tmp_path.iterdir()) == [], "no finding, no folder"
-    assert none_left(started)
+    assert nothing_left(started)
 
 
 def test_a_trace_is_replayed(hangdog):
@@ -95,7 +95,7 @@ def test_a_finding_is_explained_kept_and_can_be_shown_again(start, tmp_path):
         assert word in said.out
         assert word in shown.out
     assert "--defect H2" in shown.out.splitlines()[-1]
-    assert none_left(started)
+    assert nothing_left(started)
 
 
 def test_ps_and_dump_see_a_run_without_disturbing_it(start, hangdog):
@@ -115,7 +115,7 @@ def test_ps_and_dump_see_a_run_without_disturbing_it(start, hangdog):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_leaves_none(start, hangdog, number):
+def test_an_interrupted_run_says_so_and_leaves_no_process(start, hangdog, number):
     started = start("run", *LONG)
     running(hangdog, started)
 
@@ -127,10 +127,10 @@ def test_an_interrupted_run_says_so_and_leaves_none(start, hangdog, number):
     assert fact.startswith("interrupted after ")
     assert remedy.startswith("hangdog run --scenario fork-storm")
     assert "until it was interrupted" in " ".join(said.out.split())
-    assert none_left(started)
+    assert nothing_left(started)
 
 
-def test_a_killed_supervisor_is_said_so_and_leaves_none(start, hangdog):
+def test_a_killed_supervisor_is_said_so_and_leaves_no_process(start, hangdog):
     started = start("run", *LONG)
     running(hangdog, started)
 
@@ -140,17 +140,17 @@ def test_a_killed_supervisor_is_said_so_and_leaves_none(start, hangdog):
 
     assert said.code == 3
     assert "supervisor" in said.two_lines()[0]
-    assert none_left(started)
+    assert nothing_left(started)
 
 
-def test_a_killed_command_leaves_none(start, hangdog):
+def test_a_killed_command_leaves_no_process(start, hangdog):
     started = start("run", *LONG)
     running(hangdog, started)
 
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
 
-    assert none_left(started)
+    assert nothing_left(started)
     assert not any(started.pid in arena["pids"] for arena in json.loads(hangdog("ps", "--json").out))
 
 
@@ -164,4 +164,4 @@ def test_a_killed_worker_is_a_finding(start, hangdog):
     assert said.code == 1, said
     verdicts = {finding["verdict"] for finding in json.loads(said.out)["findings"]}
     assert verdicts & {"crash", "orphaned_lock"}
-    assert none_left(started)
+    assert nothing_left(started)

@@ -155,7 +155,7 @@ def test_an_interrupt_ends_the_detection_with_what_there_is(number, monkeypatch)
     def run(options):
         calls.append(options)
         if len(calls) == number and number % 2:
-            raise KeyboardInterrupt  # outside a run no other thread takes it
+            raise KeyboardInterrupt  # outside a run nothing catches it
         report = RunReport(
             seed=1, scenario="", workers=1, mode="", duration_s=0, epochs=0, steps=0, steps_per_s=0,
             counters={}, checks={},
@@ -256,7 +256,7 @@ def test_a_pair_runs_where_its_first_shows_best_with_no_option_of_another_scenar
     assert find_defect("H4+H7a").options == {**find_defect("H4").options, **find_defect("H7a").options}
 
 
-def test_those_that_the_log_tells_of_are_the_first_thirteen_with_every_face():
+def test_those_that_the_log_tells_of_are_the_first_thirteen_with_every_form():
     assert [defect.id for defect in all_defects().values() if defect.seed_named] == [
         "H1", "H2", "H3", "H4", "H5a", "H5b", "H6a", "H6b", "H6c", "H7a", "H7b", "H7c", "H8", "H9",
         "H10a", "H10b", "H10c", "H11", "H12", "H13",

@@ -1,9 +1,9 @@
 """Take one detector away, and exactly the defects that only it can see are not found any more.
 
 So each detector is needed, and no finding of one is in truth another's.  Which defects depend on which
-follows from their symptoms: who waits in a circle without a wrong order of locks is seen by the circle
-alone, who was forgotten asleep by the sleepers' conditions, old data by what a load must show, a page on
-no queue by the audit.  The scripts make it a matter of a second each.
+follows from their symptoms: a circle of waits without a wrong order of locks is seen as a circle only, a
+thread that is left asleep by the condition that it waits for, old data by what a load must show, a page
+on no queue by the audit.  The scripts make it a matter of a second each.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 180.0
-# detector: (whom only it sees, whom others see as well or alone)
+# detector: (the defects that only it sees, those that others see as well or alone)
 DETECTORS = {
     "circles_of_waits": ({"L4"}, {"H1", "H2", "H3", "H6a", "L20", "H11"}),
     "forgotten_sleepers": ({"H6a", "H6c", "L39"}, {"H2", "L4", "L20", "H12"}),

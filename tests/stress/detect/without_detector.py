@@ -60,7 +60,7 @@ def seen_by(found):
     """Which detector makes such a finding."""
     if found.summary.startswith("audit#0 (") and AUDITED.search(found.summary):
         return "audits"
-    if "last stored was" in found.summary:  # a script may have an eye of its own on something else
+    if "last stored was" in found.summary:  # a script may have a check of its own for something else
         return "contents"
     return {"deadlock": "circles_of_waits", "lost_wakeup": "forgotten_sleepers"}.get(found.verdict, "another")
 

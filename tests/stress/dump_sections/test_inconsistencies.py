@@ -48,7 +48,7 @@ def test_a_pager_that_its_object_does_not_know_is_told_with_what_it_holds(vm, fa
     assert front.shadow == vm.objects.ref(bottom)
 
 
-def test_more_valid_pages_than_there_are_and_a_name_that_none_can_find(vm, family):
+def test_more_valid_pages_than_there_are_and_a_name_that_cannot_be_found(vm, family):
     _, bottom = family
     pager = vm.pagers(bottom.pager)
     pager.sw_cnt, pager.is_named = 4, 1
@@ -73,7 +73,7 @@ def test_a_copy_object_that_is_dying(vm, family):
     front.flags &= ~OBJ_DYING
 
 
-def test_who_holds_the_lock_may_be_in_the_middle_and_is_named(vm, family):
+def test_the_holder_of_the_lock_may_be_in_the_middle_and_is_named(vm, family):
     front, _ = family
     page = page_at(vm, front, 1)
     page.flags_o |= PG_BUSY

@@ -131,7 +131,7 @@ def test_what_ends_of_a_write_prove():
     assert explain_loss(early) == ["  so P3 was given up by tester while it was being written"]
     assert explain_loss(well) == []
     assert explain_loss(clean) == ["  P3 was given up by tester; it was not written since it came in"]
-    # Who remembers less than that cannot know whether the first write had ended.
+    # A recorder that goes back less far cannot tell whether the first write had ended.
     assert explain_loss(twice, since=2) == explain_loss(early, since=2) == []
 
 

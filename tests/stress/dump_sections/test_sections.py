@@ -1,4 +1,4 @@
-"""What a dump says of the VM: made by one who only looks, on a system that others are using."""
+"""What a dump says of the VM: made by a process that only looks, on a system that others are using."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def a_busy_page(vm, object):
     return page.slot
 
 
-def test_a_page_that_is_another_threads_own_may_be_looked_at_in_a_checked_run(vm):
+def test_a_page_that_another_thread_owns_may_be_looked_at_in_a_checked_run(vm):
     space = space_of(vm, 2)
     write(vm, space, 0, 1)
     bottom = top(vm, space)

@@ -137,14 +137,14 @@ scenario = Scenario("broken set-up")
 
 
 @scenario.setup
-def broken(actor, stage):
+def broken(actor, pool):
     lock = actor.vm.arena.mutex("kept")
     lock.acquire()
     {how}
 
 
 @scenario.role("player")
-def never_played(actor, stage):
+def never_played(actor, pool):
     raise AssertionError("the set-up did not end")
 """
 

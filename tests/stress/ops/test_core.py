@@ -1,4 +1,4 @@
-"""Steps of a simulated process, with no other thread there."""
+"""Steps of a simulated process, with no other worker there."""
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_moved_memory_keeps_its_contents_and_discarded_memory_loses_them(world, 
     assert vm_read(world.vm, process.space, BASE + PAGE) == bytes(PAGE)
 
 
-def test_a_store_waits_for_none_when_it_is_anothers_turn(world, actor, process):
+def test_a_store_becomes_a_load_when_another_worker_has_the_turn(world, actor, process):
     core.map_file(actor, process, Range(0x200000, 0x204000, READ_WRITE, True, 1, 0))
     other = world.actor(2).witness
     row = other.begin_store(FILE_SPACES + 1, 0)
@@ -149,7 +149,7 @@ def test_a_process_travels_through_bytes(world, actor, process):
         assert getattr(copy.journal, name) == getattr(process.journal, name)
 
 
-def test_a_stage_gives_back_whom_it_was_given_and_is_full_some_day(world, actor, process):
+def test_a_pool_gives_back_the_processes_it_was_given_and_is_full_at_its_size(world, actor, process):
     pool = ProcessPool(world.arena, 1)
     child = core.fork(actor, process)
 
@@ -162,7 +162,7 @@ def test_a_stage_gives_back_whom_it_was_given_and_is_full_some_day(world, actor,
     assert pool.take(actor) is None
 
 
-def test_who_did_not_leave_is_a_leak(world, actor, process):
+def test_a_process_that_did_not_leave_is_a_leak(world, actor, process):
     core.write(actor, process, BASE)
 
     with pytest.raises(Leak, match="still alive"):

@@ -1,4 +1,4 @@
-"""Files that are cut under their users: what the books accept, and what they do not."""
+"""Files that are cut while they are in use: what the content oracle accepts then, and what it does not."""
 
 import os
 import random
@@ -90,7 +90,7 @@ def test_what_was_there_before_a_cut_may_not_come_back(actor, process, seen):
         files.read(actor, process, at(3))
 
 
-def test_a_stamp_that_none_issued_is_wrong_after_a_cut_too(actor, process):
+def test_a_stamp_that_was_never_issued_is_wrong_after_a_cut_too(actor, process):
     files.truncate(actor, 0, 0)
     vm_write(actor.vm, process.space, at(0), make_stamp(1, 0x8000_0000, 0, 99) * (PAGE // 32))
 
@@ -113,7 +113,7 @@ def test_a_refusal_is_legal_while_a_cut_lasts_and_at_no_other_time(world, actor,
             gate.go.set()  # the accesses meet the short file, or come before or after
 
     assert len(seen) == 2
-    vnode_pager_setsize(world.vm, world.vm.vnodes.views[1], PAGE)  # no thread has announced this one
+    vnode_pager_setsize(world.vm, world.vm.vnodes.views[1], PAGE)  # this cut was not announced
     for step in (files.read, files.write):
         for one in (process, private):
             with pytest.raises(InvariantViolated, match="no cut overlapped"):
@@ -162,7 +162,7 @@ def player(_vm, world, number, rounds):
             core.leave(actor, one)
 
 
-def test_players_who_cut_clean_and_store_find_nothing_wrong(world):
+def test_workers_that_cut_clean_and_store_find_nothing_wrong(world):
     files.lay_down_cuts(world.arena, (PAGES, PAGES))
     with services(world.vm) as team:
         for number in (1, 2):

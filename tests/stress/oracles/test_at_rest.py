@@ -49,7 +49,7 @@ def test_time_in_which_the_daemon_is_stopped_is_not_its_own(world, daemon, waits
 
 @pytest.fixture
 def spinners(world):
-    """A daemon that wants the processor, and a thread that wants the same one and is before it."""
+    """A daemon that wants the processor, and a process that wants the same one and has priority."""
     cpu, pids = min(os.sched_getaffinity(0)), []
     try:
         for policy in (os.SCHED_IDLE, os.SCHED_OTHER):

@@ -46,14 +46,14 @@ def test_a_stamp_says_what_was_put_in():
 
 
 @pytest.mark.parametrize("at", range(32))
-def test_a_stamp_with_one_wrong_byte_is_none(at):
+def test_a_stamp_with_one_wrong_byte_is_no_stamp(at):
     stamp = bytearray(make_stamp(2, 7, 0x40, 99))
     stamp[at] ^= 1
 
     assert decode(bytes(stamp)) is None
 
 
-def test_memory_that_none_wrote_reads_as_zeros(me):
+def test_memory_that_was_never_written_reads_as_zeros(me):
     journal = Journal(7)
 
     me.check_private(journal, 5, bytes(PAGE))
@@ -130,7 +130,7 @@ def test_a_shared_page_may_show_any_writers_store_but_none_that_was_seen_replace
             me.check_shared(FILE, 2, old * REPEAT, initial)
 
 
-def test_a_store_that_none_issued_is_found_on_a_shared_page(me, other):
+def test_a_store_that_was_never_issued_is_found_on_a_shared_page(me, other):
     initial = file_stamp(3, 2)
     never = make_stamp(2, FILE, 2, 1)
     elsewhere = other.issue(FILE, 1)

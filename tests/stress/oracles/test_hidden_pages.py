@@ -42,7 +42,7 @@ def world_with(**replacements):
 
 
 def refuse_paged_front(vm, object, wait=False, mypip=0):
-    """The oldest mistake: who was ever paged out is left alone for ever."""
+    """The oldest mistake: an object that was ever paged out is left alone for ever."""
     if object.pager:
         return 0, False
     return REAL[0](vm, object, wait, mypip)
@@ -119,7 +119,7 @@ def test_the_growth_per_epoch_is_told():
 
 
 def refuse_bypass(vm, object, backing):
-    """No thread is ever skipped."""
+    """No object is ever bypassed."""
     backing.lock.release()
     return False
 
@@ -165,7 +165,7 @@ def test_hidden_pages_below_two_users_are_the_price_of_chains_and_within_the_bou
     assert hidden_pages.report(vm.arena)["hidden"] == 1
 
 
-def test_a_user_who_does_not_look_is_a_leaf_like_a_visible_page(world):
+def test_a_user_that_does_not_look_is_a_leaf_like_a_visible_page(world):
     vm = world.vm
     parent = space_of(vm, 2)
     fill(vm, parent, {0: 1, 1: 1})
@@ -207,7 +207,7 @@ def test_nothing_audited_is_nothing_reported(world):
     assert hidden_pages.report(world.arena) == {}
 
 
-def test_a_dump_of_a_leak_says_who_hides_what():
+def test_a_dump_of_a_leak_says_which_object_hides_what():
     with world_with(collapse__vm_object_collapse=refuse_paged_front) as vm:
         for _ in long_lived_parent(vm, 4):
             pass

@@ -39,7 +39,7 @@ def free_block_twice(vm, pager, block):
 
 
 def no_wakeup(vm, object):
-    """The thread that waits for paging to end is forgotten."""
+    """Threads that wait for paging to end are not woken."""
     object.flags &= ~OBJ_WAITING
 
 
@@ -57,14 +57,14 @@ def clean_and_unlock(vm, object, start, end, sync, dequeue, terminating=False):
 
 
 def use_after_free(vm, object):
-    """Terminate that looks back at the dead."""
+    """Terminate that reads the object after it was freed."""
     shadow = original("terminate.vm_object_terminate")(vm, object)
     vm.point("flags were", object.flags)
     return shadow
 
 
 def zero_nothing(vm, page):
-    """Fresh memory with another thread's bytes: no lock is wrong, only the contents are."""
+    """Fresh memory with the bytes of its last use: no lock is wrong, only the contents are."""
     page.flags_o &= ~PG_CLEAN
 
 

@@ -47,7 +47,7 @@ def test_a_set_up_that_does_not_get_a_processor_does_not_hang(crowded, monkeypat
     with SetUp(RunOptions(setup_limit=LIMIT_S)) as limit:
         compute(LIMIT_S / 2)
 
-    assert time.monotonic() - begun > LIMIT_S, "no thread was in the way; this test would prove nothing"
+    assert time.monotonic() - begun > LIMIT_S, "nothing was in the way; this test would prove nothing"
     assert limit.finding is None
 
 

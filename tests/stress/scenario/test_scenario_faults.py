@@ -1,4 +1,4 @@
-"""A scenario may trouble its store; no other thread's store is troubled."""
+"""A scenario may ask for a store with faults; the store of any other has none."""
 
 from stress.run.options import RunOptions
 from stress.run.runner import setting_of

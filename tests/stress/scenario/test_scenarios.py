@@ -38,7 +38,7 @@ def test_a_scenario_without_roles_cannot_be_cast():
         Scenario("empty").cast(1)
 
 
-def test_ids_of_the_catalogue_are_those_of_the_reference_and_faces_have_letters():
+def test_ids_of_the_catalogue_are_those_of_the_reference_and_forms_have_letters():
     ids = list(all_defects())
 
     assert {"H1", "H2", "H3", "H6a", "H6b", "H6c", "L6", "L11", "L40"} <= set(ids)
@@ -72,7 +72,7 @@ def test_options_that_mean_nothing_are_refused(given, said):
         RunOptions(**given)
 
 
-def test_a_table_that_is_none_is_refused():
+def test_a_table_that_does_not_exist_is_refused():
     with pytest.raises(BadInput, match="no table is named 'chairs'"):
         tables_of({"chairs": 3})
 
@@ -99,7 +99,7 @@ scenario = Scenario("slow-rounds")
 
 
 @scenario.role("writer")
-def write_long(actor, stage):
+def write_long(actor, pool):
     person = create_process(actor)
     allocate(actor, person, pages_of(0x10000, 1))
     until = time.monotonic() + 1.0
@@ -109,7 +109,7 @@ def write_long(actor, stage):
 
 
 @scenario.check
-def in_vain(actor, stage):
+def in_vain(actor, pool):
     raise AssertionError("never content")
 """
 

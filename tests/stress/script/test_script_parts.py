@@ -66,7 +66,7 @@ def test_a_script_has_as_many_disks_as_it_says(asked, given):
     assert len([one for one in report.outcomes if one.role == "disk"]) == given
 
 
-def test_who_asks_for_disks_gets_them_in_a_script_as_well():
+def test_disks_that_are_asked_for_are_there_in_a_script_as_well():
     report = played(options={"disks": 2}, scene=one_page, roles={"A": nothing}, cues=[("A", "start")])
 
     assert len([one for one in report.outcomes if one.role == "disk"]) == 2
@@ -88,7 +88,7 @@ def fail(scene):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_first_transfers_fail_who_makes_them(supervisor, mode):
+def test_the_first_transfers_fail_whichever_process_makes_them(supervisor, mode):
     report = played(
         mode,
         scene=swapped,
@@ -131,7 +131,7 @@ def test_rounds_come_again_until_a_role_ends(mode):
     )
 
     assert report.findings == []
-    # Both have done with it; which of them ends first is no thread's promise.
+    # Both have passed all rounds; which of them ends first is not promised.
     ends = {f"cue {cue} of 5, round {TIMES + 1}: role {role}" for cue, role in ((2, "A"), (4, "B"))}
     said = report.script.removeprefix("script went off the track at ")
     assert said.split(" never reached at turn: it ended")[0] in ends

@@ -150,7 +150,7 @@ def test_a_worker_that_has_come_to_a_named_point_waits_there_with_what_it_knows(
     assert report.script == COMPLETED
 
 
-def test_a_space_that_has_left_does_not_leave_again_when_its_record_is_anothers():
+def test_a_space_that_has_left_does_not_leave_again_when_its_record_is_in_new_use():
     def scene(scene):
         scene.map("P")
         slot = scene.space("P").slot
@@ -229,7 +229,7 @@ def test_a_cue_that_can_never_come_is_refused(role, point, said):
 
 
 @pytest.mark.parametrize(("next_role", "stuck"), [("A", False), ("B", True)])
-def test_who_stands_at_an_open_gate_is_about_to_move(world, next_role, stuck):
+def test_a_thread_at_an_open_gate_is_about_to_move(world, next_role, stuck):
     native = world.arena.native
     gates = SyncPoints(world.arena, (Cue(next_role, "start"),), ("A", "B"))
     gates.row.seats[native.sit("A#0")] = AT_GATE
@@ -249,11 +249,9 @@ def test_who_stands_at_an_open_gate_is_about_to_move(world, next_role, stuck):
         ("write", "WAIT_WRITE", True),
     ],
 )
-def test_who_waits_for_a_map_that_none_has_any_more_has_been_woken_and_only_has_to_run(
-    world, take, waits, stuck
-):
+def test_a_waiter_for_a_map_that_is_free_again_has_been_woken_and_only_has_to_run(world, take, waits, stuck):
     native, lock = world.arena.native, world.arena.rwlock("map")
-    native.leave()  # the one that has it sits in another thread
+    native.leave()  # the thread that has the lock takes a seat of its own
     gates = SyncPoints(world.arena, (Cue("B", "start"),), ("A", "B"))
     with thread(hold, lock, take, over := threading.Event(), held := threading.Event()):
         assert held.wait(LIMIT_S)

@@ -311,7 +311,7 @@ def test_threads_that_reuse_each_others_addresses_keep_their_order(plan):
     )
 
     assert body(made, 1)[:2] == [After(0, 4), MapAnon(0x10000, PAGE, READ, False, False)]
-    assert len(body(made, 1)) == 3  # 0x90000 is no other thread's: no order
+    assert len(body(made, 1)) == 3  # 0x90000 is used by one thread only: no order
     assert body(made)[-2:] == [After(1, 4), Unmap(0x11000, PAGE)]
     # Each stays away from what the other changes while both live.
     assert made.tasks[1].avoid == ((0x10000, 0x11000),)

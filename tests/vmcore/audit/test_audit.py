@@ -60,7 +60,7 @@ def test_a_page_that_is_busy_or_miscounted_or_lost_is_named(vm, world):
     assert "v_free_count" in broken(vm, vm.g, "v_free_count", 1)
 
 
-def test_a_dirty_inactive_page_that_none_will_write_is_named(vm, world):
+def test_a_dirty_inactive_page_without_laundry_is_named(vm, world):
     page = object_pages(vm, top(vm, world[1]))[0]
     vm.page_queue_lock.acquire()
     vm_page_deactivate(vm, page)

@@ -38,7 +38,7 @@ def world(vm):
 
 @pytest.fixture
 def cached(vm):
-    """The object of a file that no thread maps any more."""
+    """The object of a file that no process maps any more."""
     space = empty_space(vm)
     vm_map_file(vm, space_map(vm, space), vm.vnodes.views[1], 2 * vm.page_size, 0)
     vmspace_exit(vm, space)
@@ -59,7 +59,7 @@ def broken(vm, record, field, value):
     return found
 
 
-def test_q1_a_reference_that_none_has(vm, world):
+def test_q1_a_reference_without_an_owner(vm, world):
     obj = top(vm, world[1])
 
     said = broken(vm, obj, "ref_count", 2)

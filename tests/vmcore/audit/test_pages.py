@@ -71,7 +71,7 @@ def test_q3_an_object_in_the_middle_of_something(vm, world, flag, name):
     assert broken(vm, obj, "flags", obj.flags | flag) == [f"Q3: object {obj.slot} is {name}"]
 
 
-def test_q3_a_paging_count_that_none_ended(vm, world):
+def test_q3_a_paging_count_that_was_not_ended(vm, world):
     obj = top(vm, world[1])
 
     said = broken(vm, obj, "paging_in_progress", 1)
@@ -80,7 +80,7 @@ def test_q3_a_paging_count_that_none_ended(vm, world):
 
 
 @pytest.mark.parametrize(("flag", "name"), [(PG_BUSY, "BUSY"), (PG_FAKE, "FAKE"), (PG_WANTED, "WANTED")])
-def test_q3_a_page_that_another_still_owns(vm, page, flag, name):
+def test_q3_a_page_that_still_has_an_owner(vm, page, flag, name):
     said = broken(vm, page, "flags_o", page.flags_o | flag)
 
     assert f"Q3: page {page.slot} is {name}" in said
@@ -113,7 +113,7 @@ def test_q4_a_buffer_frame_that_is_out(vm, world):
 
 
 @pytest.mark.parametrize("kind", ["objects", "pagers", "maps", "sharing_maps", "vnodes"])
-def test_q12_another_asleep_on_a_channel(vm_of, kind):
+def test_q12_a_thread_asleep_on_a_channel(vm_of, kind):
     vm = vm_of(files=(4096,))
     pool = getattr(vm, kind)
     record = next(iter(pool.live()), None) or pool.allocate()
@@ -127,7 +127,7 @@ def test_q12_another_asleep_on_a_channel(vm_of, kind):
     assert f"Q12: 1 asleep on {name} {record.slot}" in said
 
 
-def test_q12_another_asleep_on_a_page_or_for_memory(vm, page):
+def test_q12_a_thread_asleep_on_a_page_or_for_memory(vm, page):
     row = Channel.from_buffer(vm.arena.mapping, page.chan.offset)
     row.asleep[0], row.asleep[1] = 1 << 63, 1
     said = audit(vm)
@@ -157,7 +157,7 @@ def test_q12_a_process_that_waits_for_a_map_lock_is_named(vm, world):
     assert audit(vm) == []
 
 
-def test_q13_a_write_that_none_reaped(vm, world):
+def test_q13_a_write_that_was_not_reaped(vm, world):
     record = vm.pending.views[3]
 
     assert broken(vm, record, "state", SPC_DONE) == [f"Q13: page-out record 3 is in state {SPC_DONE}"]
@@ -193,7 +193,7 @@ def test_q13_a_release_that_this_thread_owes(vm, world):
     assert said == ["Q13: 1 references left on this thread's release list"]
 
 
-def test_q13_a_dirty_inactive_page_that_none_will_write(vm, page):
+def test_q13_a_dirty_inactive_page_without_laundry(vm, page):
     with locked(vm.page_queue_lock):
         vm_page_deactivate(vm, page)
     assert page.flags_p == PG_INACTIVE | PG_LAUNDRY

@@ -80,7 +80,7 @@ def test_a11_a_block_without_a_valid_page(vm, world, pager, block):
     assert f"{name} holds no valid page and no write is in flight" in said
 
 
-def test_a11_a_block_that_lies_where_another_lives(vm, world, pager, block):
+def test_a11_a_block_that_lies_where_another_block_lies(vm, world, pager, block):
     said = broken(vm, block, "swb_block", block.swb_block + 4)
 
     name = f"A11: swap block {block.slot} of pager {pager.slot}"
@@ -99,7 +99,7 @@ def test_a11_a_valid_bit_beyond_the_end(vm, world, pager, block):
     assert f"A11: block {block.slot} of pager {pager.slot} is valid beyond page 2" in said
 
 
-def test_a11_a_page_of_the_map_that_is_taken_by_none(vm, world):
+def test_a11_a_page_of_the_map_that_is_taken_and_has_no_owner(vm, world):
     vm.swap_map[100] = 1
     said = audit(vm)
     vm.swap_map[100] = 0
@@ -122,7 +122,7 @@ def test_a12_a_clean_page_that_differs_from_its_copy_in_swap(vm, world, block):
     assert audit(vm) == []
 
 
-def test_a12_what_was_written_to_the_swap_file_by_another_is_seen_too(vm, world, block):
+def test_a12_what_another_program_wrote_to_the_swap_file_is_seen_too(vm, world, block):
     os.pwrite(vm.swap_fd, b"x", (block.swb_block + 1) * vm.page_size + 7)
 
     assert [line[:4] for line in audit(vm)] == ["A12:"]

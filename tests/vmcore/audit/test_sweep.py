@@ -50,7 +50,7 @@ def parted(vm):
 
 
 def miss_collapse(vm, space, page, value):
-    """What a fork, a write and an exit leave when no thread collapses: one more link, with one user."""
+    """What a fork, a write and an exit leave without a collapse: one more link, with one user."""
     front = shadow_of(vm, top(vm, space), 0, 4)
     entry = space_map(vm, space).first
     vm.entries.views[entry].object = vm.objects.ref(front)
@@ -60,7 +60,7 @@ def miss_collapse(vm, space, page, value):
 
 
 def swap_both_out(vm, space):
-    """Front and back object, each with a pager of its own (who gets its first one collapses)."""
+    """Front and back object, each with a pager of its own (before an object gets its first, it collapses)."""
     front, back = top(vm, space), below(vm, top(vm, space))
     for obj in (back, front):
         with locked(obj):
@@ -181,7 +181,7 @@ def test_a_file_is_never_absorbed_and_its_pages_are_no_cells(vm_of):
     vmspace_exit(vm, space)
 
 
-def test_a_page_that_was_unmapped_is_hidden_by_none(vm):
+def test_a_page_that_was_unmapped_is_not_hidden_by_another_page(vm):
     space = space_of(vm, 4)
     fill(vm, space, dict.fromkeys(range(4), 1))
     obj = top(vm, space)
@@ -239,7 +239,7 @@ def test_a_daemon_makes_room_for_the_sweep(vm_of):
     assert all_gone(vm) == []
 
 
-def test_a_pair_that_is_being_written_when_it_is_looked_for_is_not_taken_for_none(vm, parted, monkeypatch):
+def test_a_pair_that_is_being_written_when_it_is_looked_for_is_not_missed(vm, parted, monkeypatch):
     """The daemon begins to write when the pass has begun: the pass is in vain, and the pair does not show."""
     scans = [scan, scan]  # active to inactive; inactive to the disk
     seen = []

@@ -80,7 +80,7 @@ def test_a_field_without_its_guard_is_named_with_what_is_held_and_where(broken, 
     vm_object_deallocate(vm, obj)
 
 
-def test_another_s_lock_is_no_guard(broken):
+def test_the_lock_of_another_object_is_no_guard(broken):
     vm = broken
     mine, other = published(vm), published(vm)
 
@@ -310,7 +310,7 @@ def test_a_slice_of_heads_needs_the_lock_of_each_bucket(broken):
             assert vm.heads[4:6]
 
 
-def test_giving_back_anothers_swap_page_is_told_with_the_map_locked(vm):
+def test_giving_back_another_blocks_swap_page_is_told_with_the_map_locked(vm):
     first = swap_map_alloc(vm, 2, 7)
     with pytest.raises(Panic, match="belongs to block 7"):
         swap_map_free(vm, first, 2, 8)

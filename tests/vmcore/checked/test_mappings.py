@@ -142,8 +142,8 @@ def test_a_right_to_write_that_the_entry_does_not_give(vm, mapping, fields, said
     assert found.endswith(said)
 
 
-def test_a_right_that_we_cannot_judge_is_none_left_s_fault(vm, obj):
-    """No map is locked: a pmap of a test, or of a child that no process runs in yet."""
+def test_a_right_that_cannot_be_judged_is_not_reported(vm, obj):
+    """No map is locked: a pmap of a test, or of a child in which no process runs yet."""
     pmap, page = new_pmap(vm), page_at(vm, obj, 0)
     with locked(obj):
         pmap_enter(vm, pmap, 0, page, RW, False)
@@ -154,8 +154,8 @@ def test_a_right_that_we_cannot_judge_is_none_left_s_fault(vm, obj):
     vm.pmaps.free(pmap)
 
 
-def test_a_mapping_that_is_gone_before_the_look_is_none_left_s_fault(vm, obj):
-    """Who needs a record may take any unwired mapping; what the free leaves in the record is no page."""
+def test_a_mapping_that_is_gone_before_the_look_is_not_reported(vm, obj):
+    """A thread that needs a record may take any unwired mapping; what the free leaves in it is no page."""
     pmap, page = new_pmap(vm), page_at(vm, obj, 0)
 
     with locked(obj):  # the look is at its end

@@ -116,7 +116,7 @@ def test_a_chain_is_no_ring(vm, pair):
     assert said == f"A6: the chain of object {front.slot} is a ring"
 
 
-def test_a_source_with_a_copy_that_shadows_another(vm, pair):
+def test_a_source_with_a_copy_that_shadows_another_object(vm, pair):
     front, back = pair
     back.lock.acquire()
     with broken(back, copy=vm.objects.ref(front)), broken(front, shadow_offset=4096):

@@ -88,7 +88,7 @@ def test_a_wired_page_is_on_no_queue(vm, obj):
     assert said == f"A3: page {page.slot} is on a queue and wired or fictitious"
 
 
-def test_a_page_that_another_waits_for_is_busy(vm, obj):
+def test_a_page_that_a_thread_waits_for_is_busy(vm, obj):
     page = page_at(vm, obj, 0)
     with locked(obj):
         vm.page_queue_lock.acquire()

@@ -81,7 +81,7 @@ class Keeping(Mappings):
     @rule(file=files, count=st.integers(0, FILE_PAGES + 2), more=st.booleans())
     def resize(self, file, count, more):
         if count < len(file.pages) and self.wired(file):
-            return  # wired pages beyond the end stay: no thread promises who sees them
+            return  # wired pages beyond the end stay: which spaces see them is not promised
         if more and 0 < count < len(file.pages):  # cut in the middle of a page, then to its end
             short = (count - 1) * self.size + 100
             assert vnode_pager_setsize(self.vm, self.vnode(file), short) == KERN_SUCCESS

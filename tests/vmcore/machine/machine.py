@@ -1,7 +1,7 @@
 """The whole machine: every operation of the VM in any order, beside a model.
 
 ``World`` holds the state and looks after each step; ``Lives``, ``Mappings`` and ``Keeping``
-are what tasks ask for; here is what happens to objects behind every thread's back.
+are what tasks ask for; here is what happens to objects without being asked for by any task.
 """
 
 from __future__ import annotations

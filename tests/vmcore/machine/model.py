@@ -2,7 +2,7 @@
 
 Everything counts pages.  A ``Slot`` is one page of one space: rights, and a ``Place``.
 Spaces that share memory have one place; a place looks at a ``Box`` (a copy of some page
-that no other thread's store changes), at a page of a ``File``, or at what that page was.
+that no store elsewhere changes), at a page of a ``File``, or at what that page was.
 ``cow`` says that the next store gets a box of its own.  So the number of different boxes
 is the least number of page copies with which any VM could hold all this.
 
@@ -32,7 +32,7 @@ from vmcore.constants import (
 
 @dataclass(eq=False)
 class Box:
-    """One copy of one page; ``touched``: it is more than zeros that no thread has stored yet."""
+    """One copy of one page; ``touched``: it is more than the zeros of memory that was never stored to."""
 
     data: bytes
     touched: bool = True
@@ -40,7 +40,7 @@ class Box:
 
 @dataclass(eq=False)
 class File:
-    """A file, or a named region: pages that every process who maps it shares."""
+    """A file, or a named region: pages that all processes that map it share."""
 
     number: int
     pages: list[bytes]
@@ -86,7 +86,7 @@ class Snap:
 
 @dataclass(eq=False)
 class Unknown:
-    """No thread promises what is here (say, a snapshot of what was not there)."""
+    """What is here is not promised (say, a snapshot of what was not there)."""
 
 
 Source = Box | FilePage | Snap | Unknown
@@ -137,7 +137,7 @@ class Place:
 
     @property
     def seen_by_snapshots(self) -> bool:
-        """Would a store leave what was here to a thread that sees the file's page as it was?"""
+        """Would a store leave what was here to a snapshot, which shows the file's page as it was?"""
         source = self.source
         if self.cow or not isinstance(source, FilePage):
             return False
@@ -210,7 +210,7 @@ class Space:
     # --- mappings
 
     def fresh(self, like: Slot | None = None) -> Slot:
-        """A page of zeros that no thread has touched."""
+        """A page of zeros that was never touched."""
         place = Place(Box(self.zeros, touched=False))
         return replace(like, place=place, max_protection=VM_PROT_ALL) if like else Slot(place)
 
@@ -370,7 +370,7 @@ class Space:
 
 
 def boxes(spaces: list[Space]) -> Iterator[Box]:
-    """Every different copy of a page that another thread has stored to and another thread can see."""
+    """Every different copy of a page that was stored to and that some space can see."""
     seen: set[int] = set()
     for space in spaces:
         for slot in space.slots.values():

@@ -1,7 +1,7 @@
 """The contents of a space without a fault: what a load would return, and where it lies.
 
-Takes no lock and changes nothing, so it can be used after every step; the caller is the
-only one who does anything.
+Takes no lock and changes nothing, so it can be used after every step; no thread but the
+caller's does anything meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The services of a VM as one led thread: they work exactly when another thread would sleep.
+"""The services of a VM as one thread that is led: they work exactly when an operation would sleep.
 
-The one that plays waits meanwhile, so an example of the machine runs the same way every
+The thread of the operations waits meanwhile, so an example of the machine runs the same way every
 time.  Where R would sleep, the disk writes what is queued, its pages are reaped, and the
-sleeper looks again.  If that does not give it what it waits for, no thread ever will:
+sleeper looks again.  If what it waits for has not come then, it never will:
 ``Stuck``.  A thread of its own, because locks, claims and contracts belong to threads.
 """
 
@@ -25,7 +25,7 @@ MOST_WAITS = 500  # of one step; the longest need a few dozen
 
 
 class Stuck(AssertionError):
-    """A thread sleeps, and with nothing left to do no thread wakes it."""
+    """An operation sleeps, and the services have nothing left to do that would wake it."""
 
 
 def finish(vm: Vm) -> int:

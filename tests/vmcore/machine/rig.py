@@ -56,7 +56,7 @@ class Rig:
         return self.swap_pages < ENOUGH
 
     def clean_vm(self) -> Vm:
-        """A VM in which no thread is, with its files as at boot."""
+        """A VM without tasks, with its files as at boot."""
         self.examples += 1
         self.services.waits = 0
         if self.vm is None:
@@ -84,7 +84,7 @@ class Rig:
         return boot(arena, config, self.services.sleeps())
 
     def require_clean(self) -> None:
-        """Every thread has left: nothing may be left."""
+        """Every task has left: nothing may remain."""
         assert self.vm is not None
         self.services.do(pump.finish, self.vm)
         cache_clear(self.vm)

@@ -83,7 +83,7 @@ class World(RuleBasedStateMachine):
         return space_map(self.vm, task.space)
 
     def new_task(self, space: Vmspace | None, shown: model.Space) -> Task:
-        """Another thread more."""
+        """One more task."""
         assert space is not None
         task = Task(space, shown)
         self.living.append(task)
@@ -118,7 +118,7 @@ class World(RuleBasedStateMachine):
         return code != KERN_RESOURCE_SHORTAGE
 
     def require_full(self) -> None:
-        """Another thread was told that there is no memory: is that true?"""
+        """An operation was told that there is no memory: is that true?"""
         g = self.vm.g
         assert g.swap_total - g.swap_used <= FRAGMENTS, "no memory, although there is swap"
         self.rig.shortages += 1
@@ -151,7 +151,7 @@ class World(RuleBasedStateMachine):
             assert audit(self.vm) == []
 
     def teardown(self) -> None:
-        """Every thread leaves; nothing may be left.  After a failure the VM is thrown away."""
+        """Every task leaves; nothing may remain.  After a failure the VM is thrown away."""
         error = sys.exc_info()[1]
         if isinstance(error, Exception) and not isinstance(error, UnsatisfiedAssumption):
             self.rig.spoil()

@@ -1,4 +1,4 @@
-"""Who could be overtaken for ever, and by how much it is: overlays under constant faults, writers of a map.
+"""What could be overtaken for ever, and how often it is: overlays under constant faults, writers of a map.
 
 An overlay gives up when any thread pages on its pair, so a chain might never shrink while several threads
 fault on it all the time.  A fault in flight looks at its map again past every queued writer, so a writer
@@ -66,7 +66,7 @@ def live_under_faults(vm, space):
     assert longest <= LONGEST, f"a chain of {longest} objects: collapse never had its turn"
 
 
-def test_chains_shrink_although_none_stops_faulting(vm_of):
+def test_chains_shrink_although_no_thread_stops_faulting(vm_of):
     vm = vm_of(pages=FRAMES, contracts=False)
     space = space_of(vm, PAGES)
     with services(vm):
@@ -83,21 +83,21 @@ def test_chains_shrink_although_none_stops_faulting(vm_of):
 
 
 def write_among_faults(vm, space):
-    """A process with threads that page all the time, and one who wants to change their map."""
+    """A process with threads that page all the time, and one that wants to change their map."""
     lock, turn = space_map(vm, space).lock, 0
     passed: Counter[tuple[int, int]] = Counter()  # (thread, turn of the writer)
     record = native.RwLock.from_buffer(vm.arena.mapping, lock.offset)
 
     def relookup(vm, map, address, found, wiring):
         result = vm_map_lookup_again(vm, map, address, found, wiring)
-        if result == KERN_SUCCESS and record.writer:  # who has the map for reading passed one
+        if result == KERN_SUCCESS and record.writer:  # the fault has the map for reading, past one
             passed[threading.get_ident(), turn] += 1
         return result
 
     vars(fault)["vm_map_lookup_again"] = relookup  # in this process only
-    probe.noise(vm.arena, "placed", 1)  # who reads the map is late with what it does under it
+    probe.noise(vm.arena, "placed", 1)  # a reader of the map keeps it for longer
     threads, stop = faulting_threads(vm, space, FAULTERS)
-    until = time.monotonic() + LIMIT_S / 2  # threads that do not get the processor meet no thread
+    until = time.monotonic() + LIMIT_S / 2  # threads that do not get the processor meet no writer
     while len(passed) < PASSED and time.monotonic() < until:
         lock.write()
         turn += 1
@@ -106,7 +106,7 @@ def write_among_faults(vm, space):
     for thread in threads:
         join(thread)
     vmspace_exit(vm, space)
-    assert len(passed) >= PASSED, f"no thread met any thread in {turn} writes"
+    assert len(passed) >= PASSED, f"hardly any fault met a writer in {turn} writes"
     assert set(passed.values()) == {1}, f"a fault passed the same writer twice: {passed.most_common(1)}"
 
 

@@ -1,4 +1,4 @@
-"""Overlay, bypass, and who must keep its hands off."""
+"""Overlay, bypass, and pairs of objects that must be left alone."""
 
 import pytest
 
@@ -233,7 +233,7 @@ def test_our_own_paging_share_does_not_hold_collapse_off(vm, pair):
 
 
 @pytest.mark.parametrize("flag", [OBJ_FADING, OBJ_COLLAPSING])
-def test_collapse_leaves_a_backing_object_alone_that_another_works_on(vm, pair, flag):
+def test_collapse_leaves_a_backing_object_alone_that_another_thread_works_on(vm, pair, flag):
     parent, child = pair
     front, back = top(vm, parent), below(vm, top(vm, parent))
     back.flags |= flag

@@ -1,4 +1,4 @@
-"""What a release sets off: the hunt for a shadower that may now absorb the object."""
+"""What a release sets off: the search for a shadower that may now absorb the object."""
 
 import threading
 
@@ -103,7 +103,7 @@ class Holder:
 
 
 @pytest.mark.parametrize("flag", [OBJ_FADING, OBJ_COLLAPSING])
-def test_a_candidate_that_another_works_on_is_left_alone(vm, flag):
+def test_a_candidate_that_another_thread_works_on_is_left_alone(vm, flag):
     parent = space_of(vm, 2)
     fill(vm, parent, {0: 1, 1: 5})
     child = fork(vm, parent)

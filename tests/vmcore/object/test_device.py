@@ -117,7 +117,7 @@ def test_without_records_nothing_changes(vm_of):
     vm.pagers.free(loose)
 
 
-# --- the page, and what every thread does to it
+# --- the page, and what each operation does to it
 
 
 def asked_for(vm, obj, index):
@@ -156,7 +156,7 @@ def test_the_pager_puts_its_own_page_in_the_place_of_the_callers(vm):
     clear(vm)
 
 
-def test_who_waits_for_the_callers_page_finds_the_devices(vm):
+def test_a_thread_that_waits_for_the_callers_page_finds_the_devices(vm):
     obj = object_of(vm)
     with locked(obj):
         page = alloc(vm, obj, 0)

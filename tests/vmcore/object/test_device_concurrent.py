@@ -1,4 +1,4 @@
-"""Devices and several who use them at once: one object each, and no page is lost."""
+"""Devices that several processes use at once: one object each, and no page is lost."""
 
 import time
 from itertools import count
@@ -20,7 +20,7 @@ from vmcore.space.vmspace import space_map, vmspace_exit
 from vmcore.vm_error import VmError
 
 
-def test_who_meets_a_dying_device_waits_and_makes_a_new_pager(vm):
+def test_a_mapping_that_meets_a_dying_device_waits_and_makes_a_new_pager(vm):
     obj = object_of(vm)
     before = vm.devices.views[1].pager
     with locked(obj):
@@ -40,7 +40,7 @@ def test_who_meets_a_dying_device_waits_and_makes_a_new_pager(vm):
     clear(vm, found[0][0])
 
 
-def test_two_who_come_before_there_is_a_pager_get_one_object(vm):
+def test_two_mappings_made_before_there_is_a_pager_get_one_object(vm):
     found = []
     vm.device_lock.acquire()
 

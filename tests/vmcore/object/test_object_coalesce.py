@@ -258,7 +258,7 @@ def refuse(vm, obj):
     assert not obj.lock.locked()
 
 
-def test_who_pages_on_the_object_keeps_it_as_it_is(vm):
+def test_an_object_that_is_paging_stays_as_it_is(vm):
     obj = new_object(vm, 2)
     new_page(vm, obj, 1, 7)
     with locked(obj):

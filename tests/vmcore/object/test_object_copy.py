@@ -270,7 +270,7 @@ def test_a_writer_that_waits_for_the_copys_page_keeps_its_own_busy(file_vm):
     leave_all(vm, snapshot, writer)
 
 
-def test_who_finds_the_copy_object_locked_backs_off_and_comes_back(file_vm):
+def test_a_thread_that_finds_the_copy_object_locked_backs_off_and_comes_back(file_vm):
     vm = file_vm
     writer = mapped(vm, shared=True)
     write(vm, writer, 0, 1)
@@ -280,7 +280,7 @@ def test_who_finds_the_copy_object_locked_backs_off_and_comes_back(file_vm):
 
     pusher, pushed = in_thread(write, vm, writer, 0, 2)
     copier, copied = in_thread(vm_object_copy, vm, source, 0, source.size)
-    wait_until(lambda: sum(row.failures >= 3 for row in Roster(vm.arena).rows()) == 2, "two who try again")
+    wait_until(lambda: sum(row.failures >= 3 for row in Roster(vm.arena).rows()) == 2, "two that try again")
     assert not pushed
     assert not copied
     copy.lock.release()

@@ -91,7 +91,7 @@ def test_the_paging_count_counts_and_wakes_at_zero_only(vm):
     vm_object_deallocate(vm, obj)
 
 
-def test_who_waits_for_a_turn_is_woken_by_any_end(vm):
+def test_a_thread_that_waits_for_a_turn_is_woken_by_any_end(vm):
     obj = new_object(vm, 1)
     woken = obj.chan.intend()
     with locked(obj):
@@ -108,7 +108,7 @@ def test_who_waits_for_a_turn_is_woken_by_any_end(vm):
     vm_object_deallocate(vm, obj)
 
 
-def test_none_waits_for_a_turn_of_none(vm):
+def test_a_turn_is_not_waited_for_when_the_count_is_zero(vm):
     obj = new_object(vm, 1)
 
     with locked(obj):

@@ -1,4 +1,4 @@
-"""vm_object_page_remove: what goes, what stays, and whom it waits for."""
+"""vm_object_page_remove: what goes, what stays, and what it waits for."""
 
 import threading
 

@@ -143,7 +143,7 @@ def test_a_page_that_is_mapped_somewhere_decides_for_the_whole_object(vm):
 # --- mapping
 
 
-def test_who_maps_before_any_page_is_there_gets_the_same_colour_as_all_others(vm):
+def test_mappings_made_before_any_page_is_there_get_the_same_colour(vm):
     spaces = [empty_space(vm) for _ in range(3)]
     for index, space in enumerate(spaces):
         vm_allocate(vm, space_map(vm, space), (index + 1) * vm.page_size)  # the lowest hole is elsewhere

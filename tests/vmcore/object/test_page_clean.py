@@ -180,7 +180,7 @@ def test_a_clean_goes_on_although_the_object_is_never_idle(vm):
     assert all_gone(vm) == []
 
 
-def test_who_meets_a_pager_being_allocated_gets_none(vm):
+def test_a_clean_that_meets_a_pager_being_allocated_gets_none(vm):
     obj = new_object(vm, 1)
     with locked(obj):
         obj.flags |= OBJ_PAGERALLOC

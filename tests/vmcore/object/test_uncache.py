@@ -51,7 +51,7 @@ def test_a_mapped_object_is_in_use_and_ends_with_its_last_user(vm):
     assert all_gone(vm) == []
 
 
-def test_a_file_is_cut_only_while_none_uses_it(vm):
+def test_a_file_is_cut_only_while_no_process_maps_it(vm):
     space, start = mapped(vm, 2, True)
     store(vm, space, start + 4096, 5)
 

@@ -1,4 +1,4 @@
-"""A mapped file gets shorter and longer: its pages, its size, and who is in the middle of something."""
+"""A mapped file gets shorter and longer: its pages, its size, and operations that are under way."""
 
 import os
 import threading
@@ -289,7 +289,7 @@ def test_a_growth_waits_until_the_shrinking_before_it_is_over(vm):
 
 
 @pytest.mark.parametrize("pages", [2, 2 * PAGES])
-def test_the_last_reference_may_be_the_one_of_who_changes_the_size(vm, pages):
+def test_the_last_reference_may_be_the_one_of_the_size_change(vm, pages):
     space, start = mapped(vm, PAGES, True)
     store(vm, space, start + vm.page_size, 201)
     assert not vnode_pager_uncache(vm, vnode(vm))  # it ends with its last reference

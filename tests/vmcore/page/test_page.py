@@ -78,7 +78,7 @@ def test_a_freed_page_is_found_no_more_and_goes_to_the_tail_of_the_free_list(vm)
     with locked(obj):
         assert vm_page_lookup(vm, obj, vm.page_size) is None
     assert queue(vm, "free")[-1] == page.slot
-    assert vm.objects(page.object) is obj  # never cleared: another thread may still hold it by name
+    assert vm.objects(page.object) is obj  # never cleared: another thread may still read it
 
 
 def test_freeing_a_page_that_is_still_ours_gives_up_the_claim(vm):
@@ -93,7 +93,7 @@ def test_freeing_a_page_that_is_still_ours_gives_up_the_claim(vm):
     assert (page.flags_o, obj.resident_page_count) == (0, 0)
 
 
-def test_a_page_is_not_freed_while_another_sleeps_on_it(vm):
+def test_a_page_is_not_freed_while_a_thread_sleeps_on_it(vm):
     obj = new_object(vm, 1)
 
     with locked(obj):
@@ -155,7 +155,7 @@ def test_the_last_frames_are_for_the_daemon_and_the_kernel(vm):
             RELEASE_PAGE(vm, page)
             taken += 1
     assert vm.g.v_free_count == vm.g.v_free_reserved == vm.config.free_reserved
-    assert vm.g.pages_needed == 1, "no thread told the daemon"
+    assert vm.g.pages_needed == 1, "the daemon was not told"
 
     with locked(kernel):
         page = alloc(vm, kernel, 0)

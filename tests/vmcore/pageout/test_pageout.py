@@ -197,7 +197,7 @@ def test_a_page_that_cannot_be_written_is_active_again(vm_of, cause):
     assert obj.paging_in_progress == 0
 
 
-def test_while_another_makes_the_pager_the_page_stays_laundry(vm):
+def test_while_another_thread_makes_the_pager_the_page_stays_laundry(vm):
     obj = new_object(vm, 8)
     page = inactive(vm, obj, 0)
     obj.flags |= OBJ_PAGERALLOC
@@ -278,7 +278,7 @@ def test_with_waiters_and_nothing_in_flight_the_daemon_looks_again_until_it_give
         frame_free(vm, page)
 
 
-def test_with_a_write_in_flight_the_daemon_may_sleep_and_none_is_sent_away(vm):
+def test_with_a_write_in_flight_the_daemon_may_sleep_and_no_waiter_is_refused(vm):
     frames = [frame(vm) for _ in range(vm.g.v_free_count - 2)]
     vm.g.memory_waiters, epoch = 1, vm.g.memory_epoch
     vm.g.writes_in_flight = 1

@@ -80,7 +80,7 @@ def test_processes_that_share_objects_see_each_others_pages_through_swap(vm_of):
     settle(vm)
 
 
-def test_when_swap_is_full_a_waiter_is_told_and_none_hangs(vm_of):
+def test_when_swap_is_full_a_waiter_is_told_and_nothing_hangs(vm_of):
     vm = vm_of(pages=64, swap_pages=32)
     obj, ballast = new_object(vm, 256), new_object(vm, 24)
     stored = 0
@@ -118,7 +118,7 @@ def test_when_every_write_fails_a_waiter_is_told_and_nothing_is_lost(vm_of):
     assert vm.g.swap_used == 0
 
 
-def test_a_disk_worker_that_is_killed_while_idle_is_replaced_by_another(vm_of):
+def test_a_disk_worker_that_is_killed_while_idle_is_replaced(vm_of):
     vm = vm_of(pages=64)
     obj = new_object(vm, 128)
 
@@ -135,7 +135,7 @@ def test_a_disk_worker_that_is_killed_while_idle_is_replaced_by_another(vm_of):
 
 
 def test_disk_workers_outlast_the_daemon(vm):
-    """It may queue a write after the stop was called; another thread must be there to do it."""
+    """The daemon may queue a write after the stop was called; a disk worker must be there to do it."""
     team = Team(vm)
     count_daemon(vm, 1)
     team.start("disk", disk_worker_loop)

@@ -1,4 +1,4 @@
-"""Clustered page-in: which neighbours come along, and that no thread pays for them."""
+"""Clustered page-in: which neighbours come along, and that they cost no other thread anything."""
 
 import os
 from contextlib import contextmanager
@@ -206,7 +206,7 @@ def test_a_file_is_read_ahead_to_its_end_and_the_rest_of_the_page_is_zero(vm_of)
     vmspace_exit(vm, space)
 
 
-def test_another_who_waits_for_a_neighbour_gets_it(asleep):
+def test_a_thread_that_waits_for_a_neighbour_gets_it(asleep):
     """A reader of another page of the run sleeps until the one read has ended, and reads nothing itself."""
     vm, space = asleep
     go_r, go_w = os.pipe()

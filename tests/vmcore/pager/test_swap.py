@@ -252,7 +252,7 @@ def test_an_asynchronous_write_takes_page_and_paging_count_along(world):
     assert not page.flags_o & PG_CLEAN
     assert obj.paging_in_progress == 1
     assert vm_pager_has_page(vm, pager, 2 * vm.page_size)
-    assert vm.g.pages_needed, "no thread told the daemon"
+    assert vm.g.pages_needed, "the daemon was not told"
     assert pager.sw_poip == 0
 
     assert reap(vm, True) == 1

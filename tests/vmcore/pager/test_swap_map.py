@@ -16,7 +16,7 @@ def test_page_0_is_never_given_out(vm):
     assert swap_map_alloc(vm, 1, 7) == 1
 
 
-def test_giving_back_anothers_page_is_refused_and_changes_nothing(vm):
+def test_giving_back_another_blocks_page_is_refused_and_changes_nothing(vm):
     first = swap_map_alloc(vm, 4, 7)
     swap_map_alloc(vm, 4, 8)
 

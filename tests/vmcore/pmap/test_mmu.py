@@ -81,7 +81,7 @@ def test_an_action_that_raises_leaves_the_pmap_unlocked(vm, page):
     assert not pmap.lock.locked()
 
 
-def test_none_can_unmap_a_page_in_the_middle_of_an_access(vm, page):
+def test_no_thread_can_unmap_a_page_in_the_middle_of_an_access(vm, page):
     """The modify bit is set before the data moves, and both before any thread may look."""
     pmap, inside, seen = new_pmap(vm), threading.Event(), []
     pmap_enter(vm, pmap, VA, page, VM_PROT_DEFAULT, False)

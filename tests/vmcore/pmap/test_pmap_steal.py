@@ -54,7 +54,7 @@ def fill(vm, pmap, pages, wired=True):
         pmap_enter(vm, pmap, i * SIZE, pages[i], VM_PROT_READ, wired)
 
 
-def test_who_has_no_unwired_mapping_takes_one_of_another_pmap(vm, pages):
+def test_a_pmap_without_unwired_mappings_takes_one_of_another_pmap(vm, pages):
     other, pmap = new_pmap(vm), new_pmap(vm)
     fill(vm, other, pages)
     pmap_change_wiring(vm, other, 2 * SIZE, False)

@@ -1,4 +1,4 @@
-"""One line per record, chains as they are drawn, and a reader who is not noticed and cannot be led astray."""
+"""One line per record, chains as they are drawn, and a reader that disturbs nothing, whatever links say."""
 
 import ctypes
 
@@ -243,7 +243,7 @@ def test_a_reader_opens_the_tables_without_a_seat_or_a_lock_and_sees_the_same(vm
     assert (bytes(Header.from_buffer(vm.arena.mapping)), len(Roster(vm.arena).rows(left=True))) == before
     assert [bytes(ctypes.string_at(ctypes.addressof(one), 64)) for one in Roster(vm.arena).seats] == steps
     assert vm.native.seat() == seat
-    assert not hasattr(seen, "me"), "who has no seat has no state of its own"
+    assert not hasattr(seen, "me"), "without a seat there is no state of a thread"
 
 
 def test_a_reader_works_while_every_lock_is_held(vm, family):

@@ -1,7 +1,7 @@
 """Real processes map, share and leave the same few files, with a cache that keeps one of them.
 
 Each process owns one page of every file and writes growing numbers there through shared
-mappings.  The thread that reads, through whatever mapping, must never see a number go back,
+mappings.  A process that reads, through whatever mapping, must never see a number go back,
 although objects are cached, trimmed, terminated, written out and read in all the time.
 """
 

@@ -1,6 +1,6 @@
 """Real processes fork, write and leave on one VM while the daemon takes their pages away.
 
-Every thread forks from one seed space that a writer keeps changing, page after page, round
+Every process forks from one seed space that a writer keeps changing, page after page, round
 after round.  A fork is one instant, so a child must never see a page newer than the one
 before it; and what a family member wrote itself it must read back, whatever collapses,
 bypasses and page-outs its relatives cause.

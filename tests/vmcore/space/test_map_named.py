@@ -1,4 +1,4 @@
-"""Named memory: one object per name, as long as a process maps it, the thread that comes and goes."""
+"""Named memory: one object per name, as long as some process maps it, whichever come and go."""
 
 import random
 
@@ -54,7 +54,7 @@ def clear(vm, *spaces):
     assert all_gone(vm) == []
 
 
-def test_who_maps_the_same_name_sees_the_same_memory(vm):
+def test_mappings_of_one_name_are_the_same_memory(vm):
     (one, here), (two, there), (other, elsewhere) = map_name(vm), map_name(vm), map_name(vm, NAME + 1)
 
     store(vm, one, here + vm.page_size, 5)
@@ -66,7 +66,7 @@ def test_who_maps_the_same_name_sees_the_same_memory(vm):
     clear(vm, one, two, other)
 
 
-def test_its_contents_last_as_long_as_another_maps_it(vm):
+def test_its_contents_last_as_long_as_a_process_maps_it(vm):
     one, here = map_name(vm)
     store(vm, one, here, 5)
     two, there = map_name(vm)
@@ -183,7 +183,7 @@ def test_a_name_and_a_file_are_not_confused(vm):
     clear(vm, named)
 
 
-def test_who_meets_a_dying_name_waits_and_gets_new_memory(vm):
+def test_a_mapping_that_meets_a_dying_name_waits_and_gets_new_memory(vm):
     one, here = map_name(vm)
     store(vm, one, here, 5)
     obj = object_of(vm)

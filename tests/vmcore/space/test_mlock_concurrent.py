@@ -1,4 +1,4 @@
-"""Wirers against all other threads: queued writers, page owners, forks, unmaps, the daemon."""
+"""Wirers against all that other threads do: queued writers, page owners, forks, unmaps, the daemon."""
 
 import mmap
 import random
@@ -211,7 +211,7 @@ def wirer(vm, seed, number, rounds):
 
 
 def forker(vm, seed, number, rounds):
-    """A fork is one instant, wired or not, and its child is no other thread's."""
+    """A fork is one instant, wired or not, and no other thread uses its child."""
     rng = random.Random(number)
     versions: set[int] = set()
     for serial in enough(rounds, versions):

@@ -114,7 +114,7 @@ def test_after_invalidation_the_file_is_read_again(vm):
     space, start = mapped(vm, 2, True)
     store(vm, space, start, 5)
     show(vm, space, start + vm.page_size)
-    put(vm, 1, 77)  # another thread wrote to the file
+    put(vm, 1, 77)  # another program wrote to the file
     assert show(vm, space, start + vm.page_size) == 0
 
     assert msync(vm, space, start, 2, invalidate=True) == (KERN_SUCCESS, 0)
@@ -124,7 +124,7 @@ def test_after_invalidation_the_file_is_read_again(vm):
     clear(vm, space)
 
 
-def test_who_may_not_write_cannot_throw_away_what_others_stored(vm):
+def test_without_the_right_to_write_nothing_that_others_stored_is_thrown_away(vm):
     writer, here = mapped(vm, 2, True)
     reader, there = mapped(vm, 2, True)
     store(vm, writer, here, 5)

@@ -91,7 +91,7 @@ def words(vm, space, va):
 
 
 def writer(vm, me, rounds):
-    """One's own page of each file, stored to and looked at; no other thread stores there."""
+    """One's own page of each file, stored to and looked at; no other process stores there."""
     rng = random.Random(me)
     spaces = [mapped(vm, PAGES, True, file) for file in range(2)]
     last = [0, 0]

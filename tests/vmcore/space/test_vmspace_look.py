@@ -1,4 +1,4 @@
-"""The thread that looks into a space keeps it, and its is the end of it when all other threads have left."""
+"""A process that looks into a space keeps the space, and ends it when all users have left meanwhile."""
 
 from tests.vmcore.builders_objects import space_of
 from vmcore.audit.audit import all_gone
