@@ -1,7 +1,8 @@
 // Kill a process after each instruction of an operation, then look what the others find.
 //
 //   killstep list                          the operations
-//   killstep OPERATION [EVERY [FIRST]]     kill at instruction FIRST, FIRST + EVERY, ... to its end
+//   killstep OPERATION [EVERY [FIRST]]     kill at instruction FIRST, FIRST + EVERY, ... to its end;
+//                                          at SEARCH times as many of one that searches all orders
 //   killstep OPERATION EVERY FIRST stop    leave it stopped there instead: time limits of the others must hold
 //
 // An instruction that repeats itself (rep stos: memset) counts once, and once more for every
@@ -9,6 +10,7 @@
 // wait 3 ms): they are killed until a try comes to its end before it is killed.
 // Exit: 0 nothing wrong, 1 something was, 2 usage, 3 a gate was not reached, 4 no ptrace here.
 #include "killstep.h"
+#include "order.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -25,6 +27,7 @@
 #endif
 
 #define PART 997
+#define SEARCH 7 // most of a search is a walk over empty rows
 #define SHOWN 5 // of what is wrong
 
 struct record *record;
@@ -40,6 +43,8 @@ static void victim(void)
 	else
 		me();
 	struct hd_seat *s = hd_me(arena);
+	if (s && !operation->first_write)
+		hd_writes(arena, s, hd_offset(arena, l), l->class_id, 0);
 	if (ptrace(PTRACE_TRACEME, 0, 0, 0))
 		_exit(4);
 	raise(SIGSTOP);
@@ -260,6 +265,7 @@ static int try_all(int every, int first)
 	int positions = 0, wrong = 0;
 	uint64_t slowest = 0;
 	struct position where = {first, 0};
+	every *= operation->first_write ? SEARCH : 1;
 	for (;;) {
 		bool repeats;
 		enum outcome outcome = try_at(where, &repeats);

@@ -22,6 +22,7 @@ struct operation {
 	bool (*after)(void);
 	unsigned told, broken;
 	bool broken_before;
+	bool first_write; // the victim has not asked to write l before: then it searches all orders, in thousands of instructions
 };
 
 struct record { // shared by all processes of one position
