@@ -13,7 +13,7 @@ import pytest
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMIT_S = 3 * 3600  # every position of the killer: some twenty minutes on two processors
+LIMIT_S = 3 * 3600  # every position of the killer: some ten minutes on two processors
 ENDS_WITH_ITS_STARTER = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
