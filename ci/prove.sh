@@ -11,6 +11,7 @@
 #
 # OUT: where to build (kept); otherwise a directory of its own, removed on exit.  JOBS: how many
 # at a time.  Exit: 0 all hold, 1 something was found, 2 usage, 4 this machine cannot.
+# INT, TERM and HUP end it at once, with every program that it started.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -35,11 +36,29 @@ command -v "${CC:-gcc}" >/dev/null || {
 scratch=$(mktemp -d)
 out=${OUT:-$scratch/programs}
 trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 # --foreground: they stay in the group of this script, and end when it is interrupted.
 limit() { printf 'timeout --foreground --kill-after=5 %s %s/%s' "$1" "$out" "$2"; }
 begin() { printf '%s\n' "$*"; }
+
+# From the top: what is stopped starts no further one while its children are listed.
+stop_below() { # pid
+	local child
+	for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
+		kill -STOP "$child" 2>/dev/null || continue
+		below+=("$child")
+		stop_below "$child"
+	done
+}
+end_with() { # status
+	local below=()
+	trap '' INT TERM HUP
+	stop_below $$
+	[ ${#below[@]} -eq 0 ] || kill -KILL "${below[@]}" 2>/dev/null || true
+	exit "$1"
+}
+trap 'end_with 130' INT
+trap 'end_with 143' TERM
+trap 'end_with 129' HUP
 pick() { case $depth in all) printf '%s' "$2" ;; few) printf '%s' "${3:-$1}" ;; *) printf '%s' "$1" ;; esac; }
 
 # Each function prints one command a line; they run $jobs at a time, in any order.
@@ -110,7 +129,8 @@ for part in "${parts[@]}"; do
 	races) for name in rules wakes order_race seat_race hostile latency; do targets+=("$out/$name"); done ;;
 	esac
 done
-make -s -j "$jobs" -f "$root/tests/native/Makefile" OUT="$out" "${targets[@]}"
+make -s -j "$jobs" -f "$root/tests/native/Makefile" OUT="$out" "${targets[@]}" &
+wait $! # in the background: a signal ends a wait, but not a command in front
 
 prove() { # part
 	local began=$SECONDS commands=() command
@@ -118,7 +138,8 @@ prove() { # part
 	mapfile -t commands <"$scratch/commands"
 	: >"$scratch/log"
 	for command in "${!commands[@]}"; do printf '%s\0%s\0' "$command" "${commands[$command]}"; done |
-		xargs -0 -n 2 -P "$jobs" bash -c 'run_one "$@"' prove | tee "$scratch/log"
+		xargs -0 -n 2 -P "$jobs" bash -c 'run_one "$@"' prove | tee "$scratch/log" &
+	wait $!
 	case $1 in
 	killstep | stopped) awk -v part="$1" 'function commas(n) { return n < 1000 ? n "" : commas(int(n / 1000)) sprintf(",%03d", n % 1000) }
 		{ for (i = 2; i <= NF; i++) { if ($i ~ /^positions/) n += $(i - 1); if ($i == "wrong") w += $(i - 1) } }

@@ -206,6 +206,16 @@ REPORTS = (
         "\tatomic_fetch_or(&e->flags, HD_EDGE_TOLD);\n\tviolation(a, s, HD_REPORT_ORDER, h, t, why);",
     ),
     change(
+        "order: out of the graph before it is reported",
+        "\tatomic_fetch_or(&e->flags, HD_EDGE_BAD);\n\tviolation",
+        "\tatomic_fetch_or(&e->flags, HD_EDGE_BAD);\n\tif (graph)\n\t\tatomic_fetch_and(graph, ~(1ull << h->class_id));\n\tviolation",
+    ),
+    change(
+        "order: a first writer passes what is bad and not told",
+        "(atomic_load(&e->flags) & HD_EDGE_TOLD) ||",
+        "(atomic_load(&e->flags) & (HD_EDGE_TOLD | HD_EDGE_BAD)) ||",
+    ),
+    change(
         "order: searched before it is tried",
         "\t\tif (!(atomic_load(&e->flags) & HD_EDGE_BAD))\n\t\t\tatomic_fetch_or(&tried[t->class_id], 1ull << from);\n\t\tstatus = look_for_cycle(a, s, e, h, t, &tried[t->class_id]);",
         "\t\tstatus = look_for_cycle(a, s, e, h, t, &tried[t->class_id]);\n\t\tif (!(atomic_load(&e->flags) & HD_EDGE_BAD))\n\t\t\tatomic_fetch_or(&tried[t->class_id], 1ull << from);",

@@ -1,30 +1,26 @@
 // Kill a process after each instruction of an operation, then look what the others find.
 //
 //   killstep list                          the operations
-//   killstep OPERATION [EVERY [FIRST]]     kill at instruction FIRST, FIRST + EVERY, ... to its end
+//   killstep OPERATION [EVERY [FIRST]]     kill at instruction FIRST, FIRST + EVERY, ... to its end;
+//                                          at SEARCH times as many of one that searches all orders
 //   killstep OPERATION EVERY FIRST stop    leave it stopped there instead: time limits of the others must hold
 //
 // An instruction that repeats itself (rep stos: memset) counts once, and once more for every
 // PART-th of its repetitions.  Time decides how far some operations come in a try (those that
 // wait 3 ms): they are killed until a try comes to its end before it is killed.
-// Exit: 0 nothing wrong, 1 something was, 2 usage, 3 a gate was not reached, 4 no ptrace here.
+// Exit: 0 nothing wrong, 1 something was, 2 usage, 3 a gate was not reached, 4 no process can be stepped here.
 #include "killstep.h"
+#include "order.h"
 
 #include <assert.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#if defined(__aarch64__)
-#include <elf.h>
-#endif
 
 #define PART 997
+#define SEARCH 7 // most of a search is a walk over empty rows
 #define SHOWN 5 // of what is wrong
 
 struct record *record;
@@ -33,6 +29,8 @@ static const struct operation *operation;
 static bool stop_it;
 
 // --- the victim
+static struct position goal;
+
 static void victim(void)
 {
 	if (operation->before)
@@ -40,101 +38,19 @@ static void victim(void)
 	else
 		me();
 	struct hd_seat *s = hd_me(arena);
-	if (ptrace(PTRACE_TRACEME, 0, 0, 0))
-		_exit(4);
-	raise(SIGSTOP);
-	operation->run(s);
-	raise(SIGSTOP);
-}
-
-static uintptr_t pc_of(pid_t pid)
-{
-#if defined(__x86_64__)
-	return (uintptr_t)ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user_regs_struct, rip), 0);
-#else
-	struct user_regs_struct regs = {0};
-	struct iovec all = {&regs, sizeof regs};
-	ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &all);
-	return (uintptr_t)regs.pc;
-#endif
-}
-
-enum end { GOES_ON, AT_ITS_END, GONE };
-
-static enum end step(pid_t pid)
-{
-	int status;
-	if (ptrace(PTRACE_SINGLESTEP, pid, 0, 0))
-		return GONE;
-	assert(waitpid(pid, &status, 0) == pid);
-	if (!WIFSTOPPED(status))
-		return GONE;
-	return WSTOPSIG(status) == SIGSTOP ? AT_ITS_END : GOES_ON;
-}
-
-// Instructions that repeat themselves, and where they go on.
-static struct { uintptr_t at, after; } repeated[16];
-static int repeated_count;
-
-static uintptr_t after_repetition(uintptr_t at)
-{
-	for (int i = 0; i < repeated_count; i++)
-		if (repeated[i].at == at)
-			return repeated[i].after;
-	return 0;
-}
-
-// To the end of the repetition in one go: a breakpoint behind it, in the victim's own copy of the code.
-static enum end run_to(pid_t pid, uintptr_t after)
-{
-#if defined(__x86_64__)
-	int status;
-	long code = ptrace(PTRACE_PEEKTEXT, pid, after, 0);
-	ptrace(PTRACE_POKETEXT, pid, after, (code & ~0xffl) | 0xcc);
-	ptrace(PTRACE_CONT, pid, 0, 0);
-	assert(waitpid(pid, &status, 0) == pid);
-	if (!WIFSTOPPED(status))
-		return GONE;
-	assert(WSTOPSIG(status) == SIGTRAP);
-	ptrace(PTRACE_POKETEXT, pid, after, code);
-	ptrace(PTRACE_POKEUSER, pid, offsetof(struct user_regs_struct, rip), after);
-#else
-	(void)pid, (void)after;
-#endif
-	return GOES_ON;
-}
-
-static enum end whole_instruction(pid_t pid)
-{
-	uintptr_t before = pc_of(pid), after;
-	if ((after = after_repetition(before)))
-		return run_to(pid, after);
-	enum end end = step(pid);
-	if (end != GOES_ON || pc_of(pid) != before)
-		return end;
-	while ((end = step(pid)) == GOES_ON && pc_of(pid) == before)
-		;
-	if (end == GOES_ON && repeated_count < (int)(sizeof repeated / sizeof *repeated)) {
-		repeated[repeated_count].at = before;
-		repeated[repeated_count++].after = pc_of(pid);
-	}
-	return end;
+	if (s && !operation->first_write)
+		hd_writes(arena, s, hd_offset(arena, l), l->class_id, 0);
+	stand_and_run(operation->run, s, goal);
 }
 
 // --- one position
-struct position { int instruction, part; };
 enum outcome { RIGHT, WRONG, NO_SUCH_PART, PAST_THE_END };
 
-static pid_t start_victim(void)
+static pid_t start_victim(struct position where)
 {
-	int status;
+	goal = where;
 	pid_t pid = start(victim);
-	assert(waitpid(pid, &status, 0) == pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
-		cannot("killstep: this machine lets no process be traced (ptrace)",
-		       "sysctl kernel.yama.ptrace_scope=1, or in a container: docker run --cap-add SYS_PTRACE");
-	assert(WIFSTOPPED(status));
-	ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL);
+	await_the_victim(pid);
 	if (operation->meanwhile)
 		operation->meanwhile();
 	return pid;
@@ -223,24 +139,16 @@ static void clean_up(void)
 		hd_rw_release(arena, s, l);
 }
 
-// Sets *repeats when the instruction there repeats itself.
-static enum outcome try_at(struct position where, bool *repeats)
+static enum outcome try_at(struct position where)
 {
 	char why[200] = "";
 	fresh_arena(SEATS);
 	memset(record, 0, sizeof *record);
 	if (operation->prepare)
 		operation->prepare();
-	pid_t pid = start_victim();
-	enum end end = GOES_ON;
-	for (int i = 0; i < where.instruction && end == GOES_ON; i++)
-		end = whole_instruction(pid);
-	uintptr_t at = end == GOES_ON ? pc_of(pid) : 0;
-	*repeats = at && after_repetition(at);
-	enum outcome outcome = end == GOES_ON ? RIGHT : PAST_THE_END;
-	for (int i = 0; i < where.part && outcome == RIGHT; i++)
-		if (step(pid) != GOES_ON || pc_of(pid) != at)
-			outcome = NO_SUCH_PART;
+	pid_t pid = start_victim(where);
+	enum end end = reach(pid, where);
+	enum outcome outcome = end == IS_THERE ? RIGHT : end == NOT_SO_OFTEN ? NO_SUCH_PART : PAST_THE_END;
 	if (!stop_it && end != GONE) {
 		kill(pid, SIGKILL);
 		finish(pid);
@@ -255,27 +163,47 @@ static enum outcome try_at(struct position where, bool *repeats)
 	return outcome;
 }
 
+static int positions, wrong;
+static uint64_t slowest;
+
+static enum outcome count(struct position where)
+{
+	enum outcome outcome = try_at(where);
+	positions += outcome != NO_SUCH_PART;
+	wrong += outcome == WRONG;
+	slowest = record->slowest > slowest ? record->slowest : slowest;
+	return outcome;
+}
+
+// Those that repeat themselves are known once a try has come past them.
+static void try_the_parts(void)
+{
+	static int done[MANY], done_count;
+	for (int i = 0; i < record->repeat_count && done_count < MANY; i++) {
+		struct position where = {record->repeats[i], PART};
+		int k = 0;
+		while (k < done_count && done[k] != where.instruction)
+			k++;
+		if (k < done_count)
+			continue;
+		done[done_count++] = where.instruction;
+		struct record kept = *record;
+		while (wrong < SHOWN && count(where) != NO_SUCH_PART && record->reached)
+			where.part += PART;
+		*record = kept;
+	}
+}
+
 static int try_all(int every, int first)
 {
-	int positions = 0, wrong = 0;
-	uint64_t slowest = 0;
-	struct position where = {first, 0};
-	for (;;) {
-		bool repeats;
-		enum outcome outcome = try_at(where, &repeats);
-		positions += outcome != NO_SUCH_PART;
-		slowest = record->slowest > slowest ? record->slowest : slowest;
-		if (outcome == WRONG && ++wrong >= SHOWN) {
+	every *= operation->first_write ? SEARCH : 1;
+	for (struct position where = {first, 0};; where.instruction += every) {
+		enum outcome outcome = count(where);
+		bool over = !record->reached;
+		try_the_parts();
+		if (wrong >= SHOWN)
 			printf("  ... no more is tried\n");
-			break;
-		}
-		if (outcome == PAST_THE_END)
-			break;
-		if (outcome != NO_SUCH_PART && repeats)
-			where.part += PART;
-		else
-			where = (struct position){where.instruction + every, 0};
-		if (!repeats && outcome == WRONG && where.instruction > 200000)
+		if (wrong >= SHOWN || over || (outcome == WRONG && where.instruction > 200000))
 			break;
 	}
 	printf("%-56s %5d positions, slowest acquire afterwards %4.1f ms, %d wrong\n", operation->name, positions, (double)slowest / 1e6, wrong);

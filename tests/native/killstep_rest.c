@@ -192,6 +192,32 @@ static bool known_pair_means_reported(void)
 	return !(e->from_site == 5 && e->to_site == 6) || reported_any();
 }
 
+// Two threads read l and l2 in both orders: no harm until both are written.  The main process writes
+// l2, the victim l, for the first time: its search goes through all that is known.
+static struct hd_rwlock *l2;
+
+static void read_both(struct hd_rwlock *outer, struct hd_rwlock *inner)
+{
+	enter_lock(outer, HD_READ, false, 100), enter_lock(inner, HD_READ, false, 100);
+	hd_rw_release(arena, me(), inner), hd_rw_release(arena, me(), outer);
+	hd_leave_seat(arena);
+}
+
+static void read_this_way(void) { read_both(l, l2); }
+static void read_that_way(void) { read_both(l2, l); }
+
+static void both_orders_are_read(void)
+{
+	order_counts();
+	hd_rw_init(l2 = hd_at(arena, hd_allocate(arena, sizeof *l2, 64)), class_a, 4);
+	finish(start(read_this_way)), finish(start(read_that_way));
+	enter_lock(l2, HD_WRITE, false, 0), hd_rw_release(arena, me(), l2);
+}
+
+static void first_write(struct hd_seat *s) { hd_rw_try(arena, s, l, HD_WRITE, false, 0, HD_UNTIMED); }
+static void write_it_too(void) { first_write(me()), hd_leave_seat(arena); }
+static bool the_next_writer_tells(void) { return reported_any() || (finish(start(write_it_too)) == 0 && reported_any()); }
+
 static void sleep_holding(struct hd_seat *s)
 {
 	hd_mutex_try(arena, s, m, 0, true);
@@ -249,5 +275,6 @@ const struct operation other_operations[] = {
 	{"intern a name", .run = intern_name, .after = name_is_whole},
 	{"claims", .run = claim},
 	{"a change is noted", .run = change},
+	{"order: the first write of what is read both ways", .prepare = both_orders_are_read, .run = first_write, .after = the_next_writer_tells, .first_write = true},
 };
 const int other_operation_count = sizeof other_operations / sizeof *other_operations;

@@ -1,6 +1,7 @@
 // What another may do between two instructions of ours.  The other is a signal handler here.  On x86-64 the
 // processor traps after every instruction, and the other acts after the first one at which it could, after the
 // second, ... to the last.  Elsewhere a timer sends a signal again and again, and it comes between most of them.
+#include "order.h"
 #include "rules.h"
 #include "rwlock_cells.h"
 
@@ -241,8 +242,48 @@ static void a_wakeup_comes_before_the_sleep(void)
 static void a_wakeup_comes_before_the_sleep(void) {}
 #endif
 
+// --- the other takes a pair the other way round while we ask for the first time: one of both reports
+static bool asking;
+static bool it_can_ask(void) { return asking && !acted; }
+static void it_asks(void) { acted = true, hd_check_order(arena, other_seat, hd_offset(arena, m), class_a, 0); }
+
+static void forget(struct hd_seat *seat)
+{
+	seat->known[class_a] = seat->known[class_b] = 0;
+	memset(seat->checked, 0, sizeof seat->checked);
+}
+
+static void we_ask(void)
+{
+	_Atomic uint64_t *order = hd_at(arena, arena->order), *tried = hd_at(arena, arena->tried);
+	struct hd_edge *there = hd_class_edge(arena, class_a, class_b), *back = hd_class_edge(arena, class_b, class_a);
+	order[class_a] = order[class_b] = tried[class_a] = tried[class_b] = 0;
+	there->kinds = back->kinds = there->flags = back->flags = 0;
+	forget(s), forget(other_seat);
+	uint32_t before = arena->report_count;
+	acted = false, asking = true;
+	hd_check_order(arena, s, hd_offset(arena, m2), class_b, 0);
+	asking = false;
+	missed += acted && arena->report_count == before;
+}
+
+static void both_orders_at_once_are_reported(void)
+{
+	begin();
+	pid_t pid = start_another(&other_seat);
+	struct hd_class *classes = hd_at(arena, arena->classes);
+	classes[class_a].flags = classes[class_b].flags = 0;
+	RULE(try_m(true) == HD_OK && hd_mutex_try(arena, other_seat, m2, 0, true) == HD_OK);
+	missed = 0;
+	after_every_instruction(we_ask, it_can_ask, it_asks);
+	RULE(!missed && arena->report_count);
+	RULE(hd_mutex_release(arena, s, m) == HD_OK && hd_mutex_release(arena, other_seat, m2) == HD_OK);
+	end(pid);
+}
+
 void rules_of_what_comes_between(void)
 {
+	both_orders_at_once_are_reported();
 	a_downgrade_lets_go_at_no_moment();
 	a_wakeup_comes_before_the_sleep();
 	an_old_id_stays_dead();

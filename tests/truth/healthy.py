@@ -5,7 +5,7 @@ import threading
 import time
 
 from tests.truth.program import program
-from tests.truth.world import World, spin
+from tests.truth.world import World, nothing, spin
 
 
 def held(w: World, lock, hold, waiters: int = 1, op: str = "") -> None:
@@ -305,7 +305,17 @@ def short_waits_that_get_through_now_and_then(w):
 @program(None, livelock_s=2.0, stall_s=30)
 def spinners_on_two_locks_that_get_through(w):
     """Trying two in turn, so that no one lock is polled for long; it gets one of them at times."""
-    locks = [w.a.mutex("m", number) for number in range(2)]
+    spin_over_two(w, keeps=False)
+
+
+@program(None, livelock_s=2.0, stall_s=30)
+def spinner_that_keeps_a_lock_and_gets_through(w):
+    """The same with a third lock kept all the while: no thread wants that one."""
+    spin_over_two(w, keeps=True)
+
+
+def spin_over_two(w, keeps):
+    locks, kept = [w.a.mutex("m", number) for number in range(2)], w.a.mutex("kept")
 
     def keeper():
         end = time.monotonic() + 20.0
@@ -313,13 +323,15 @@ def spinners_on_two_locks_that_get_through(w):
             for lock in locks:
                 with lock:
                     time.sleep(0.03)
+            time.sleep(0.03)  # free, in every round
 
     def work():
         end = time.monotonic() + 19.0
-        while time.monotonic() < end:
-            for lock in locks:
-                if lock.try_acquire():
-                    lock.release()
+        with kept if keeps else nothing():
+            while time.monotonic() < end:
+                for lock in locks:
+                    if lock.try_acquire():
+                        lock.release()
 
     for number in range(2):
         w.go(keeper, name=f"keeper#{number}")

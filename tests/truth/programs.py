@@ -9,6 +9,7 @@ from tests.truth import (  # noqa: F401
     order,
     orphans,
     silent,
+    spinners,
     stalls,
     stopped,
     usual,

@@ -57,6 +57,12 @@ static inline void hd_polled_got(struct hd_seat *s, uint64_t lock)
 	if (atomic_load_explicit(&s->polled_lock, memory_order_relaxed)) // seldom: it tried one and did not get it
 		hd_got_after_polls(s, lock);
 }
+void hd_gave_after_polls(struct hd_seat *s);
+static inline void hd_polled_gave(struct hd_seat *s, uint32_t row)
+{
+	if (s->spun_depth > row) // seldom: it tried one while it held what it gave
+		hd_gave_after_polls(s);
+}
 void hd_changed(struct hd_seat *s, uint64_t address, uint32_t site, uint32_t outer);
 void hd_record(struct hd_arena *a, struct hd_seat *s, uint32_t kind, uint64_t object, uint32_t site);
 void hd_noise(struct hd_arena *a, struct hd_seat *s, enum hd_noise_place place);

@@ -65,6 +65,7 @@ void hd_pop(struct hd_seat *s, struct hd_held *h)
 	if (depth == 1 && h == s->held) { // the usual case
 		s->held_mask = 0;
 		atomic_store_explicit(&s->depth, 0, memory_order_release);
+		hd_polled_gave(s, 0);
 		return;
 	}
 	while (depth && !atomic_load_explicit(&s->held[depth - 1].lock, memory_order_relaxed))
@@ -74,5 +75,6 @@ void hd_pop(struct hd_seat *s, struct hd_held *h)
 		if (s->held[i].lock && !(s->held[i].kind & HD_INTENT))
 			mask |= 1ull << hd_class_of(s->held[i].class_id);
 	s->held_mask = mask;
+	hd_polled_gave(s, (uint32_t)(h - s->held));
 	atomic_store_explicit(&s->depth, depth, memory_order_release);
 }

@@ -241,8 +241,11 @@ struct hd_seat {
 	_Atomic uint64_t progress; // probe events: locks taken, points passed...
 	_Atomic uint64_t failures; // try-locks that failed, restarts
 	_Atomic uint64_t spared;   // of them: tries that were a wait, or that ended with a lock (see polled.c)
-	_Atomic uint32_t spun;     // of the rest: tries with nothing held, at another lock each, since a lock was taken
-	uint32_t poll_counts;      // is the first try at polled_lock among the rest, made with a lock held?
+	_Atomic uint32_t spun;     // of the rest: tries at another lock each that a lock may still take back (see polled.c)
+	uint32_t first_poll;       // the first try at polled_lock: 0 is no failure, 1 is one for good, 2 is among the spun
+	uint64_t spun_locks;       // a bit for each lock that takes them back
+	uint32_t spun_depth;       // they were made with so many rows of held; given one of those, they are for good
+	uint32_t spare_too;
 	_Atomic uint32_t depth;    // held locks
 	uint32_t sleeps;           // sleeps and I/O since the seat was taken
 	uint64_t held_mask;        // classes held

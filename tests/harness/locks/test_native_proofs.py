@@ -5,6 +5,7 @@ import faulthandler
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,13 @@ import pytest
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMIT_S = 3 * 3600  # every position of the killer: some twenty minutes on two processors
+LIMIT_S = 3 * 3600  # every position of the killer: some ten minutes on two processors
+ENDS_WITH_ITS_STARTER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 def group_left(group: int) -> list[str]:
@@ -29,13 +36,14 @@ def group_left(group: int) -> list[str]:
 def run_in_a_group(argv: list[str | Path], log: Path, limit_s: float) -> int:
     """Run argv as the first of a process group, its output into log; return its status.
 
-    However this is left, by a limit or by an interrupt, the whole group is killed.
+    However this is left, by a limit or by an interrupt, the whole group is killed.  When the
+    thread that called this dies without a word, its first process is sent SIGTERM.
     Raises subprocess.TimeoutExpired after limit_s seconds.
     """
     faulthandler.cancel_dump_traceback_later()  # pytest's 120 s: here the limit is ours
     with log.open("wb") as out:
         started = subprocess.Popen(
-            argv,
+            [sys.executable, "-c", ENDS_WITH_ITS_STARTER, str(os.getpid()), *argv],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -71,3 +79,30 @@ def test_what_a_proof_leaves_in_its_group_is_killed(tmp_path):
 
     group = int((tmp_path / "log").read_text())
     wait_until(lambda: not group_left(group), f"the end of process group {group}")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_the_proofs_end_with_the_tests_that_started_them(tmp_path, end):
+    # Three programs that would run for ten minutes, newer than their sources: nothing is built.
+    (tmp_path / "programs" / "plain").mkdir(parents=True)
+    for name in ("rwmodel", "seatmodel", "chanmodel"):
+        program = tmp_path / "programs" / name
+        program.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/pids\nsleep 600\n")
+        program.chmod(0o755)
+    log = tmp_path / "log"
+    script = f"from {__name__} import *; run_in_a_group(['ci/prove.sh', 'models'], Path({str(log)!r}), 600)"
+    tests = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=os.environ | {"OUT": str(tmp_path / "programs"), "JOBS": "2"},
+        stdin=subprocess.DEVNULL,
+    )
+    pids = tmp_path / "pids"
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "two programs that run")
+    group = os.getpgid(int(pids.read_text().split()[0]))
+
+    tests.send_signal(end)
+    tests.wait(LIMIT_S)
+
+    wait_until(lambda: not group_left(group), f"the end of process group {group}")
+    assert len(pids.read_text().split()) == 2

@@ -170,7 +170,7 @@ def test_with_nothing_held_any_lock_ends_what_was_tried_at_others(arena, actors,
         keeper.end()
 
 
-def test_a_thread_that_keeps_a_lock_fails_for_good_at_all_but_the_one_that_it_gets(arena, actors, seat):
+def test_with_a_lock_kept_only_one_that_was_tried_ends_the_tries(arena, actors, seat):
     taken = [arena.mutex("account", number) for number in range(2)]
     keepers = [kept(lock, actors) for lock in taken]
     with arena.mutex("mine"):
@@ -178,16 +178,57 @@ def test_a_thread_that_keeps_a_lock_fails_for_good_at_all_but_the_one_that_it_ge
             assert not any(lock.try_acquire() for lock in taken)
         with arena.mutex("another"):
             pass
-        assert for_good(seat) == (6, 0)
+        assert for_good(seat) == (0, 6)
 
-        keepers[1].tell("release")
-        keepers[1].end()
-        assert taken[1].try_acquire()
+        keepers[0].tell("release")
+        keepers[0].end()
+        assert taken[0].try_acquire()
 
-        assert for_good(seat) == (5, 0), "only the wait that came to its end"
-        taken[1].release()
+        assert for_good(seat) == (0, 0)
+        taken[0].release()
+    assert for_good(seat) == (0, 0)
+    keepers[1].tell("release")
+    keepers[1].end()
+
+
+def test_a_thread_that_gives_back_what_it_held_at_its_tries_has_failed_for_good(arena, actors, seat):
+    taken = [arena.mutex("account", number) for number in range(2)]
+    keepers = [kept(lock, actors) for lock in taken]
+    mine, beside = arena.mutex("mine"), arena.mutex("beside")
+    mine.acquire()
+    beside.acquire()
+    for _ in range(3):
+        assert not any(lock.try_acquire() for lock in taken)
+
+    mine.release()
+
+    assert for_good(seat) == (6, 0)
+    keepers[1].tell("release")
+    keepers[1].end()
+    assert taken[1].try_acquire()
+    assert for_good(seat) == (5, 0), "only the wait that came to its end"
+    taken[1].release()
+    beside.release()
     keepers[0].tell("release")
     keepers[0].end()
+
+
+def test_tries_with_more_held_are_no_part_of_those_before(arena, actors, seat):
+    taken = [arena.mutex("account", number) for number in range(3)]
+    keepers = [kept(lock, actors) for lock in taken]
+    with arena.mutex("mine"):
+        assert not taken[0].try_acquire()
+        with arena.mutex("another"):
+            assert not taken[1].try_acquire()
+            assert for_good(seat) == (1, 1)
+
+        assert not taken[2].try_acquire()
+        assert for_good(seat) == (1, 2)
+
+    assert for_good(seat) == (3, 0)
+    for keeper in keepers:
+        keeper.tell("release")
+        keeper.end()
 
 
 def test_a_wait_with_a_limit_adds_no_failure_to_take_back(arena, actors, seat):
