@@ -42,13 +42,10 @@ NOT_YET: set[str] = {
     "l33_clean_null_object.py",
     "l34_retry_spin.py",
     "l35_valid_before_write.py",
-    "l36_size_read_unlocked.py",
     "l40_bare_decrement_at_detach.py",
     "l42_cleared_pointer_unlock.py",
     "l44_uncache_stale_answer.py",
     "l4_retry_path_order_inversion.py",
-    "l8_pager_handoff_vs_allocation.py",
-    "l9_double_pager.py",
 }
 
 
