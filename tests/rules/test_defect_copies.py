@@ -30,18 +30,14 @@ NOT_YET: set[str] = {
     "h7c_grand_lock_leaked.py",
     "l10_trim_before_drain.py",
     "l14_copy_object_double_termination.py",
-    "l16_remove_none.py",
-    "l18_cache_trim_lookup_race.py",
     "l21_map_lock_across_paging_wait.py",
     "l26_check_then_unmap.py",
-    "l29_mapped_before_pager.py",
     "l2_front_relocked_under_backing.py",
     "l33_clean_null_object.py",
     "l34_retry_spin.py",
     "l35_valid_before_write.py",
     "l40_bare_decrement_at_detach.py",
     "l42_cleared_pointer_unlock.py",
-    "l44_uncache_stale_answer.py",
     "l4_retry_path_order_inversion.py",
 }
 

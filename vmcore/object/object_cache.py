@@ -91,6 +91,18 @@ def vm_object_enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> Non
         raise Panic(f"object {object.slot} is entered before its pager {pager.slot} is installed")
     object.flags |= OBJ_CANPERSIST
     object.lock.release()
+    hash_object(vm, object, pager)
+
+
+@contract
+def hash_object(vm: Vm, object: VmObject, pager: Pager) -> None:
+    """Link the object into the bucket of its pager.
+
+    Enter:  object unlocked (private to the caller).
+    Exit:   same.
+    Takes:  cache.
+    Sleeps: never.
+    """
     bucket = pager.slot % VM_OBJECT_HASH_COUNT
     vm.cache_lock.acquire()
     object.hash_next = vm.g.hash_buckets[bucket]
@@ -210,12 +222,27 @@ def cache_trim(vm: Vm, limit: int | None = None) -> int:
     if limit is None:
         limit = vm.config.cache_max
     gone, bound = 0, len(vm.objects.views)
-    while gone < bound and (object := take_least_recent(vm, limit)) is not None:
-        shadow = vm_object_terminate(vm, object)
-        if shadow is not None:
-            release_later(vm, shadow, True)
+    while gone < bound and trim_one(vm, limit):
         gone += 1
     return gone
+
+
+@contract
+def trim_one(vm: Vm, limit: int) -> bool:
+    """Terminate the least recently used object, if more than limit are cached; was there one?
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (termination writes file pages).
+    """
+    object = take_least_recent(vm, limit)
+    if object is None:
+        return False
+    shadow = vm_object_terminate(vm, object)
+    if shadow is not None:
+        release_later(vm, shadow, True)
+    return True
 
 
 @contract
