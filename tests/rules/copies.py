@@ -4,10 +4,10 @@ A function is read as the list of its statements in the order of the text: a sim
 itself, a compound one is its head (``if object.shadow``, ``while True``) followed by what is in it.
 Docstrings, comments, layout and the signature do not count; names do, so ``obj`` is not ``object``.
 
-*Slight* are the statements that any two functions of the core may share: to lock or unlock, to check
-that a lock is held, to leave (``return`` of nothing or of a constant, ``break``, ``continue``).  They
-are not counted: a ``lock.acquire()`` and ``lock.release()`` around one own line is how a step is
-called, and so are the two around the call of another step, with a look at its answer.
+*Slight* are the statements that any two functions of the core may share: to lock or unlock, and to
+leave (``return`` of nothing or of a constant, ``break``, ``continue``).  They are not counted: a
+``lock.acquire()`` and ``lock.release()`` around one own line is how a step is called, and so are the
+two around the call of another step, with a look at its answer.
 
 A file repeats vmcore when one of its functions, whatever it is for,
 
@@ -30,7 +30,7 @@ from functools import cache
 from pathlib import Path
 
 RUN, LONG = 3, 4
-LOCKING = {"acquire", "release", "try_acquire", "require_held"}
+LOCKING = {"acquire", "release", "try_acquire", "read", "write"}  # of a lock
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -129,8 +129,12 @@ def slight(line: str) -> bool:
     if isinstance(node, ast.Return):
         return node.value is None or isinstance(node.value, ast.Constant)
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        called = node.value.func
-        return getattr(called, "attr", getattr(called, "id", "")) in LOCKING
+        verb = node.value.func
+        return (
+            isinstance(verb, ast.Attribute)
+            and verb.attr in LOCKING
+            and ast.unparse(verb.value).endswith("lock")
+        )
     return isinstance(node, ast.Break | ast.Continue | ast.Pass)
 
 

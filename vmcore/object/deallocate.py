@@ -101,19 +101,41 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     if not (via_shadow or object.ref_count == 1):
         object.lock.release()
         return
+    collapse_above(vm, object)
+
+
+@contract
+def collapse_above(vm: Vm, object: VmObject) -> None:
+    """Collapse the only shadower of object, if there is one and no thread is at work on it.
+
+    Enter:  object locked.
+    Exit:   object unlocked.
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
+    """
     shadower = candidate(vm, object)
     if shadower is not None:
-        vm_object_collapse(vm, shadower)
-        after_collapse(vm, shadower)
+        collapse_candidate(vm, shadower)
+
+
+@contract
+def collapse_candidate(vm: Vm, shadower: VmObject) -> None:
+    """Let the candidate absorb what it can, then let it go.
+
+    Enter:  shadower locked (with one reference of the caller).
+    Exit:   shadower unlocked.
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
+    """
+    vm_object_collapse(vm, shadower)
+    after_collapse(vm, shadower)
 
 
 @contract
 def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     """The only shadower of object, locked and held, if it may absorb object now.
 
-    It lies above object in the chain, so it is tried, never waited for: the thread that has it
-    may want our lock next.  If the try fails it is at work on it and will collapse it
-    itself.  Our reference keeps it through collapse's unlocks.
+    Our reference keeps it through collapse's unlocks.
 
     Enter:  object locked.
     Exit:   object unlocked; result locked (with one reference for the caller).
@@ -123,7 +145,7 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     found = None
     if object.shadowers_first and object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
         shadower = only_shadower(vm, object)
-        if shadower is not None and shadower.lock.try_acquire():
+        if shadower is not None and lock_candidate(vm, shadower):
             if shadower.ref_count > 0 and not shadower.flags & CLOSING:
                 shadower.ref_count += 1
                 found = shadower
@@ -131,6 +153,21 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
                 shadower.lock.release()
     object.lock.release()
     return found
+
+
+@contract
+def lock_candidate(vm: Vm, shadower: VmObject) -> bool:  # noqa: ARG001
+    """Lock an object from below; False when another thread has it.
+
+    It lies above in the chain, so it is tried, never waited for: the thread that has it
+    may want our lock next.  It is at work on it, and will collapse it itself.
+
+    Enter:  anything (shadower's shadow is locked).
+    Exit:   same (and shadower locked, if it could be had).
+    Takes:  object.
+    Sleeps: never.
+    """
+    return bool(shadower.lock.try_acquire())
 
 
 @contract
