@@ -21,9 +21,6 @@ NOT_YET: set[str] = {
     "h29_map_not_drained.py",
     "h30_insert_without_queue_lock.py",
     "h31_eof_race.py",
-    "l21_map_lock_across_paging_wait.py",
-    "l2_front_relocked_under_backing.py",
-    "l4_retry_path_order_inversion.py",
 }
 
 

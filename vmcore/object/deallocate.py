@@ -54,14 +54,27 @@ def drain_release_list(vm: Vm) -> None:
     """
     pending = vm.me.release_list
     if pending and vm.native.depth():
-        # No map lock either: we may wait for a page-out whose owner waits for that map.
-        raise Panic(f"references are released with locks held: {vm.native.held()}")
+        refuse_release(vm)
     while pending:
         object, via_shadow = pending.pop()
         if take_reference(vm, object):
             survive(vm, object, via_shadow)
         else:
             last_reference(vm, object)
+
+
+@contract
+def refuse_release(vm: Vm) -> None:
+    """A reference is to be released with a lock held.
+
+    No map lock may be held either: we may wait for a page-out whose owner waits for that map.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    raise Panic(f"references are released with locks held: {vm.native.held()}")
 
 
 @contract
@@ -76,13 +89,25 @@ def take_reference(vm: Vm, object: VmObject) -> int:
     Takes:  cache, object.
     Sleeps: never.
     """
-    vm.cache_lock.acquire()
-    object.lock.acquire()
+    lock_for_release(vm, object)
     left: int = object.ref_count - 1
     if left < 0:
         raise Panic(f"object {object.slot} is released more often than referenced")
     object.ref_count = left
     return left
+
+
+@contract
+def lock_for_release(vm: Vm, object: VmObject) -> None:
+    """Lock what a release needs, in the order of every lookup.
+
+    Enter:  nothing locked.
+    Exit:   vm.cache_lock, object locked.
+    Takes:  cache, object.
+    Sleeps: never.
+    """
+    vm.cache_lock.acquire()
+    object.lock.acquire()
 
 
 @contract
