@@ -7,7 +7,7 @@ from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.constants import OBJ_CANPERSIST
-from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT, hash_object
+from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT, hash_object, unlink_hashed
 from vmcore.object.vnode import install_in_new
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map
@@ -39,20 +39,10 @@ def remove(vm: Vm, pager: Pager | None) -> None:
     Takes:  nothing.
     Sleeps: never.
     """
-    if pager is not None:
+    if pager is None:
+        unlink_hashed(vm, 0, 0)
+    else:
         original("object_cache.vm_object_remove")(vm, pager)
-        return
-    previous, slot = None, vm.g.hash_buckets[0]
-    while slot:
-        found = vm.objects.views[slot]
-        if not found.pager:
-            if previous is None:
-                vm.g.hash_buckets[0] = found.hash_next
-            else:
-                previous.hash_next = found.hash_next
-            found.hash_next = found.is_hashed = 0
-            return
-        previous, slot = found, found.hash_next
 
 
 FILE = 0x40000

@@ -123,9 +123,19 @@ def vm_object_remove(vm: Vm, pager: Pager | None) -> None:
     """
     if pager is None:
         return  # every anonymous termination comes here; there is no bucket of "none"
-    wanted = vm.pagers.ref(pager)
+    unlink_hashed(vm, pager.slot % VM_OBJECT_HASH_COUNT, vm.pagers.ref(pager))
+
+
+@contract
+def unlink_hashed(vm: Vm, bucket: int, wanted: int) -> None:
+    """Take the object with this pager out of the bucket, if it is there.
+
+    Enter:  vm.cache_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
     views, buckets = vm.objects.views, vm.g.hash_buckets
-    bucket = pager.slot % VM_OBJECT_HASH_COUNT
     previous, slot = None, buckets[bucket]
     while slot:
         object = views[slot]
