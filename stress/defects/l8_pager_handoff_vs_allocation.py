@@ -41,10 +41,10 @@ script = Script(
     scene=scene,
     roles={"A": lambda scene: scene.clean("O"), "B": lambda scene: scene.exit("Q")},
     cues=(
-        ("A", "enter pager.vm_pager_allocate"),  # O is unlocked, its new pager is not installed yet
+        ("A", "at pager allocated(O)"),  # O is unlocked, its new pager is not installed yet
         ("B", "start"),
         ("B", "end"),  # O has inherited B's
-        ("A", "exit pager.vm_pager_allocate"),
+        ("A", "point pager allocated(O)"),
     ),
     check=lambda scene: scene.expect("P", 0, 1),
 )

@@ -41,10 +41,10 @@ script = Script(
     scene=scene,
     roles={"D": lambda scene: scene.visit("B"), "A": lambda scene: scene.clean("B")},
     cues=(
-        ("A", "enter pager.vm_pager_allocate"),  # B is unlocked, and has no pager yet
+        ("A", "at pager allocated(B)"),  # B is unlocked, and has no pager yet
         ("D", "start"),
         ("D", "end"),  # the page is on its way to D's
-        ("A", "exit pager.vm_pager_allocate"),
+        ("A", "point pager allocated(B)"),
     ),
 )
 

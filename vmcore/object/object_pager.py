@@ -64,6 +64,7 @@ def allocate_unlocked(vm: Vm, object: VmObject) -> tuple[Pager | None, int]:
     size = object.size
     object.lock.release()
     pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
+    vm.point("pager allocated", object.slot)
     object.lock.acquire()
     return pager, size
 
