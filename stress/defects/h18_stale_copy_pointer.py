@@ -5,28 +5,18 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.object.object import unlink_shadower
-from vmcore.page.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
-    """As the repaired step, but ``shadow.copy`` is left naming us.
+def unlink_copy(vm: Vm, object: VmObject, backing: VmObject) -> None:
+    """Leave ``backing.copy`` naming us.
 
-    Enter:  object locked.
-    Exit:   object locked, dropped in between.
-    Takes:  object, channel.
-    Sleeps: yes (vospgw).
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
     """
-    shadow = vm.objects(object.shadow) if object.shadow else None
-    if shadow is not None:
-        shadow.lock.acquire()
-        unlink_shadower(vm, object, shadow)
-        object.shadow = 0
-        shadow.lock.release()
-    vm_object_paging_wait(vm, object)
-    return shadow
 
 
 def scene(scene: Scene) -> None:
@@ -58,6 +48,6 @@ defect = Defect(
     symptom="a writer pushes pages into a dead object, or stops at the stale link",
     verdicts=("invariant_violation", "panic", "unguarded_access"),
     scenario="snapshots",
-    replacements={"terminate.detach_and_drain": detach_and_drain},
+    replacements={"object.unlink_copy": unlink_copy},
     script=script,
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.object.collapse import vm_object_collapse
-from vmcore.object.deallocate import candidate, last_reference
+from vmcore.object.deallocate import collapse_above, last_reference
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
@@ -20,10 +19,7 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     Sleeps: yes (collapse pages in, and every process that needs the cache lock waits for the disk, too).
     """
     if via_shadow or object.ref_count == 1:
-        shadower = candidate(vm, object)
-        if shadower is not None:
-            vm_object_collapse(vm, shadower)
-            after_collapse(vm, shadower)
+        collapse_above(vm, object)
     else:
         object.lock.release()
     vm.cache_lock.release()

@@ -5,34 +5,20 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
-from vmcore.object.object import only_shadower
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
-CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
 
+def lock_candidate(vm: Vm, shadower: VmObject) -> bool:  # noqa: ARG001
+    """As the repaired step, but the lock above is waited for, with the object below locked.
 
-def candidate(vm: Vm, object: VmObject) -> VmObject | None:
-    """As the repaired step, but the lock above is waited for, with object locked.
-
-    Enter:  object locked.
-    Exit:   object unlocked; result locked (with one reference for the caller).
+    Enter:  anything.
+    Exit:   shadower locked.
     Takes:  object.
     Sleeps: never.
     """
-    found = None
-    if object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
-        shadower = only_shadower(vm, object)
-        if shadower is not None:
-            shadower.lock.acquire()
-            if shadower.ref_count > 0 and not shadower.flags & CLOSING:
-                shadower.ref_count += 1
-                found = shadower
-            else:
-                shadower.lock.release()
-    object.lock.release()
-    return found
+    shadower.lock.acquire()
+    return True
 
 
 def scene(scene: Scene) -> None:
@@ -67,6 +53,6 @@ defect = Defect(
     ),
     symptom="two processes, one exiting and one in a fault, wait for each other's object lock",
     verdicts=("deadlock", "order_violation"),
-    replacements={"deallocate.candidate": candidate},
+    replacements={"deallocate.lock_candidate": lock_candidate},
     script=script,
 )

@@ -7,8 +7,7 @@ from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.object.collapse import vm_object_collapse
-from vmcore.object.object import link_shadower, only_shadower, unlink_shadower
-from vmcore.object.overlay import abandon
+from vmcore.object.object import only_shadower, shadow_past
 from vmcore.object.terminate import vm_object_terminate
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
@@ -38,35 +37,32 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     return None
 
 
-def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
-    """Give object a reference of its own on the grand object, then deallocate backing, nested.
+def inherit_shadow(vm: Vm, object: VmObject, backing: VmObject, grand: VmObject | None) -> None:
+    """As the repaired step, but with a reference of its own: backing keeps the one that it has.
+
+    Enter:  object, backing, grand locked.
+    Exit:   object, backing locked.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    shadow_past(vm, object, backing, grand)
+    if grand is not None:
+        grand.ref_count += 1
+        grand.lock.release()
+
+
+def free_absorbed(vm: Vm, object: VmObject, backing: VmObject) -> None:
+    """Deallocate backing, nested.
 
     Enter:  object, backing locked.
     Exit:   object locked.
     Takes:  any.
     Sleeps: yes (the nested call may terminate).
     """
-    if backing.shadow:
-        grand = vm.objects(backing.shadow)
-        grand.lock.acquire()
-        if grand.copy:
-            grand.lock.release()
-            abandon(vm, object, backing)
-            return False
-        unlink_shadower(vm, object, backing)
-        link_shadower(vm, object, grand)
-        grand.ref_count += 1
-        object.shadow = backing.shadow
-        object.shadow_offset += backing.shadow_offset
-        grand.lock.release()
-    else:
-        unlink_shadower(vm, object, backing)
-        object.shadow = object.shadow_offset = 0
     object.flags &= ~OBJ_COLLAPSING
     backing.lock.release()
     vm.me.stats.object_collapses += 1
     nested_deallocate(vm, backing)
-    return True
 
 
 def nested_deallocate(vm: Vm, object: VmObject) -> None:
@@ -126,7 +122,8 @@ defect = Defect(
     verdicts=("self_deadlock", "deadlock", "order_violation", "contract_violation"),
     replacements={
         "deallocate.candidate": candidate,
-        "overlay.dispose_of_backing": dispose_of_backing,
+        "overlay.inherit_shadow": inherit_shadow,
+        "overlay.free_absorbed": free_absorbed,
     },
     script=script,
     notes=(

@@ -5,19 +5,12 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PAGER_OK
-from vmcore.object.overlay import leave_behind, revalidate
-from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.page.page import vm_page_alloc
-from vmcore.page.page_flags import clear_flags_o, set_flags_o
-from vmcore.page.page_wait import FREE_PAGE, RELEASE_PAGE
 from vmcore.pager.pager import vm_pager_get_pages
-from vmcore.pmap.pmap import pmap_clear_modify
-from vmcore.structs import VmObject
+from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
 
 
-def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip: int) -> bool:
+def read_unlocked(vm: Vm, object: VmObject, backing: VmObject, page: VmPage) -> int:  # noqa: ARG001
     """As the repaired step, but only the backing object is unlocked for the read.
 
     Enter:  object, backing locked.
@@ -25,26 +18,11 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
     Takes:  any.
     Sleeps: yes (the read, with object locked).
     """
-    page = vm_page_alloc(vm, backing, offset)
-    if page is None:
-        return False
-    vm_object_paging_begin(vm, backing)
     pager = vm.pagers(backing.pager)
     backing.lock.release()
-    result = vm_pager_get_pages(vm, pager, page, True)
+    result: int = vm_pager_get_pages(vm, pager, page, True)
     backing.lock.acquire()
-    vm_object_paging_end(vm, backing)
-    if result != VM_PAGER_OK:
-        FREE_PAGE(vm, page)
-        return False
-    clear_flags_o(vm, page, PG_FAKE)
-    set_flags_o(vm, page, PG_CLEAN)
-    pmap_clear_modify(vm, page)
-    if revalidate(vm, object, backing, mypip):
-        RELEASE_PAGE(vm, page)
-        return True
-    leave_behind(vm, page)
-    return False
+    return result
 
 
 def scene(scene: Scene) -> None:
@@ -82,6 +60,6 @@ defect = Defect(
     symptom="convoys behind the disk, a starved daemon, and in the end a hang",
     verdicts=("contract_violation", "deadlock", "lost_wakeup", "order_violation"),
     scenario="fork-storm",
-    replacements={"overlay.page_in_one": page_in_one},
+    replacements={"overlay.read_unlocked": read_unlocked},
     script=script,
 )

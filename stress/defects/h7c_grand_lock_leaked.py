@@ -5,46 +5,21 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING
-from vmcore.object.object import link_shadower, object_list_remove, unlink_shadower
-from vmcore.object.overlay import abandon
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
+def clear_shadow(vm: Vm, backing: VmObject, grand: VmObject | None) -> None:  # noqa: ARG001
     """As the repaired step, but the grand object is found through backing when it is to be unlocked.
 
-    Enter:  object, backing locked.
-    Exit:   object locked.
-    Takes:  object, object list, pool.
+    Enter:  backing, grand locked.
+    Exit:   backing locked.
+    Takes:  nothing.
     Sleeps: never.
     """
-    if backing.shadow:
-        grand = vm.objects(backing.shadow)
-        grand.lock.acquire()
-        if grand.copy:
-            grand.lock.release()
-            abandon(vm, object, backing)
-            return False
-        unlink_shadower(vm, backing, grand)
-        unlink_shadower(vm, object, backing)
-        link_shadower(vm, object, grand)
-        object.shadow = backing.shadow
-        object.shadow_offset += backing.shadow_offset
-    else:
-        unlink_shadower(vm, object, backing)
-        object.shadow = object.shadow_offset = 0
-    backing.shadow = backing.ref_count = 0
+    backing.shadow = 0
     if backing.shadow:
         vm.objects(backing.shadow).lock.release()
-    backing.flags |= OBJ_DYING
-    object.flags &= ~OBJ_COLLAPSING
-    backing.lock.release()
-    object_list_remove(vm, backing)
-    vm.objects.free(backing)
-    vm.me.stats.object_collapses += 1
-    return True
 
 
 def scene(scene: Scene) -> None:
@@ -83,6 +58,6 @@ defect = Defect(
     symptom="an object stays locked for ever after the collapse above it",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"overlay.dispose_of_backing": dispose_of_backing},
+    replacements={"overlay.clear_shadow": clear_shadow},
     script=script,
 )

@@ -8,8 +8,7 @@ from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.object.collapse import grand_blocks
 from vmcore.object.overlay import trim_pager
-from vmcore.pager.swap import blocks_of, free_block, range_mask
-from vmcore.structs import Pager, VmObject
+from vmcore.structs import SwapBlock, VmObject
 from vmcore.vm import Vm
 
 
@@ -27,29 +26,15 @@ def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObjec
     return busy
 
 
-def swap_pager_remove(vm: Vm, pager: Pager, start: int, end: int) -> int:
-    """As the repaired step, but a block without valid pages goes, even while a write into it is in flight.
+def is_unused(block: SwapBlock) -> bool:
+    """As the repaired step, but a block without valid pages is, even while a thread writes there.
 
-    Enter:  pager unlocked.
+    Enter:  anything.
     Exit:   same.
-    Takes:  pager, pool, swap map.
+    Takes:  nothing.
     Sleeps: never.
     """
-    size = pager.sw_bsize
-    low = start >> vm.page_shift
-    high = (min(end, pager.sw_osize) if end else pager.sw_osize) + vm.page_size - 1 >> vm.page_shift
-    gone = 0
-    pager.lock.acquire()
-    for block in blocks_of(vm, pager):
-        first = block.index * size
-        wanted = range_mask(max(low - first, 0), min(high - first, size)) & block.swb_mask
-        block.swb_mask &= ~wanted
-        gone += wanted.bit_count()
-        if wanted and not block.swb_mask:
-            free_block(vm, pager, block)
-    pager.sw_cnt -= gone
-    pager.lock.release()
-    return gone
+    return not block.swb_mask
 
 
 def scene(scene: Scene) -> None:
@@ -97,7 +82,7 @@ defect = Defect(
     options={"noise": "none"},
     replacements={
         "collapse.pip_rule": pip_rule,
-        "swap.swap_pager_remove": swap_pager_remove,
+        "swap.is_unused": is_unused,
     },
     script=script,
 )  # fmt: skip

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.object.object_pager import drop_pager
-from vmcore.pager.pager import vm_pager_count, vm_pager_has_page, vm_pager_next, vm_pager_remove
+from vmcore.pager.pager import vm_pager_has_page
 from vmcore.space.map_user import vm_deallocate
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+
+
+def untranslated(step: str, vm: Vm, object: VmObject, *offsets: int) -> Any:
+    """Answer of the repaired step for an object whose pager's offsets are its own; object locked."""
+    base = object.paging_offset
+    object.paging_offset = 0  # no other thread looks: we have the lock
+    answer = original(step)(vm, object, *offsets)
+    if object.pager:
+        object.paging_offset = base
+    return answer
 
 
 def pager_holds(vm: Vm, object: VmObject, offset: int) -> bool:
@@ -31,11 +43,8 @@ def next_in_pager(vm: Vm, object: VmObject, offset: int) -> int | None:
     Takes:  pager.
     Sleeps: never.
     """
-    if not object.pager:
-        return None
-    pager = vm.pagers(object.pager)
-    found = vm_pager_next(vm, pager, offset)
-    return None if found >= min(pager.sw_osize, object.size) else int(found)
+    found = untranslated("object_pager.next_in_pager", vm, object, offset)
+    return None if found is None or found >= object.size else int(found)
 
 
 def remove_from_pager(vm: Vm, object: VmObject, start: int, end: int) -> int:
@@ -46,13 +55,7 @@ def remove_from_pager(vm: Vm, object: VmObject, start: int, end: int) -> int:
     Takes:  any.
     Sleeps: never.
     """
-    if not object.pager or start >= end:
-        return 0
-    pager = vm.pagers(object.pager)
-    removed = vm_pager_remove(vm, pager, start, end)
-    if removed and not vm_pager_count(vm, pager):
-        drop_pager(vm, object)
-    return removed
+    return int(untranslated("object_pager.remove_from_pager", vm, object, start, end))
 
 
 def scene(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.object.object import unlink_shadower
+from vmcore.object.terminate import detach_from_shadow
 from vmcore.page.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
@@ -20,15 +20,7 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
     Sleeps: yes (vospgw).
     """
     vm_object_paging_wait(vm, object)
-    shadow = vm.objects(object.shadow) if object.shadow else None
-    if shadow is not None:
-        shadow.lock.acquire()
-        if shadow.copy and vm.objects(shadow.copy) is object:
-            shadow.copy = 0
-        unlink_shadower(vm, object, shadow)
-        object.shadow = 0
-        shadow.lock.release()
-    return shadow
+    return detach_from_shadow(vm, object)
 
 
 def scene(scene: Scene) -> None:

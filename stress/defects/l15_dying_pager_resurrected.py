@@ -5,10 +5,9 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_INTERNAL
-from vmcore.object.object import vm_object_allocate, vm_object_setpager
-from vmcore.object.object_cache import vm_object_enter, vm_object_lookup
-from vmcore.object.vnode import make_object
+from vmcore.object.object import vm_object_allocate
+from vmcore.object.object_cache import vm_object_lookup
+from vmcore.object.vnode import introduce, make_object
 from vmcore.object.vnode_size import vnode_pager_uncache
 from vmcore.structs import Pager, VmObject, Vnode
 from vmcore.vm import Vm
@@ -34,13 +33,8 @@ def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
 def new_object(vm: Vm, pager: Pager) -> VmObject | None:
     """Another object for a pager that has lost its own."""
     found = vm_object_allocate(vm, pager.sw_osize)
-    if found is None:
-        return None
-    found.lock.acquire()
-    found.flags &= ~OBJ_INTERNAL
-    vm_object_setpager(vm, found, pager, 0)
-    found.lock.release()
-    vm_object_enter(vm, found, pager)
+    if found is not None:
+        introduce(vm, found, pager)
     return found
 
 

@@ -6,34 +6,29 @@ from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL, PG_VNODE
-from vmcore.object.object import vm_object_allocate, vm_object_setpager
-from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT, vm_object_enter
+from vmcore.constants import OBJ_CANPERSIST
+from vmcore.object.object_cache import VM_OBJECT_HASH_COUNT, hash_object, unlink_hashed
+from vmcore.object.vnode import install_in_new
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map
-from vmcore.structs import Pager, VmObject, Vnode
+from vmcore.structs import Pager, VmObject
 from vmcore.vm import Vm
 
 
-def enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> None:
-    """As the repaired step, for an object that has no pager yet.
+def introduce(vm: Vm, object: VmObject, pager: Pager) -> None:
+    """As the repaired step, but the object is entered in the hash first, and gets its pager then.
 
     Enter:  object unlocked.
     Exit:   same.
-    Takes:  cache, object.
+    Takes:  cache, object, pager.
     Sleeps: never.
     """
-    if object is None or pager is None:
-        return
     object.lock.acquire()
     object.flags |= OBJ_CANPERSIST
     object.lock.release()
-    bucket = pager.slot % VM_OBJECT_HASH_COUNT
-    vm.cache_lock.acquire()
-    object.hash_next = vm.g.hash_buckets[bucket]
-    vm.g.hash_buckets[bucket] = object.slot
-    object.is_hashed = 1
-    vm.cache_lock.release()
+    hash_object(vm, object, pager)
+    vm.point("entered without a pager", pager.slot)
+    install_in_new(vm, object, pager)
 
 
 def remove(vm: Vm, pager: Pager | None) -> None:
@@ -44,49 +39,10 @@ def remove(vm: Vm, pager: Pager | None) -> None:
     Takes:  nothing.
     Sleeps: never.
     """
-    if pager is not None:
-        original("object_cache.vm_object_remove")(vm, pager)
-        return
-    previous, slot = None, vm.g.hash_buckets[0]
-    while slot:
-        found = vm.objects.views[slot]
-        if not found.pager:
-            if previous is None:
-                vm.g.hash_buckets[0] = found.hash_next
-            else:
-                previous.hash_next = found.hash_next
-            found.hash_next = found.is_hashed = 0
-            return
-        previous, slot = found, found.hash_next
-
-
-def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
-    """As the repaired step, but the object is entered in the hash first, and gets its pager then.
-
-    Enter:  vnode locked.
-    Exit:   same.
-    Takes:  cache, object, pager, pool, object list.
-    Sleeps: never.
-    """
-    pager: Pager | None = vm.pagers.allocate()
     if pager is None:
-        return None
-    size = -(-vnode.v_size // vm.page_size) * vm.page_size
-    made = vm_object_allocate(vm, size)
-    if made is None:
-        vm.pagers.free(pager)
-        return None
-    pager.pg_type, pager.pg_handle = PG_VNODE, vm.vnodes.ref(vnode)
-    pager.sw_osize, pager.sw_bsize, pager.vnp_size = size, 1, vnode.v_size
-    vnode.v_usecount += 1
-    vm_object_enter(vm, made, pager)
-    vm.point("entered without a pager", pager.slot)
-    made.lock.acquire()
-    made.flags &= ~OBJ_INTERNAL
-    vm_object_setpager(vm, made, pager, 0)
-    made.lock.release()
-    vnode.v_vmdata = vm.pagers.ref(pager)
-    return made
+        unlink_hashed(vm, 0, 0)
+    else:
+        original("object_cache.vm_object_remove")(vm, pager)
 
 
 FILE = 0x40000
@@ -119,7 +75,7 @@ script = Script(
     scene=scene,
     roles={"M": map_and_leave, "E": lambda scene: scene.exit("Q")},
     cues=(
-        ("M", "exit object_cache.vm_object_enter"),
+        ("M", "exit object_cache.hash_object"),
         ("E", "start"),
         ("E", "exit object_cache.vm_object_remove"),
         ("M", "point entered without a pager"),
@@ -144,9 +100,8 @@ defect = Defect(
     scenario="many-files",
     options={"workers": 8, "checked": True},
     replacements={
-        "object_cache.vm_object_enter": enter,
         "object_cache.vm_object_remove": remove,
-        "vnode.make_object": make_object,
+        "vnode.introduce": introduce,
     },
     script=script,
     notes=(

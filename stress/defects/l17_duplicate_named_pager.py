@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.object.object_cache import vm_object_lookup
-from vmcore.object.vnode import make_object
 from vmcore.structs import VmObject, Vnode
 from vmcore.vm import Vm
 
 
-def vnode_pager_alloc(vm: Vm, vnode: Vnode) -> VmObject | None:
+def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
     """As the repaired step, but the vnode is unlocked for the allocation.
 
-    Enter:  nothing locked.
-    Exit:   same.
-    Takes:  vnode, cache, object, pager, pool, object list, channel.
-    Sleeps: yes (the vnode lock; a dying pager).
+    Enter:  vnode locked.
+    Exit:   vnode locked, dropped in between.
+    Takes:  vnode, cache, object, pager, pool, object list.
+    Sleeps: yes (the vnode lock).
     """
-    while True:
-        vnode.lock.acquire()
-        reference = vnode.v_vmdata
-        if not reference:
-            break
-        found = vm_object_lookup(vm, vm.pagers(reference))
-        if found is not None:
-            vnode.lock.release()
-            return found
-        vnode.chan.sleep(vnode.lock, "vnpdying", until=(vnode, "v_vmdata", "!=", reference))
     vnode.lock.release()  # to allocate may take a while
     vm.point("file without a pager", vnode.slot)
     vnode.lock.acquire()
-    made = make_object(vm, vnode)
-    vnode.lock.release()
+    made: VmObject | None = original("vnode.make_object")(vm, vnode)
     return made
 
 
@@ -79,6 +67,6 @@ defect = Defect(
     symptom="what one process stores to a file another one does not see",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="last-users",
-    replacements={"vnode.vnode_pager_alloc": vnode_pager_alloc},
+    replacements={"vnode.make_object": make_object},
     script=script,
 )

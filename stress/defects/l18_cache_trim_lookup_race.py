@@ -12,7 +12,7 @@ from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def cache_trim(vm: Vm, limit: int | None = None) -> int:
+def trim_one(vm: Vm, limit: int) -> bool:
     """As the repaired step, but head, unlock, lookup, and a release with persistence cleared.
 
     Enter:  nothing locked.
@@ -20,23 +20,18 @@ def cache_trim(vm: Vm, limit: int | None = None) -> int:
     Takes:  any.
     Sleeps: yes (termination writes file pages).
     """
-    if limit is None:
-        limit = vm.config.cache_max
-    gone, bound = 0, len(vm.objects.views)
-    while gone < bound:
-        vm.cache_lock.acquire()
-        head = vm.g.cached_first if vm.g.vm_object_cached > limit else 0
-        vm.cache_lock.release()
-        if not head:
-            break
-        vm.point("head of the cached list", head)
-        first: VmObject = vm.objects.views[head]
-        found = vm_object_lookup(vm, vm.pagers(first.pager))
-        if found is not first:
-            raise Panic(f"cache_trim: confused, object {head} became {found.slot if found else 'none'}")
-        pager_cache(vm, first, False)
-        gone += 1
-    return gone
+    vm.cache_lock.acquire()
+    head = vm.g.cached_first if vm.g.vm_object_cached > limit else 0
+    vm.cache_lock.release()
+    if not head:
+        return False
+    vm.point("head of the cached list", head)
+    first: VmObject = vm.objects.views[head]
+    found = vm_object_lookup(vm, vm.pagers(first.pager))
+    if found is not first:
+        raise Panic(f"trim_one: confused, object {head} became {found.slot if found else 'none'}")
+    pager_cache(vm, first, False)
+    return True
 
 
 def scene(scene: Scene) -> None:
@@ -76,7 +71,7 @@ defect = Defect(
     symptom="an exiting process looks for an object that another one has just freed",
     verdicts=("panic", "unguarded_access", "invariant_violation"),
     scenario="exec-storm",
-    replacements={"object_cache.cache_trim": cache_trim},
+    replacements={"object_cache.trim_one": trim_one},
     script=script,
     notes="The harmless form, a live object that loses its place in the cache, is not looked for.",
 )

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, VM_PAGER_PEND
-from vmcore.object.object_pages import take_back
-from vmcore.page.object_paging import PIP_OFFSET, vm_object_paging_begin, vm_object_paging_end
+from vmcore.constants import PG_ACTIVE, VM_PAGER_PEND
+from vmcore.object.object_pages import mark_clean, take_back
+from vmcore.page.object_paging import PIP_OFFSET, vm_object_paging_end
 from vmcore.page.page import FLAGS_O
-from vmcore.page.page_flags import clear_flags_o, clear_flags_p, set_flags_o
-from vmcore.page.page_queues import page_dequeue
-from vmcore.page.page_wait import page_busy
-from vmcore.pager.pager import vm_pager_put_pages
-from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
 
 
 def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool, terminating: bool) -> int:
-    """As the repaired step, but whatever the pager says the page is clean and ours again.
+    """As the repaired step, but a page that is on its way is clean and ours again.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
     Takes:  any.
     Sleeps: yes (the write).
     """
-    pager = vm.pagers(object.pager)
-    vm.page_queue_lock.acquire()
-    came_from = page.flags_p & (PG_ACTIVE | PG_INACTIVE)
-    page_dequeue(vm, page)
-    clear_flags_o(vm, page, PG_CLEAN)
-    clear_flags_p(vm, page, PG_LAUNDRY)
-    page_busy(vm, page)
-    vm.page_queue_lock.release()
-    vm_object_paging_begin(vm, object, terminating)
-    object.lock.release()
-    result: int = vm_pager_put_pages(vm, pager, page, sync)
-    object.lock.acquire()
-    if result == VM_PAGER_PEND:  # the claims, which tell who waits for whom, are the record's by now
-        vm.claim(page.address + FLAGS_O)
+    result: int = original("object_pages.write_page")(vm, object, page, sync, dequeue, terminating)
+    if result == VM_PAGER_PEND:
+        vm.claim(page.address + FLAGS_O)  # the books of who waits for whom are with the record by now
         vm.claim(object.address + PIP_OFFSET)
-    set_flags_o(vm, page, PG_CLEAN)
-    pmap_clear_modify(vm, page)
-    take_back(vm, page, 0 if dequeue else came_from, dequeue)
-    vm_object_paging_end(vm, object)
+        mark_clean(vm, page)
+        take_back(vm, page, PG_ACTIVE, dequeue)
+        vm_object_paging_end(vm, object)
     return result
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
-from vmcore.object.object import only_shadower
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
-
-CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
 
 
 def candidate(vm: Vm, object: VmObject) -> VmObject | None:
@@ -21,15 +18,9 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     Takes:  object.
     Sleeps: never.
     """
-    found = None
-    if object.shadowers_first and object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
-        shadower = only_shadower(vm, object)
-        if shadower is not None and shadower.lock.try_acquire():
-            if shadower.ref_count > 0 and not shadower.flags & CLOSING:
-                found = shadower
-            else:
-                shadower.lock.release()
-    object.lock.release()
+    found: VmObject | None = original("deallocate.candidate")(vm, object)
+    if found is not None:
+        found.ref_count -= 1  # as if it had not been counted: the lock was not dropped since
     return found
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_CLEAN, VM_PAGER_ERROR, VM_PAGER_PEND
-from vmcore.object.object_pages import own_for_write, take_back, vm_object_page_clean
-from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
+from vmcore.constants import VM_PAGER_ERROR, VM_PAGER_OK, VM_PAGER_PEND
+from vmcore.object.object_pages import mark_clean, vm_object_page_clean
 from vmcore.page.page import object_pages
-from vmcore.page.page_flags import set_flags_o
 from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.pageout.pageout import scan_page
-from vmcore.pager.pager import vm_pager_put_pages
-from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
 
@@ -26,18 +23,9 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     Takes:  any.
     Sleeps: yes (the write).
     """
-    pager = vm.pagers(object.pager)
-    came_from = own_for_write(vm, page)
-    vm_object_paging_begin(vm, object, terminating)
-    object.lock.release()
-    result: int = vm_pager_put_pages(vm, pager, page, sync)
-    object.lock.acquire()
-    if result == VM_PAGER_PEND:
-        return result
-    set_flags_o(vm, page, PG_CLEAN)
-    pmap_clear_modify(vm, page)
-    take_back(vm, page, 0 if dequeue else came_from, dequeue)
-    vm_object_paging_end(vm, object)
+    result: int = original("object_pages.write_page")(vm, object, page, sync, dequeue, terminating)
+    if result not in (VM_PAGER_OK, VM_PAGER_PEND):
+        mark_clean(vm, page)
     return result
 
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.map.map import vm_map_deallocate
+from vmcore.map.map import release_deleted
 from vmcore.object.collapse import vm_object_collapse
-from vmcore.object.deallocate import (
-    after_collapse,
-    candidate,
-    drain_release_list,
-    last_reference,
-    survive,
-    take_reference,
-)
+from vmcore.object.deallocate import after_collapse
 from vmcore.space.map_user import vm_allocate, vm_deallocate
 from vmcore.structs import VmMap, VmObject
 from vmcore.vm import Vm
@@ -28,45 +21,30 @@ def vm_map_unlock_and_release(vm: Vm, map: VmMap, shares: list[VmMap]) -> None:
     Takes:  any.
     Sleeps: yes (terminations).
     """
-    for share in shares:
-        vm_map_deallocate(vm, share)
-    drain_release_list(vm)
+    release_deleted(vm, shares)
     map.lock.release()
 
 
-def drain(vm: Vm) -> None:
-    """As the repaired step, whatever is locked.
+def refuse_release(vm: Vm) -> None:
+    """No: whatever is locked.
 
-    Enter:  nothing locked.
+    Enter:  anything.
     Exit:   same.
-    Takes:  any.
-    Sleeps: yes (terminations, and collapses that wait).
+    Takes:  nothing.
+    Sleeps: never.
     """
-    pending = vm.me.release_list
-    while pending:
-        released, via_shadow = pending.pop()
-        if take_reference(vm, released):
-            survive(vm, released, via_shadow)
-        else:
-            last_reference(vm, released)
 
 
-def wait_and_collapse(vm: Vm, object: VmObject, via_shadow: bool) -> None:
-    """As the repaired step, but the collapse waits until no object of the pair is paging.
+def collapse_candidate(vm: Vm, shadower: VmObject) -> None:
+    """As the repaired step, but the collapse waits until no thread pages.
 
-    Enter:  vm.cache_lock, object locked.
-    Exit:   nothing locked.
+    Enter:  shadower locked.
+    Exit:   shadower unlocked.
     Takes:  any.
     Sleeps: yes (collapse pages in, and waits for threads that do).
     """
-    vm.cache_lock.release()
-    if not (via_shadow or object.ref_count == 1):
-        object.lock.release()
-        return
-    shadower = candidate(vm, object)
-    if shadower is not None:
-        vm_object_collapse(vm, shadower, True)
-        after_collapse(vm, shadower)
+    vm_object_collapse(vm, shadower, True)
+    after_collapse(vm, shadower)
 
 
 SECOND = 2 * BASE
@@ -116,8 +94,8 @@ defect = Defect(
     scenario="split-heaps",
     replacements={
         "map.vm_map_unlock_and_release": vm_map_unlock_and_release,
-        "deallocate.drain_release_list": drain,
-        "deallocate.survive": wait_and_collapse,
+        "deallocate.refuse_release": refuse_release,
+        "deallocate.collapse_candidate": collapse_candidate,
     },
     script=script,
     notes=(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.page.object_paging import vm_object_paging_turn
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
 def drain_paging(vm: Vm, object: VmObject) -> None:
-    """As the repaired step, without a bound.
+    """As the repaired step, again and again: without a bound.
 
     Enter:  object locked.
     Exit:   object locked, dropped in between.
@@ -19,9 +19,7 @@ def drain_paging(vm: Vm, object: VmObject) -> None:
     Sleeps: yes (vospgc).
     """
     while object.paging_in_progress:
-        vm_object_paging_turn(vm, object, "vospgc")
-        if object.paging_in_progress:
-            vm.native.failure()  # as the repaired step
+        original("object_pages.drain_paging")(vm, object)
 
 
 def scene(scene: Scene) -> None:

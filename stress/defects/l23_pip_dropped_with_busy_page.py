@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_COPYONWRITE, PG_FICTITIOUS, VM_PROT_WRITE
-from vmcore.fault.fault_copy import copy_up, publish_copy
-from vmcore.fault.fault_state import FaultState
-from vmcore.object.collapse import vm_object_collapse
-from vmcore.object.object_pages import is_dirty
+from vmcore.object.object_pages import left_to_clean, needs_write
 from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end, vm_object_paging_wait
-from vmcore.page.page import object_pages
-from vmcore.page.page_flags import set_flags_o
-from vmcore.page.page_queues import page_dequeue
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
 
 
-def fault_copy(vm: Vm, state: FaultState) -> None:
-    """As the repaired step, but the count is dropped, so that collapse is willing.
+def vm_object_collapse(vm: Vm, object: VmObject, wait: bool = False, mypip: int = 0) -> tuple[int, bool]:
+    """As the repaired step, but a fault's own count is dropped meanwhile, so that collapse is willing.
 
-    Enter:  state.object locked.
-    Exit:   state.object locked (after a copy, the top object).
+    Enter:  object locked.
+    Exit:   object locked.
     Takes:  any.
-    Sleeps: yes (collapse pages in).
+    Sleeps: yes (page-in; and for paging counts if wait).
     """
-    if state.fault_type & VM_PROT_WRITE or state.wired:
-        copy_up(vm, state)
-        state.object.lock.acquire()
-        publish_copy(vm, state)
-        if not state.wired:
-            vm_object_paging_end(vm, state.first)
-            vm_object_collapse(vm, state.first)
-            vm_object_paging_begin(vm, state.first)
-    else:
-        state.prot &= ~VM_PROT_WRITE
-        set_flags_o(vm, state.page, PG_COPYONWRITE)
+    if mypip:
+        vm_object_paging_end(vm, object)
+    done: tuple[int, bool] = original("collapse.vm_object_collapse")(vm, object, wait)
+    if mypip:
+        vm_object_paging_begin(vm, object)
+    return done
 
 
 def drain_paging(vm: Vm, object: VmObject) -> None:
@@ -66,17 +55,8 @@ def next_to_clean(
     Takes:  any.
     Sleeps: never.
     """
-    for page in object_pages(vm, object):
-        offset = page.offset
-        if offset in handled or not (start == end or start <= offset < end) or page.flags_o & PG_FICTITIOUS:
-            continue
-        if is_dirty(vm, page):
-            return page
-        if dequeue:
-            vm.page_queue_lock.acquire()
-            page_dequeue(vm, page)
-            vm.page_queue_lock.release()
-    return None
+    left = left_to_clean(vm, object, start, end, handled)
+    return next((page for page in left if needs_write(vm, page, dequeue)), None)
 
 
 def scene(scene: Scene) -> None:
@@ -124,7 +104,7 @@ defect = Defect(
     verdicts=("panic", "invariant_violation"),
     scenario="synced-heaps",
     replacements={
-        "fault_copy.fault_copy": fault_copy,
+        "collapse.vm_object_collapse": vm_object_collapse,
         "object_pages.drain_paging": drain_paging,
         "object_pages.next_to_clean": next_to_clean,
     },

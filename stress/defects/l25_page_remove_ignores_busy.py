@@ -22,11 +22,8 @@ def vm_object_page_remove(vm: Vm, object: VmObject, start: int, end: int, spare_
     Takes:  any.
     Sleeps: never.
     """
-    left = 0
-    for page in object_pages(vm, object):
-        if start <= page.offset < end:
-            left += not remove_page(vm, page, spare_dirty)
-    return left
+    pages = (page for page in object_pages(vm, object) if start <= page.offset < end)
+    return sum(not remove_page(vm, page, spare_dirty) for page in pages)
 
 
 def scene(scene: Scene) -> None:

@@ -6,33 +6,28 @@ from harness.shm.checked import unguarded
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_CLEAN, PG_LAUNDRY, VM_PROT_NONE
-from vmcore.page.page import object_pages, vm_page_free
-from vmcore.page.page_flags import clear_flags_o, set_flags_p
+from vmcore.constants import VM_PROT_NONE
+from vmcore.page.page import object_pages
 from vmcore.page.page_queues import vm_page_deactivate
-from vmcore.pageout.pageout import FREED, MOVED, scan_page
+from vmcore.pageout.pageout import scan_page
 from vmcore.pmap.pmap import pmap_is_modified, pmap_page_protect
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
 
 
-def free_clean_page(vm: Vm, page: VmPage) -> int:
+def unmap_and_test(vm: Vm, page: VmPage) -> bool:
     """As the repaired step, but the modify bit is looked at while stores are still possible.
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.
-    Takes:  pv, pmap, pool, page hash, free list.
+    Takes:  pv, pmap, pool.
     Sleeps: never.
     """
     if pmap_is_modified(vm, page):
-        clear_flags_o(vm, page, PG_CLEAN)
-        set_flags_p(vm, page, PG_LAUNDRY)
-        return MOVED
+        return True
     vm.point("tested, still mapped", page.slot)
     pmap_page_protect(vm, page, VM_PROT_NONE)
-    vm_page_free(vm, page)
-    vm.me.stats.v_dfree += 1
-    return FREED
+    return False
 
 
 def scene(scene: Scene) -> None:
@@ -85,6 +80,6 @@ defect = Defect(
     verdicts=("wrong_data",),
     scenario="hot-pages",
     options={"noise": "none"},
-    replacements={"pageout.free_clean_page": free_clean_page},
+    replacements={"pageout.unmap_and_test": unmap_and_test},
     script=script,
 )

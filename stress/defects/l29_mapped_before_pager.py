@@ -2,112 +2,74 @@
 
 from __future__ import annotations
 
+from threading import local
+from typing import Any
+
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import (
-    KERN_RESOURCE_SHORTAGE,
-    KERN_SUCCESS,
-    OBJ_INTERNAL,
-    PG_VNODE,
-    VM_INHERIT_COPY,
-    VM_INHERIT_SHARE,
-    VM_PROT_ALL,
-)
-from vmcore.map.map import vm_map_insert, vm_map_unlock_and_release
-from vmcore.map.map_place import place_object
 from vmcore.object.deallocate import vm_object_deallocate
-from vmcore.object.object import vm_object_allocate, vm_object_setpager
-from vmcore.object.object_cache import vm_object_enter
-from vmcore.object.vnode import vnode_pager_alloc
+from vmcore.object.object import vm_object_reference
 from vmcore.object.vnode_size import vnode_pager_uncache
-from vmcore.space.map_user import front_of_file
 from vmcore.structs import Pager, VmMap, VmObject, Vnode
-from vmcore.vm import Vm, release_later
+from vmcore.vm import Vm
 from vmcore.vm_error import VmError
 
+_made = local()
 
-def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
-    """As the repaired step, but object and pager do not know each other yet.
 
-    Enter:  vnode locked.
+def introduce(vm: Vm, object: VmObject, pager: Pager) -> None:
+    """Not yet: who maps the file now waits until its object can be found.
+
+    Enter:  object unlocked.
     Exit:   same.
-    Takes:  object, pool, object list.
+    Takes:  object.
     Sleeps: never.
     """
-    pager: Pager | None = vm.pagers.allocate()
-    if pager is None:
-        return None
-    size = -(-vnode.v_size // vm.page_size) * vm.page_size
-    made = vm_object_allocate(vm, size)
-    if made is None:
-        vm.pagers.free(pager)
-        return None
-    pager.pg_type, pager.pg_handle = PG_VNODE, vm.vnodes.ref(vnode)
-    pager.sw_osize, pager.sw_bsize, pager.vnp_size = size, 1, vnode.v_size
-    made.lock.acquire()
-    made.flags &= ~OBJ_INTERNAL
-    made.lock.release()
-    vnode.v_usecount += 1
-    vnode.v_vmdata = vm.pagers.ref(pager)  # a later mapping of the file waits until the object can be found
-    return made
+    vm_object_reference(vm, object)
+    _made.last = object, pager
 
 
-def vm_map_file(
-    vm: Vm,
-    map: VmMap,
-    vnode: Vnode,
-    size: int,
-    offset: int = 0,
-    shared: bool = False,
-    address: int | None = None,
-    protection: int = VM_PROT_ALL,
-    copy: bool = False,
-) -> int:
-    """As the repaired step, but the pager is installed at the end.
+def require_pager(object: VmObject) -> None:
+    """It comes later.
+
+    Enter:  object unlocked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+
+
+def vm_map_file(vm: Vm, map: VmMap, vnode: Vnode, *others: Any, **named: Any) -> int:
+    """As the repaired step, but a pager that is new is installed at the end.
 
     Enter:  nothing locked.
     Exit:   same.
     Takes:  any.
     Sleeps: yes (a dying pager of the same file; map lock; terminations).
     """
-    found = vnode_pager_alloc(vm, vnode)
-    if found is None:
-        raise VmError("vm_map_file", KERN_RESOURCE_SHORTAGE)
-    inheritance = VM_INHERIT_SHARE if shared else VM_INHERIT_COPY
-    map.lock.write()
-    map.timestamp += 1
-    code, start, shares = place_object(vm, map, found, offset, size, address)
-    if code == KERN_SUCCESS:
-        front, at = front_of_file(vm, found, offset, size, shared, copy)
-        code = int(KERN_RESOURCE_SHORTAGE)
-        if front is not None:
-            end = start + size
-            code = vm_map_insert(vm, map, front, at, start, end, protection, inheritance, not shared, copy)
-            if code != KERN_SUCCESS:
-                release_later(vm, front, False)
-    vm_map_unlock_and_release(vm, map, shares)
-    vm.point("mapped without a pager", found.slot)
-    install(vm, vnode, found)
-    vm_object_deallocate(vm, found)
-    if code != KERN_SUCCESS:
-        raise VmError("vm_map_file", code)
+    _made.last = None
+    try:
+        start: int = original("map_user.vm_map_file")(vm, map, vnode, *others, **named)
+    except VmError:
+        introduce_late(vm, vnode)
+        raise
+    introduce_late(vm, vnode)
     return start
 
 
-def install(vm: Vm, vnode: Vnode, object: VmObject) -> None:
-    """Give a new object the pager that its vnode names, and let others find it."""
+def introduce_late(vm: Vm, vnode: Vnode) -> None:
+    """Give an object that we have made its pager, and let others find it."""
+    if _made.last is None:
+        return
+    made, pager = _made.last
+    vm.point("mapped without a pager", made.slot)
+    original("vnode.introduce")(vm, made, pager)
     vnode.lock.acquire()
-    pager = vm.pagers(vnode.v_vmdata)
-    object.lock.acquire()
-    new = not object.pager
-    if new:
-        vm_object_setpager(vm, object, pager, 0)
-    object.lock.release()
-    if new:
-        vm_object_enter(vm, object, pager)
-        vnode.chan.wakeup()
+    vnode.chan.wakeup()
     vnode.lock.release()
+    vm_object_deallocate(vm, made)
 
 
 def scene(scene: Scene) -> None:
@@ -150,7 +112,8 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation", "panic"),
     scenario="loaders",
     replacements={
-        "vnode.make_object": make_object,
+        "vnode.introduce": introduce,
+        "map_user.require_pager": require_pager,
         "map_user.vm_map_file": vm_map_file,
     },
     script=script,

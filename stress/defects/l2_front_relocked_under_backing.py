@@ -5,49 +5,21 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PAGER_OK
-from vmcore.object.overlay import leave_behind, revalidate
-from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.page.page import vm_page_alloc
-from vmcore.page.page_flags import clear_flags_o, set_flags_o
-from vmcore.page.page_wait import FREE_PAGE, RELEASE_PAGE
-from vmcore.pager.pager import vm_pager_get_pages
-from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip: int) -> bool:
+def lock_pair_again(vm: Vm, object: VmObject, backing: VmObject) -> None:
     """As the repaired step, but the locks come back bottom up.
 
-    Enter:  object, backing locked.
-    Exit:   same (both dropped in between).
-    Takes:  any.
-    Sleeps: yes (the read).
+    Enter:  object, backing unlocked.
+    Exit:   object, backing locked.
+    Takes:  object.
+    Sleeps: never.
     """
-    page = vm_page_alloc(vm, backing, offset)
-    if page is None:
-        return False
-    vm_object_paging_begin(vm, backing)
-    pager = vm.pagers(backing.pager)
-    backing.lock.release()
-    object.lock.release()
-    result = vm_pager_get_pages(vm, pager, page, True)
     backing.lock.acquire()
     vm.point("overlay: backing locked", backing.slot)
     object.lock.acquire()
-    vm_object_paging_end(vm, backing)
-    if result != VM_PAGER_OK:
-        FREE_PAGE(vm, page)
-        return False
-    clear_flags_o(vm, page, PG_FAKE)
-    set_flags_o(vm, page, PG_CLEAN)
-    pmap_clear_modify(vm, page)
-    if revalidate(vm, object, backing, mypip):
-        RELEASE_PAGE(vm, page)
-        return True
-    leave_behind(vm, page)
-    return False
 
 
 def scene(scene: Scene) -> None:
@@ -88,6 +60,6 @@ defect = Defect(
     symptom="two ordinary processes, one exiting and one in a fault, wait for each other's object lock",
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"overlay.page_in_one": page_in_one},
+    replacements={"overlay.lock_pair_again": lock_pair_again},
     script=script,
 )

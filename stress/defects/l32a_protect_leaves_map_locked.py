@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
 from vmcore.constants import KERN_SUCCESS, VM_PROT_ALL, VM_PROT_READ
-from vmcore.space.map_protect import protect_locked
 from vmcore.space.map_protect import vm_map_protect as protect
 from vmcore.structs import VmMap
 from vmcore.vm import Vm
 
 
 def vm_map_protect(vm: Vm, map: VmMap, start: int, end: int, protection: int, set_max: bool = False) -> int:
-    """As the repaired step, but an error returns at once.
+    """As the repaired step, but after an error the map is locked.
 
     Enter:  nothing locked.
     Exit:   anything.
     Takes:  map, sharing map, map hint, map ref, object, pool, pv, pmap.
     Sleeps: yes (map lock).
     """
-    map.lock.write()
-    map.timestamp += 1
-    code = protect_locked(vm, map, start, end, protection, set_max)
+    code: int = original("map_protect.vm_map_protect")(vm, map, start, end, protection, set_max)
     if code != KERN_SUCCESS:
-        return code
-    map.lock.release()
+        map.lock.write()  # as if it had not been unlocked
     return code
 
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.constants import (
-    KERN_INVALID_ADDRESS,
-    KERN_PROTECTION_FAILURE,
-    KERN_RESOURCE_SHORTAGE,
-    KERN_SUCCESS,
-    VM_PROT_ALL,
-    VM_PROT_READ,
-    VM_PROT_WRITE,
-)
+from vmcore.constants import KERN_SUCCESS, VM_PROT_ALL, VM_PROT_READ, VM_PROT_WRITE
 from vmcore.map.map import map_pmap
-from vmcore.map.map_clip import entries_between, vm_map_clip_range
+from vmcore.map.map_clip import entries_between
 from vmcore.pmap.pmap_range import mappings_in
 from vmcore.space.map_protect import vm_map_protect
 from vmcore.space.map_user import vm_allocate
@@ -31,22 +24,14 @@ def protect_locked(vm: Vm, map: VmMap, start: int, end: int, protection: int, se
     Takes:  sharing map, map hint, map ref, object, pool, pv, pmap.
     Sleeps: yes (the lock of a sharing map).
     """
-    entries = entries_between(vm, map, start, end)
-    if not entries:
-        return int(KERN_INVALID_ADDRESS)
-    if any(protection & ~entry.max_protection for entry in entries):
-        return int(KERN_PROTECTION_FAILURE)
-    if not vm_map_clip_range(vm, map, start, end):
-        return int(KERN_RESOURCE_SHORTAGE)
-    entries, pmap = entries_between(vm, map, start, end), map_pmap(vm, map)
-    mask = ~VM_PROT_WRITE if entries[0].copy_on_write else ~0
-    for entry in entries:
-        if set_max:
-            entry.max_protection = protection
-        entry.protection = entry.protection & protection if set_max else protection
-        if pmap is not None:
+    code: int = original("map_protect.protect_locked")(vm, map, start, end, protection, set_max)
+    pmap = map_pmap(vm, map)
+    if code == KERN_SUCCESS and pmap is not None:
+        entries = entries_between(vm, map, start, end)
+        mask = ~VM_PROT_WRITE if entries[0].copy_on_write else ~0
+        for entry in entries:
             set_rights(vm, pmap, entry.start, entry.end, entry.protection & mask)
-    return int(KERN_SUCCESS)
+    return code
 
 
 def set_rights(vm: Vm, pmap: Pmap, start: int, end: int, prot: int) -> None:

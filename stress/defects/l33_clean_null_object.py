@@ -5,11 +5,8 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.constants import VM_PROT_WRITE
 from vmcore.map.map_clip import entries_between
-from vmcore.map.map_entry import entry_share
-from vmcore.object.object import vm_object_reference
-from vmcore.space.msync import Piece, vm_map_clean
+from vmcore.space.msync import Piece, collect_entry, vm_map_clean
 from vmcore.structs import VmMap
 from vmcore.vm import Vm
 
@@ -22,21 +19,8 @@ def collect(vm: Vm, map: VmMap, start: int, end: int, writable: bool) -> list[Pi
     Takes:  sharing map, object, map hint.
     Sleeps: yes (a sharing map's lock).
     """
-    found: list[Piece] = []
-    for entry in entries_between(vm, map, start, end):
-        low = entry.offset + max(start, entry.start) - entry.start
-        high = entry.offset + min(end, entry.end) - entry.start
-        may_write = writable and bool(entry.protection & VM_PROT_WRITE)
-        if entry.is_a_map:
-            share = entry_share(vm, entry)
-            share.lock.read()
-            found += collect(vm, share, low, high, may_write)
-            share.lock.release()
-            continue
-        target = vm.objects(entry.object)
-        vm_object_reference(vm, target)
-        found.append(Piece(target, low, high, may_write))
-    return found
+    entries = entries_between(vm, map, start, end)
+    return [piece for entry in entries for piece in collect_entry(vm, entry, start, end, writable)]
 
 
 def sync(scene: Scene) -> None:

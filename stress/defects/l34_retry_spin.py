@@ -5,37 +5,18 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_COPYONWRITE, VM_PROT_WRITE
-from vmcore.fault.fault_push import LOOK_AGAIN, PUSHED, copy_is_due, push_to
-from vmcore.fault.fault_state import FOUND, FaultState
-from vmcore.page.page_flags import clear_flags_o
+from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def fault_push(vm: Vm, state: FaultState) -> int:
-    """As the repaired step, but between two tries no thread gets the object.
+def let_holder_pass(vm: Vm, object: VmObject, tries: int) -> None:
+    """As the repaired step, but no thread gets the object.
 
-    Enter:  anything (state.object is locked).
-    Exit:   anything (as the repaired step).
-    Takes:  any.
-    Sleeps: yes (the copy's page; the copy's pager; memory).
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
     """
-    while copy_is_due(state):
-        reference = state.object.copy
-        if not state.fault_type & VM_PROT_WRITE:
-            state.prot &= ~VM_PROT_WRITE
-            state.pushed = reference
-            break
-        copy = vm.objects(reference)
-        while not copy.lock.try_acquire():
-            pass
-        result = push_to(vm, state, copy)
-        if result == PUSHED:
-            state.pushed = reference
-            clear_flags_o(vm, state.page, PG_COPYONWRITE)
-        elif result != LOOK_AGAIN:
-            return result
-    return int(FOUND)
 
 
 def scene(scene: Scene) -> None:
@@ -78,7 +59,7 @@ defect = Defect(
     symptom="two processes that make no progress, one of them at full speed",
     verdicts=("livelock",),
     scenario="snapshots",
-    replacements={"fault_push.fault_push": fault_push},
+    replacements={"fault_push.let_holder_pass": let_holder_pass},
     script=script,
     notes=(
         "In docs/reference W unlocks S and locks it again between two tries: with an unfair mutex it always "

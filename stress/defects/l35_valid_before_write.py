@@ -7,48 +7,20 @@ from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.constants import SPC_DONE
-from vmcore.pager.swap import find_block, make_block, place, run_bits
 from vmcore.structs import Pager, PendingClean, SwapBlock
 from vmcore.vm import Vm
 
 
-def begin_write(vm: Vm, pager: Pager, offset: int, asynchronous: bool, pages: int = 1) -> SwapBlock | None:
-    """As the repaired step, but the bits are set here.
+def make_valid(pager: Pager, block: SwapBlock, bits: int) -> None:
+    """In the place of both steps: valid when the write begins, and so when it has ended, too.
 
-    Enter:  pager unlocked.
+    Enter:  pager locked.
     Exit:   same.
-    Takes:  pager, pool, swap map.
+    Takes:  nothing.
     Sleeps: never.
     """
-    index, first = place(vm, pager, offset)
-    bits = run_bits(first, pages)
-    pager.lock.acquire()
-    block = find_block(vm, pager, index) or make_block(vm, pager, index)
-    if block is not None:
-        pager.sw_cnt += (bits & ~block.swb_mask).bit_count()
-        block.swb_mask |= bits
-        block.writes += 1
-        if asynchronous:
-            pager.sw_poip += 1
-    pager.lock.release()
-    return block
-
-
-def end_write(vm: Vm, pager: Pager, block: SwapBlock, bits: int, good: bool, asynchronous: bool) -> None:  # noqa: ARG001
-    """As the repaired step, but the bits are what they are.
-
-    Enter:  pager unlocked.
-    Exit:   same.
-    Takes:  pager, channel.
-    Sleeps: never.
-    """
-    pager.lock.acquire()
-    block.writes -= 1
-    if asynchronous:
-        pager.sw_poip -= 1
-        if not pager.sw_poip:
-            pager.chan.wakeup()
-    pager.lock.release()
+    pager.sw_cnt += (bits & ~block.swb_mask).bit_count()
+    block.swb_mask |= bits
 
 
 def take_finished(vm: Vm) -> tuple[PendingClean, int] | None:
@@ -120,8 +92,8 @@ defect = Defect(
     ),
     script=script,
     replacements={
-        "swap.begin_write": begin_write,
-        "swap.end_write": end_write,
+        "swap.make_invalid": make_valid,
+        "swap.make_valid": make_valid,
         "swap_io.take_finished": take_finished,
     },
 )

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_INTERNAL, OBJ_PAGERALLOC, PG_SWAP
+from vmcore.constants import OBJ_INTERNAL
 from vmcore.object import object_pager
-from vmcore.object.object import vm_object_setpager
-from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
-from vmcore.pager.pager import vm_pager_allocate, vm_pager_deallocate
 from vmcore.space.map_user import vm_allocate
 from vmcore.space.vmspace import space_map
-from vmcore.structs import VmObject
+from vmcore.structs import Pager, VmObject
 from vmcore.vm import Vm
 
 
-def ensure_pager(vm: Vm, object: VmObject) -> bool:
-    """As the repaired step, without the test whether the pager is as large as the object is now.
+def install_pager(vm: Vm, object: VmObject, pager: Pager, size: int) -> None:  # noqa: ARG001
+    """As the repaired step, but no thread asks whether the pager is as large as the object is now.
 
     Enter:  object locked.
-    Exit:   object locked, dropped in between.
-    Takes:  object, pager, swap map, pool, channel.
+    Exit:   same.
+    Takes:  pager, swap map, pool, channel.
     Sleeps: never.
     """
-    if object.pager:
-        return True
-    if object.flags & OBJ_PAGERALLOC:
-        return False
-    object.flags |= OBJ_PAGERALLOC
-    vm_object_paging_begin(vm, object)
-    size = object.size
-    object.lock.release()
-    pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
-    vm.point("pager allocated", object.slot)
-    object.lock.acquire()
-    if pager is not None and not object.pager:
-        vm_object_setpager(vm, object, pager, 0)
-        pager = None
-    object.flags &= ~OBJ_PAGERALLOC
-    vm_object_paging_end(vm, object)
-    if pager is not None:
-        vm_pager_deallocate(vm, pager)
-    return bool(object.pager)
+    original("object_pager.install_pager")(vm, object, pager, object.size)
 
 
 def may_grow(vm: Vm, object: VmObject) -> bool:  # noqa: ARG001
@@ -106,7 +86,7 @@ defect = Defect(
     verdicts=("livelock", "wrong_data", "invariant_violation"),
     scenario="short-heaps",
     replacements={
-        "object_pager.ensure_pager": ensure_pager,
+        "object_pager.install_pager": install_pager,
         "object_coalesce.may_grow": may_grow,
     },
     script=script,

@@ -6,26 +6,19 @@ from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.object.collapse import vm_object_collapse
-from vmcore.object.deallocate import after_collapse, candidate
+from vmcore.object.deallocate import after_collapse
 from vmcore.structs import VmObject
 from vmcore.vm import Vm, release_later
 
 
-def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
+def collapse_candidate(vm: Vm, shadower: VmObject) -> None:
     """As the repaired step, but a candidate that absorbed something is not unlocked.
 
-    Enter:  vm.cache_lock, object locked.
-    Exit:   vm.cache_lock, object unlocked.
+    Enter:  shadower locked.
+    Exit:   shadower unlocked.
     Takes:  any.
     Sleeps: yes (collapse pages in).
     """
-    vm.cache_lock.release()
-    if not (via_shadow or object.ref_count == 1):
-        object.lock.release()
-        return
-    shadower = candidate(vm, object)
-    if shadower is None:
-        return
     removed, _ = vm_object_collapse(vm, shadower)
     if removed and shadower.shadow:  # what it absorbed had a shadow: the orphan of the retry
         release_later(vm, shadower, False)
@@ -64,6 +57,6 @@ defect = Defect(
     symptom="an exiting process waits for a lock that it holds, or leaves it locked for ever",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"deallocate.survive": survive},
+    replacements={"deallocate.collapse_candidate": collapse_candidate},
     script=script,
 )

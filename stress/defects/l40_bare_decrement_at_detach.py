@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.object.object import unlink_shadower
+from vmcore.object.terminate import detach_from_shadow
 from vmcore.page.object_paging import vm_object_paging_wait
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
@@ -20,16 +21,20 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
     Sleeps: yes (vospgw).
     """
     vm_object_paging_wait(vm, object)
-    shadow = vm.objects(object.shadow) if object.shadow else None
-    if shadow is not None:
-        shadow.lock.acquire()
-        if shadow.copy and vm.objects(shadow.copy) is object:
-            shadow.copy = 0
-        unlink_shadower(vm, object, shadow)
-        shadow.ref_count -= 1
-        object.shadow = 0
-        shadow.lock.release()
+    detach_from_shadow(vm, object)
     return None
+
+
+def cut_links(vm: Vm, object: VmObject, shadow: VmObject) -> None:
+    """As the repaired step, but the count goes down with the links.
+
+    Enter:  object, shadow locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    original("terminate.cut_links")(vm, object, shadow)
+    shadow.ref_count -= 1
 
 
 def scene(scene: Scene) -> None:
@@ -58,7 +63,10 @@ defect = Defect(
     symptom="objects without references that no thread can reach, and their memory",
     verdicts=("invariant_violation", "leak", "panic"),
     scenario="fork-trees",
-    replacements={"terminate.detach_and_drain": detach_and_drain},
+    replacements={
+        "terminate.detach_and_drain": detach_and_drain,
+        "terminate.cut_links": cut_links,
+    },
     script=script,
     notes=(
         "In docs/reference a copy re-points the dying copy-object to another shadow while terminate sleeps, "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.constants import PG_ACTIVE, PG_INACTIVE
-from vmcore.page.page_queues import append_active, vm_page_activate, vm_page_deactivate
-from vmcore.page.page_wait import page_wakeup
+from vmcore.constants import PG_BUSY
+from vmcore.page.page_queues import append_active
 from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
@@ -22,34 +21,9 @@ def vm_page_unwire(vm: Vm, page: VmPage) -> None:
     Takes:  nothing.
     Sleeps: never.
     """
-    count = page.wire_count
-    if not count:
-        raise Panic(f"vm_page_unwire: page {page.slot} is not wired")
-    page.wire_count = count - 1
-    if count > 1:
-        return
-    if page.flags_p & (PG_ACTIVE | PG_INACTIVE):
-        raise Panic(f"vm_page_unwire: wired page {page.slot} is on a queue")
-    vm.g.v_wire_count -= 1
-    append_active(vm, page)
-
-
-def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:
-    """As the repaired step, but the page goes to the queue that it was taken off, wired or not.
-
-    Enter:  anything.
-    Exit:   same.
-    Takes:  page queues, pv, pmap, channel.
-    Sleeps: never.
-    """
-    vm.page_queue_lock.acquire()
-    page_wakeup(vm, page)
-    if not dequeue:
-        if came_from == PG_INACTIVE:
-            vm_page_deactivate(vm, page)
-        else:
-            vm_page_activate(vm, page)
-    vm.page_queue_lock.release()
+    original("page_queues.vm_page_unwire")(vm, page)
+    if not page.wire_count and page.flags_o & PG_BUSY:
+        append_active(vm, page)
 
 
 def scene(scene: Scene) -> None:
@@ -93,11 +67,8 @@ defect = Defect(
     scenario="wire-and-sync",
     script=script,
     notes=(
-        "A group: the hole is closed at both ends here.  No thread wires a page that is BUSY, so unwiring "
-        "is the form that can be seen."
+        "The hole is closed at both ends here.  No thread wires a page that is BUSY, so unwiring is the "
+        "face that can be seen."
     ),
-    replacements={
-        "page_queues.vm_page_unwire": vm_page_unwire,
-        "object_pages.take_back": take_back,
-    },
+    replacements={"page_queues.vm_page_unwire": vm_page_unwire},
 )

@@ -5,30 +5,26 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.object.object import unlink_shadower
-from vmcore.page.object_paging import vm_object_paging_wait
+from vmcore.object.terminate import cut_links
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
+def detach_from_shadow(vm: Vm, object: VmObject) -> VmObject | None:
     """As the repaired step, but the shadow is found through object when it is to be unlocked.
 
     Enter:  object locked.
-    Exit:   object locked, dropped in between.
-    Takes:  object, channel.
-    Sleeps: yes (vospgw).
+    Exit:   same.
+    Takes:  object.
+    Sleeps: never.
     """
-    shadow = vm.objects(object.shadow) if object.shadow else None
-    if shadow is not None:
-        shadow.lock.acquire()
-        if shadow.copy and vm.objects(shadow.copy) is object:
-            shadow.copy = 0
-        unlink_shadower(vm, object, shadow)
-        object.shadow = 0
-        if object.shadow:
-            vm.objects(object.shadow).lock.release()
-    vm_object_paging_wait(vm, object)
+    if not object.shadow:
+        return None
+    shadow: VmObject = vm.objects(object.shadow)
+    shadow.lock.acquire()
+    cut_links(vm, object, shadow)
+    if object.shadow:
+        vm.objects(object.shadow).lock.release()
     return shadow
 
 
@@ -65,7 +61,7 @@ defect = Defect(
     symptom="an object stays locked for ever; its next user hangs",
     verdicts=("contract_violation", "self_deadlock", "deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"terminate.detach_and_drain": detach_and_drain},
+    replacements={"terminate.detach_from_shadow": detach_from_shadow},
     notes=(
         "The reference has it in V1's collapse, which is H7c; this is the other place where the lower "
         "lock is taken through the pointer."

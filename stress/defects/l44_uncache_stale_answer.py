@@ -6,8 +6,7 @@ from stress.defect import Defect
 from stress.oracles.at_rest import WrongData
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.constants import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_SUCCESS
-from vmcore.object.vnode_size import change_file, vnode_pager_cut_unused, vnode_pager_uncache
+from vmcore.object.vnode_size import change_file, vnode_pager_cut_unused
 from vmcore.space.access import vm_read
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map
@@ -16,23 +15,19 @@ from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
 
 
-def cut_without_a_look(vm: Vm, vnode: Vnode, size: int) -> int:
+def cut_unmapped(vm: Vm, vnode: Vnode, size: int) -> bool:
     """As the repaired step, but the answer of before the lock is good enough.
 
     Enter:  nothing locked.
     Exit:   same.
-    Takes:  any.
-    Sleeps: yes (the vnode lock; termination; the file).
+    Takes:  vnode.
+    Sleeps: yes (the vnode lock; the file).
     """
-    if size < 0:
-        return int(KERN_INVALID_ARGUMENT)
-    if not vnode_pager_uncache(vm, vnode):
-        return int(KERN_FAILURE)
     vm.point("no thread uses the file", vnode.slot)
     vnode.lock.acquire()
     done = change_file(vm, vnode, size)
     vnode.lock.release()
-    return int(KERN_SUCCESS if done else KERN_FAILURE)
+    return done
 
 
 PLACE = BASE + 0x10000
@@ -86,6 +81,6 @@ defect = Defect(
     symptom="a program whose text is cut away while it runs, by a thread that had asked first",
     verdicts=("wrong_data", "invariant_violation"),
     scenario="busy-texts",
-    replacements={"vnode_size.vnode_pager_cut_unused": cut_without_a_look},
+    replacements={"vnode_size.cut_unmapped": cut_unmapped},
     script=script,
 )

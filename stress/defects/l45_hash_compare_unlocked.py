@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.oracles.at_rest import WrongData, require_done
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
 from vmcore.constants import (
-    OBJ_CANPERSIST,
     OBJ_COLLAPSING,
     OBJ_FADING,
     OBJ_INTERNAL,
     VM_INHERIT_COPY,
     VM_INHERIT_SHARE,
 )
-from vmcore.object.object import vm_object_allocate, vm_object_setpager
-from vmcore.object.object_cache import vm_object_enter
-from vmcore.pager.named_list import enter_named
-from vmcore.pager.swap import swap_pager_alloc
 from vmcore.space.access import vm_read, vm_write
 from vmcore.space.map_named import vm_map_named
 from vmcore.space.map_protect import vm_map_inherit
@@ -34,22 +30,11 @@ def make_named(vm: Vm, name: int, size: int) -> VmObject | None:
     Takes:  cache, object, pager, pool, object list.
     Sleeps: never.
     """
-    pager = swap_pager_alloc(vm, size)
-    if pager is None:
-        return None
-    made = vm_object_allocate(vm, pager.sw_osize)
-    if made is None:
-        vm.pagers.free(pager)
-        return None
-    pager.pg_handle = name
-    made.lock.acquire()
-    vm_object_setpager(vm, made, pager, 0)
-    made.lock.release()
-    vm_object_enter(vm, made, pager)
-    made.lock.acquire()
-    made.flags &= ~OBJ_CANPERSIST
-    made.lock.release()
-    enter_named(vm, pager)
+    made: VmObject | None = original("pager_named.make_named")(vm, name, size)
+    if made is not None:
+        made.lock.acquire()
+        made.flags |= OBJ_INTERNAL
+        made.lock.release()
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -10,7 +9,7 @@ from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def take_reference(vm: Vm, object: VmObject) -> int:
+def lock_for_release(vm: Vm, object: VmObject) -> None:
     """As the repaired step, object first.
 
     Enter:  nothing locked.
@@ -22,11 +21,6 @@ def take_reference(vm: Vm, object: VmObject) -> int:
     vm.point("release: object locked", object.slot)
     vm.point("release: cache next", object.slot)
     vm.cache_lock.acquire()
-    left: int = object.ref_count - 1
-    if left < 0:
-        raise Panic(f"object {object.slot} is released more often than referenced")
-    object.ref_count = left
-    return left
 
 
 def scene(scene: Scene) -> None:
@@ -65,6 +59,6 @@ defect = Defect(
     symptom="one process unmaps a file while another maps it, and both hang; soon every process does",
     verdicts=("deadlock", "order_violation"),
     scenario="fork-storm",
-    replacements={"deallocate.take_reference": take_reference},
+    replacements={"deallocate.lock_for_release": lock_for_release},
     script=script,
 )

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.object.vnode_size import (
-    change_file,
-    remove_beyond,
-    set_object_size,
-    vnode_pager_setsize,
-    zero_old_tail,
-)
+from vmcore.object.vnode_size import vnode_pager_setsize
 from vmcore.space.access import vm_read
-from vmcore.structs import Pager, VmObject, Vnode
+from vmcore.structs import VmObject
 from vmcore.vm import Vm
 from vmcore.vm_error import VmFault
 
 
-def resize(vm: Vm, vnode: Vnode, pager: Pager, object: VmObject, size: int) -> bool:
-    """As the repaired step, but the vnode is unlocked after the pages have gone, not before.
+def remove_beyond(vm: Vm, object: VmObject, size: int, old: int) -> None:
+    """As the repaired step, but as if the vnode had not been unlocked for it.
 
-    Enter:  vnode locked.
-    Exit:   nothing locked.
+    Enter:  nothing locked.
+    Exit:   same.
     Takes:  any.
-    Sleeps: yes (the file; busy pages).
+    Sleeps: yes (busy pages).
     """
     object.lock.acquire()
-    old = int(object.size)
+    vnode = vm.vnodes(vm.pagers(object.pager).pg_handle)
     object.lock.release()
-    new = -(-size // vm.page_size) * vm.page_size
-    if new > old:
-        set_object_size(vm, object, new)
-    if size > vnode.v_size:
-        zero_old_tail(vm, vnode, object)
-    done = change_file(vm, vnode, size)
-    pager.vnp_size = vnode.v_size
-    if not done:
-        set_object_size(vm, object, old)
-    elif new < old or size < new:
-        remove_beyond(vm, object, size, max(old, new))
+    vnode.lock.acquire()
+    original("vnode_size.remove_beyond")(vm, object, size, old)
     vnode.lock.release()
-    return done
 
 
 def scene(scene: Scene) -> None:
@@ -90,7 +75,7 @@ defect = Defect(
     verdicts=("deadlock", "contract_violation", "order_violation"),
     scenario="cut-files",
     options={"checks": False},
-    replacements={"vnode_size.resize": resize},
+    replacements={"vnode_size.remove_beyond": remove_beyond},
     script=script,
     notes="Contracts would stop it a moment earlier, at the wait under a lock that may be held there.",
 )

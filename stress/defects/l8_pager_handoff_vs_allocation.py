@@ -5,9 +5,8 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_SWAP
 from vmcore.object.object import adopt_pager
-from vmcore.pager.pager import vm_pager_allocate
+from vmcore.object.object_pager import allocate_unlocked
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
@@ -20,16 +19,11 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
     Takes:  object, pager, swap map, pool, channel.
     Sleeps: never.
     """
-    if object.pager:
-        return True
-    size = object.size
-    object.lock.release()
-    pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
-    vm.point("pager allocated", object.slot)
-    object.lock.acquire()
-    if pager is not None:
-        object.pager, object.paging_offset = vm.pagers.ref(pager), 0
-        adopt_pager(vm, object, pager)
+    if not object.pager:
+        pager, _ = allocate_unlocked(vm, object)
+        if pager is not None:
+            object.pager, object.paging_offset = vm.pagers.ref(pager), 0
+            adopt_pager(vm, object, pager)
     return bool(object.pager)
 
 

@@ -68,10 +68,8 @@ def fault_push(vm: Vm, state: FaultState) -> int:
             break
         copy = vm.objects(reference)
         if not copy.lock.try_acquire():
-            object.lock.release()
-            yield_to_holder(vm, tries)
+            let_holder_pass(vm, object, tries)
             tries += 1
-            object.lock.acquire()
             continue
         result = push_to(vm, state, copy)
         if result == PUSHED:
@@ -80,6 +78,20 @@ def fault_push(vm: Vm, state: FaultState) -> int:
         elif result != LOOK_AGAIN:
             return result
     return FOUND
+
+
+@contract
+def let_holder_pass(vm: Vm, object: VmObject, tries: int) -> None:
+    """Unlock the object for a while: the thread that holds its copy-object may want it next.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object.
+    Sleeps: never.
+    """
+    object.lock.release()
+    yield_to_holder(vm, tries)
+    object.lock.acquire()
 
 
 @contract

@@ -97,6 +97,18 @@ def vm_map_unlock_and_release(vm: Vm, map: VmMap, shares: list[VmMap]) -> None:
     Sleeps: yes (terminations).
     """
     map.lock.release()
+    release_deleted(vm, shares)
+
+
+@contract
+def release_deleted(vm: Vm, shares: list[VmMap]) -> None:
+    """Drop the references of what was deleted: on sharing maps, then on objects.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (terminations).
+    """
     for share in shares:
         vm_map_deallocate(vm, share)
     drain_release_list(vm)

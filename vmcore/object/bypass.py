@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from harness.locks.contract import contract
 from vmcore.constants import PG_FAKE
-from vmcore.object.object import link_shadower, unlink_shadower
+from vmcore.object.object import shadow_past, unlink_copy
 from vmcore.object.object_pager import next_in_pager, pager_holds
 from vmcore.page.page import object_pages, vm_page_lookup
 from vmcore.structs import VmObject
@@ -31,19 +31,14 @@ def bypass(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     if not hides(vm, object, backing):
         backing.lock.release()
         return False
-    unlink_shadower(vm, object, backing)
-    if backing.shadow:
-        grand = vm.objects(backing.shadow)
+    grand = vm.objects(backing.shadow) if backing.shadow else None
+    if grand is not None:
         grand.lock.acquire()
         grand.ref_count += 1
-        link_shadower(vm, object, grand)
-        object.shadow = backing.shadow
-        object.shadow_offset += backing.shadow_offset
+    shadow_past(vm, object, backing, grand)
+    if grand is not None:
         grand.lock.release()
-    else:
-        object.shadow = object.shadow_offset = 0
-    if backing.copy and vm.objects(backing.copy) is object:
-        backing.copy = 0
+    unlink_copy(vm, object, backing)
     backing.lock.release()
     release_later(vm, backing, True)
     vm.me.stats.object_bypasses += 1

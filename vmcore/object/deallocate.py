@@ -54,14 +54,27 @@ def drain_release_list(vm: Vm) -> None:
     """
     pending = vm.me.release_list
     if pending and vm.native.depth():
-        # No map lock either: we may wait for a page-out whose owner waits for that map.
-        raise Panic(f"references are released with locks held: {vm.native.held()}")
+        refuse_release(vm)
     while pending:
         object, via_shadow = pending.pop()
         if take_reference(vm, object):
             survive(vm, object, via_shadow)
         else:
             last_reference(vm, object)
+
+
+@contract
+def refuse_release(vm: Vm) -> None:
+    """A reference is to be released with a lock held.
+
+    No map lock may be held either: we may wait for a page-out whose owner waits for that map.
+
+    Enter:  anything.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    raise Panic(f"references are released with locks held: {vm.native.held()}")
 
 
 @contract
@@ -76,13 +89,25 @@ def take_reference(vm: Vm, object: VmObject) -> int:
     Takes:  cache, object.
     Sleeps: never.
     """
-    vm.cache_lock.acquire()
-    object.lock.acquire()
+    lock_for_release(vm, object)
     left: int = object.ref_count - 1
     if left < 0:
         raise Panic(f"object {object.slot} is released more often than referenced")
     object.ref_count = left
     return left
+
+
+@contract
+def lock_for_release(vm: Vm, object: VmObject) -> None:
+    """Lock what a release needs, in the order of every lookup.
+
+    Enter:  nothing locked.
+    Exit:   vm.cache_lock, object locked.
+    Takes:  cache, object.
+    Sleeps: never.
+    """
+    vm.cache_lock.acquire()
+    object.lock.acquire()
 
 
 @contract
@@ -101,19 +126,41 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     if not (via_shadow or object.ref_count == 1):
         object.lock.release()
         return
+    collapse_above(vm, object)
+
+
+@contract
+def collapse_above(vm: Vm, object: VmObject) -> None:
+    """Collapse the only shadower of object, if there is one and no thread is at work on it.
+
+    Enter:  object locked.
+    Exit:   object unlocked.
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
+    """
     shadower = candidate(vm, object)
     if shadower is not None:
-        vm_object_collapse(vm, shadower)
-        after_collapse(vm, shadower)
+        collapse_candidate(vm, shadower)
+
+
+@contract
+def collapse_candidate(vm: Vm, shadower: VmObject) -> None:
+    """Let the candidate absorb what it can, then let it go.
+
+    Enter:  shadower locked (with one reference of the caller).
+    Exit:   shadower unlocked.
+    Takes:  any.
+    Sleeps: yes (collapse pages in).
+    """
+    vm_object_collapse(vm, shadower)
+    after_collapse(vm, shadower)
 
 
 @contract
 def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     """The only shadower of object, locked and held, if it may absorb object now.
 
-    It lies above object in the chain, so its lock is tried, never waited for: the holder may
-    want our lock next.  If the try fails, the holder is at work on the shadower and will
-    collapse it itself.  Our reference keeps the shadower through collapse's unlocks.
+    Our reference keeps it through collapse's unlocks.
 
     Enter:  object locked.
     Exit:   object unlocked; result locked (with one reference for the caller).
@@ -123,7 +170,7 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     found = None
     if object.shadowers_first and object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
         shadower = only_shadower(vm, object)
-        if shadower is not None and shadower.lock.try_acquire():
+        if shadower is not None and lock_candidate(vm, shadower):
             if shadower.ref_count > 0 and not shadower.flags & CLOSING:
                 shadower.ref_count += 1
                 found = shadower
@@ -131,6 +178,21 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
                 shadower.lock.release()
     object.lock.release()
     return found
+
+
+@contract
+def lock_candidate(vm: Vm, shadower: VmObject) -> bool:  # noqa: ARG001
+    """Lock an object from below; False when another thread has it.
+
+    It lies above in the chain, so it is tried, never waited for: the thread that has it
+    may want our lock next.  It is at work on it, and will collapse it itself.
+
+    Enter:  anything (shadower's shadow is locked).
+    Exit:   same (and shadower locked, if it could be had).
+    Takes:  object.
+    Sleeps: never.
+    """
+    return bool(shadower.lock.try_acquire())
 
 
 @contract

@@ -118,6 +118,30 @@ def unlink_shadower(vm: Vm, object: VmObject, backing: VmObject) -> None:
     object.shadowers_next = object.shadowers_prev = 0
 
 
+def shadow_past(vm: Vm, object: VmObject, backing: VmObject, grand: VmObject | None) -> None:
+    """Point object at what backing shadows, at nothing if that is None; all locked, no count changes."""
+    unlink_shadower(vm, object, backing)
+    if grand is None:
+        object.shadow = object.shadow_offset = 0
+        return
+    link_shadower(vm, object, grand)
+    object.shadow = backing.shadow
+    object.shadow_offset += backing.shadow_offset
+
+
+@contract
+def unlink_copy(vm: Vm, object: VmObject, backing: VmObject) -> None:
+    """Object is backing's copy-object no longer, if it was.
+
+    Enter:  object, backing locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if backing.copy and vm.objects(backing.copy) is object:
+        backing.copy = 0
+
+
 def only_shadower(vm: Vm, backing: VmObject) -> VmObject | None:
     """The one object that shadows backing, if there is exactly one; backing locked."""
     first = backing.shadowers_first

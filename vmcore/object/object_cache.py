@@ -91,6 +91,18 @@ def vm_object_enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> Non
         raise Panic(f"object {object.slot} is entered before its pager {pager.slot} is installed")
     object.flags |= OBJ_CANPERSIST
     object.lock.release()
+    hash_object(vm, object, pager)
+
+
+@contract
+def hash_object(vm: Vm, object: VmObject, pager: Pager) -> None:
+    """Link the object into the bucket of its pager.
+
+    Enter:  object unlocked (private to the caller).
+    Exit:   same.
+    Takes:  cache.
+    Sleeps: never.
+    """
     bucket = pager.slot % VM_OBJECT_HASH_COUNT
     vm.cache_lock.acquire()
     object.hash_next = vm.g.hash_buckets[bucket]
@@ -111,9 +123,19 @@ def vm_object_remove(vm: Vm, pager: Pager | None) -> None:
     """
     if pager is None:
         return  # every anonymous termination comes here; there is no bucket of "none"
-    wanted = vm.pagers.ref(pager)
+    unlink_hashed(vm, pager.slot % VM_OBJECT_HASH_COUNT, vm.pagers.ref(pager))
+
+
+@contract
+def unlink_hashed(vm: Vm, bucket: int, wanted: int) -> None:
+    """Take the object with this pager out of the bucket, if it is there.
+
+    Enter:  vm.cache_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
     views, buckets = vm.objects.views, vm.g.hash_buckets
-    bucket = pager.slot % VM_OBJECT_HASH_COUNT
     previous, slot = None, buckets[bucket]
     while slot:
         object = views[slot]
@@ -210,12 +232,27 @@ def cache_trim(vm: Vm, limit: int | None = None) -> int:
     if limit is None:
         limit = vm.config.cache_max
     gone, bound = 0, len(vm.objects.views)
-    while gone < bound and (object := take_least_recent(vm, limit)) is not None:
-        shadow = vm_object_terminate(vm, object)
-        if shadow is not None:
-            release_later(vm, shadow, True)
+    while gone < bound and trim_one(vm, limit):
         gone += 1
     return gone
+
+
+@contract
+def trim_one(vm: Vm, limit: int) -> bool:
+    """Terminate the least recently used object, if more than limit are cached; was there one?
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  any.
+    Sleeps: yes (termination writes file pages).
+    """
+    object = take_least_recent(vm, limit)
+    if object is None:
+        return False
+    shadow = vm_object_terminate(vm, object)
+    if shadow is not None:
+        release_later(vm, shadow, True)
+    return True
 
 
 @contract

@@ -21,7 +21,7 @@ from vmcore.pager.pager import (
     vm_pager_next,
     vm_pager_remove,
 )
-from vmcore.structs import VmObject
+from vmcore.structs import Pager, VmObject
 from vmcore.vm import Vm
 
 
@@ -44,18 +44,44 @@ def ensure_pager(vm: Vm, object: VmObject) -> bool:
         return False
     object.flags |= OBJ_PAGERALLOC
     vm_object_paging_begin(vm, object)
+    pager, size = allocate_unlocked(vm, object)
+    if pager is not None:
+        install_pager(vm, object, pager, size)
+    object.flags &= ~OBJ_PAGERALLOC
+    vm_object_paging_end(vm, object)
+    return bool(object.pager)
+
+
+@contract
+def allocate_unlocked(vm: Vm, object: VmObject) -> tuple[Pager | None, int]:
+    """A swap pager that no object has yet, and the size that it was made for.
+
+    Enter:  object locked.
+    Exit:   object locked, dropped in between.
+    Takes:  object, pager, pool, channel.
+    Sleeps: never.
+    """
     size = object.size
     object.lock.release()
     pager = vm_pager_allocate(vm, PG_SWAP, 0, size)
+    vm.point("pager allocated", object.slot)
     object.lock.acquire()
-    if pager is not None and not object.pager and object.size <= size:
+    return pager, size
+
+
+@contract
+def install_pager(vm: Vm, object: VmObject, pager: Pager, size: int) -> None:
+    """Give the object its pager, if it still has none and has not outgrown this one; else it goes.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  pager, swap map, pool, channel.
+    Sleeps: never.
+    """
+    if not object.pager and object.size <= size:
         vm_object_setpager(vm, object, pager, 0)
-        pager = None
-    object.flags &= ~OBJ_PAGERALLOC
-    vm_object_paging_end(vm, object)
-    if pager is not None:
+    else:
         vm_pager_deallocate(vm, pager)
-    return bool(object.pager)
 
 
 @contract

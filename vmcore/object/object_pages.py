@@ -9,6 +9,7 @@ for ever.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from harness.locks.contract import contract
 from vmcore.constants import (
@@ -141,14 +142,10 @@ def next_to_clean(
     Takes:  any.
     Sleeps: yes (busy pages, when sync).
     """
-    everything = start == end
     again = True
     while again:
         again = False
-        for page in object_pages(vm, object):
-            offset = page.offset
-            if offset in handled or not (everything or start <= offset < end) or page.flags_o & PG_FICTITIOUS:
-                continue
+        for page in left_to_clean(vm, object, start, end, handled):
             if page.flags_o & PG_BUSY:
                 if not sync:
                     continue  # another thread fills or writes it: not ours to wait for
@@ -158,13 +155,37 @@ def next_to_clean(
                 object.lock.acquire()
                 again = True
                 break
-            if is_dirty(vm, page):
+            if needs_write(vm, page, dequeue):
                 return page
-            if dequeue:
-                vm.page_queue_lock.acquire()
-                page_dequeue(vm, page)
-                vm.page_queue_lock.release()
     return None
+
+
+def left_to_clean(vm: Vm, object: VmObject, start: int, end: int, handled: set[int]) -> Iterator[VmPage]:
+    """The pages of the range (start == end: all) that are not dealt with yet.  Object locked."""
+    everything = start == end
+    for page in object_pages(vm, object):
+        offset = page.offset
+        inside = everything or start <= offset < end
+        if inside and offset not in handled and not page.flags_o & PG_FICTITIOUS:
+            yield page
+
+
+@contract
+def needs_write(vm: Vm, page: VmPage, dequeue: bool) -> bool:
+    """Is the page dirty?  A clean one leaves its queue, if that is asked for.
+
+    Enter:  anything (the page's object is locked, the page not busy).
+    Exit:   same.
+    Takes:  page queues, pv, pmap.
+    Sleeps: never.
+    """
+    if is_dirty(vm, page):
+        return True
+    if dequeue:
+        vm.page_queue_lock.acquire()
+        page_dequeue(vm, page)
+        vm.page_queue_lock.release()
+    return False
 
 
 def is_dirty(vm: Vm, page: VmPage) -> bool:
@@ -200,11 +221,23 @@ def write_page(vm: Vm, object: VmObject, page: VmPage, sync: bool, dequeue: bool
     if result == VM_PAGER_PEND:
         return result
     if result == VM_PAGER_OK:
-        set_flags_o(vm, page, PG_CLEAN)
-        pmap_clear_modify(vm, page)
+        mark_clean(vm, page)
     take_back(vm, page, 0 if dequeue else came_from, dequeue)
     vm_object_paging_end(vm, object)
     return result
+
+
+@contract
+def mark_clean(vm: Vm, page: VmPage) -> None:
+    """The pager has what the page holds.
+
+    Enter:  anything (the page's object is locked, the page ours).
+    Exit:   same.
+    Takes:  pv, pmap.
+    Sleeps: never.
+    """
+    set_flags_o(vm, page, PG_CLEAN)
+    pmap_clear_modify(vm, page)
 
 
 @contract

@@ -27,7 +27,7 @@ from vmcore.constants import (
     VM_PAGER_OK,
     VM_PROT_NONE,
 )
-from vmcore.object.object import adopt_pager, link_shadower, object_list_remove, unlink_shadower
+from vmcore.object.object import adopt_pager, object_list_remove, shadow_past, unlink_shadower
 from vmcore.object.object_pager import drop_pager, next_in_pager, object_holds, remove_from_pager
 from vmcore.page.object_paging import vm_object_paging_begin, vm_object_paging_end
 from vmcore.page.page import object_pages, vm_page_alloc, vm_page_free, vm_page_rename
@@ -207,13 +207,7 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
     if page is None:
         return False
     vm_object_paging_begin(vm, backing)
-    pager = vm.pagers(backing.pager)
-    backing.lock.release()
-    object.lock.release()
-    result = vm_pager_get_pages(vm, pager, page, True)
-    # Top down, as every thread does: a fault may hold object and be waiting for backing.
-    object.lock.acquire()
-    backing.lock.acquire()
+    result = read_unlocked(vm, object, backing, page)
     vm_object_paging_end(vm, backing)
     if result != VM_PAGER_OK:
         FREE_PAGE(vm, page)
@@ -226,6 +220,36 @@ def page_in_one(vm: Vm, object: VmObject, backing: VmObject, offset: int, mypip:
         return True
     leave_behind(vm, page)
     return False
+
+
+@contract
+def read_unlocked(vm: Vm, object: VmObject, backing: VmObject, page: VmPage) -> int:
+    """Ask backing's pager for the page, with neither object locked; a VM_PAGER code.
+
+    Enter:  object, backing locked (the page is ours, backing's paging count has one of ours).
+    Exit:   same (both dropped in between).
+    Takes:  any.
+    Sleeps: yes (the read).
+    """
+    pager = vm.pagers(backing.pager)
+    backing.lock.release()
+    object.lock.release()
+    result: int = vm_pager_get_pages(vm, pager, page, True)
+    lock_pair_again(vm, object, backing)
+    return result
+
+
+@contract
+def lock_pair_again(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG001
+    """Top down, as every thread does: a fault may hold object and be waiting for backing.
+
+    Enter:  object, backing unlocked.
+    Exit:   object, backing locked.
+    Takes:  object.
+    Sleeps: never.
+    """
+    object.lock.acquire()
+    backing.lock.acquire()
 
 
 @contract
@@ -272,29 +296,62 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     Takes:  object, object list, pool.
     Sleeps: never.
     """
-    if backing.shadow:
-        grand = vm.objects(backing.shadow)
+    grand = vm.objects(backing.shadow) if backing.shadow else None
+    if grand is not None:
         grand.lock.acquire()
         if grand.copy:
             grand.lock.release()
             abandon(vm, object, backing)
             return False
-        unlink_shadower(vm, backing, grand)
-        unlink_shadower(vm, object, backing)
-        link_shadower(vm, object, grand)
-        object.shadow = backing.shadow
-        object.shadow_offset += backing.shadow_offset
-        grand.lock.release()
-    else:
-        unlink_shadower(vm, object, backing)
-        object.shadow = object.shadow_offset = 0
+    inherit_shadow(vm, object, backing, grand)
     if backing.ref_count != 1 or backing.resident_page_count or backing.pager:
         raise Panic(f"object {backing.slot} is not empty at the end of an overlay")
-    backing.shadow = backing.ref_count = 0
+    free_absorbed(vm, object, backing)
+    return True
+
+
+@contract
+def inherit_shadow(vm: Vm, object: VmObject, backing: VmObject, grand: VmObject | None) -> None:
+    """Let object shadow what backing shadowed, with the reference that backing had on it.
+
+    Enter:  object, backing, grand locked.
+    Exit:   object, backing locked.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if grand is not None:
+        unlink_shadower(vm, backing, grand)
+    shadow_past(vm, object, backing, grand)
+    clear_shadow(vm, backing, grand)
+
+
+@contract
+def clear_shadow(vm: Vm, backing: VmObject, grand: VmObject | None) -> None:  # noqa: ARG001
+    """Backing is the last of its chain now, and grand can be let go.
+
+    Enter:  backing, grand locked.
+    Exit:   backing locked.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    backing.shadow = 0
+    if grand is not None:
+        grand.lock.release()
+
+
+@contract
+def free_absorbed(vm: Vm, object: VmObject, backing: VmObject) -> None:
+    """The collapse is done: free the empty backing object, to which nothing points.
+
+    Enter:  object, backing locked.
+    Exit:   object locked.
+    Takes:  object list, pool.
+    Sleeps: never.
+    """
+    backing.ref_count = 0
     backing.flags |= OBJ_DYING
     object.flags &= ~OBJ_COLLAPSING
     backing.lock.release()
     object_list_remove(vm, backing)
     vm.objects.free(backing)
     vm.me.stats.object_collapses += 1
-    return True

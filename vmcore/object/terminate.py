@@ -12,7 +12,7 @@ from __future__ import annotations
 from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_FADING, OBJ_INTERNAL, PG_BUSY, PG_VNODE, VM_PROT_NONE
-from vmcore.object.object import object_list_remove, unlink_shadower
+from vmcore.object.object import object_list_remove, unlink_copy, unlink_shadower
 from vmcore.object.object_pages import vm_object_page_clean
 from vmcore.page.object_paging import vm_object_paging_wait
 from vmcore.page.page import object_pages, vm_page_free
@@ -64,16 +64,40 @@ def detach_and_drain(vm: Vm, object: VmObject) -> VmObject | None:
     Takes:  object, channel.
     Sleeps: yes (vospgw).
     """
+    shadow = detach_from_shadow(vm, object)
+    vm_object_paging_wait(vm, object)
+    return shadow
+
+
+@contract
+def detach_from_shadow(vm: Vm, object: VmObject) -> VmObject | None:
+    """Cut every link between the object and its shadow; the shadow, with our reference on it.
+
+    Enter:  object locked.
+    Exit:   same.
+    Takes:  object.
+    Sleeps: never.
+    """
     shadow = vm.objects(object.shadow) if object.shadow else None
     if shadow is not None:
         shadow.lock.acquire()
-        if shadow.copy and vm.objects(shadow.copy) is object:
-            shadow.copy = 0
-        unlink_shadower(vm, object, shadow)
-        object.shadow = 0
+        cut_links(vm, object, shadow)
         shadow.lock.release()
-    vm_object_paging_wait(vm, object)
     return shadow
+
+
+@contract
+def cut_links(vm: Vm, object: VmObject, shadow: VmObject) -> None:
+    """No thread can come from either of the two to the other any more; no count changes.
+
+    Enter:  object, shadow locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    unlink_copy(vm, object, shadow)
+    unlink_shadower(vm, object, shadow)
+    object.shadow = 0
 
 
 @contract

@@ -63,11 +63,35 @@ def make_object(vm: Vm, vnode: Vnode) -> VmObject | None:
     pager.pg_object = pager.sw_cnt = pager.sw_poip = pager.sw_first = 0
     pager.sw_osize, pager.sw_bsize = size, 1
     pager.vnp_size, pager.vnp_resizing = vnode.v_size, 0
-    object.lock.acquire()  # no other thread can reach it yet
+    vnode.v_usecount += 1
+    introduce(vm, object, pager)
+    vnode.v_vmdata = vm.pagers.ref(pager)
+    return object
+
+
+@contract
+def introduce(vm: Vm, object: VmObject, pager: Pager) -> None:
+    """Make the new object and its pager known to each other, then to lookups.
+
+    Enter:  object unlocked (no other thread can reach it yet).
+    Exit:   same.
+    Takes:  cache, object, pager.
+    Sleeps: never.
+    """
+    install_in_new(vm, object, pager)
+    vm_object_enter(vm, object, pager)
+
+
+@contract
+def install_in_new(vm: Vm, object: VmObject, pager: Pager) -> None:
+    """Turn a new object into one of a file, by its pager.
+
+    Enter:  object unlocked (no other thread can reach it yet).
+    Exit:   same.
+    Takes:  object, pager.
+    Sleeps: never.
+    """
+    object.lock.acquire()
     object.flags &= ~OBJ_INTERNAL
     vm_object_setpager(vm, object, pager, 0)
     object.lock.release()
-    vnode.v_usecount += 1
-    vm_object_enter(vm, object, pager)
-    vnode.v_vmdata = vm.pagers.ref(pager)
-    return object

@@ -288,10 +288,22 @@ def vnode_pager_cut_unused(vm: Vm, vnode: Vnode, size: int) -> int:
         return int(KERN_INVALID_ARGUMENT)
     if not vnode_pager_uncache(vm, vnode):
         return int(KERN_FAILURE)
+    return int(KERN_SUCCESS if cut_unmapped(vm, vnode, size) else KERN_FAILURE)
+
+
+@contract
+def cut_unmapped(vm: Vm, vnode: Vnode, size: int) -> bool:
+    """Change the file unless a thread has mapped it; False then, and on an error.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vnode.
+    Sleeps: yes (the vnode lock; the file).
+    """
     vnode.lock.acquire()
     done = not vnode.v_vmdata and change_file(vm, vnode, size)
     vnode.lock.release()
-    return int(KERN_SUCCESS if done else KERN_FAILURE)
+    return done
 
 
 @contract

@@ -329,21 +329,33 @@ def is_owned(vm: Vm, page: VmPage) -> bool:  # noqa: ARG001
 def free_clean_page(vm: Vm, page: VmPage) -> int:
     """Free the page if it is still clean once no thread can write to it any more.
 
-    Unmap first, test after: a store between the two would be lost with the page.
-
     Enter:  vm.page_queue_lock locked (and the page's object).
     Exit:   same.
     Takes:  pv, pmap, pool, page hash, free list.
     Sleeps: never.
     """
-    pmap_page_protect(vm, page, VM_PROT_NONE)
-    if pmap_is_modified(vm, page):
+    if unmap_and_test(vm, page):
         clear_flags_o(vm, page, PG_CLEAN)
         set_flags_p(vm, page, PG_LAUNDRY)
         return MOVED
     vm_page_free(vm, page)
     vm.me.stats.v_dfree += 1
     return FREED
+
+
+@contract
+def unmap_and_test(vm: Vm, page: VmPage) -> bool:
+    """Take every mapping away, then say whether there was a store.
+
+    In this order: a store between a test and the unmapping would be lost with the page.
+
+    Enter:  vm.page_queue_lock locked (and the page's object).
+    Exit:   same.
+    Takes:  pv, pmap, pool.
+    Sleeps: never.
+    """
+    pmap_page_protect(vm, page, VM_PROT_NONE)
+    return pmap_is_modified(vm, page)
 
 
 @contract

@@ -133,13 +133,50 @@ def begin_write(vm: Vm, pager: Pager, offset: int, asynchronous: bool, pages: in
     pager.lock.acquire()
     block = find_block(vm, pager, index) or make_block(vm, pager, index)
     if block is not None:
-        pager.sw_cnt -= (block.swb_mask & bits).bit_count()
-        block.swb_mask &= ~bits
+        make_invalid(pager, block, bits)
         block.writes += 1
         if asynchronous:
             pager.sw_poip += 1
     pager.lock.release()
     return block
+
+
+@contract
+def make_invalid(pager: Pager, block: SwapBlock, bits: int) -> None:
+    """What these pages of the block hold is old from now on.
+
+    Enter:  pager locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    pager.sw_cnt -= (block.swb_mask & bits).bit_count()
+    block.swb_mask &= ~bits
+
+
+@contract
+def make_valid(pager: Pager, block: SwapBlock, bits: int) -> None:
+    """These pages of the block have been written; none of them was valid meanwhile.
+
+    Enter:  pager locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    block.swb_mask |= bits
+    pager.sw_cnt += bits.bit_count()
+
+
+@contract
+def is_unused(block: SwapBlock) -> bool:
+    """No valid page, and none that is being written: the block may go.
+
+    Enter:  anything (the block's pager is locked).
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    return not block.swb_mask and not block.writes
 
 
 def place(vm: Vm, pager: Pager, offset: int) -> tuple[int, int]:
@@ -169,9 +206,8 @@ def end_write(vm: Vm, pager: Pager, block: SwapBlock, bits: int, good: bool, asy
     pager.lock.acquire()
     block.writes -= 1
     if good:
-        block.swb_mask |= bits
-        pager.sw_cnt += bits.bit_count()
-    elif not block.swb_mask and not block.writes:
+        make_valid(pager, block, bits)
+    elif is_unused(block):
         free_block(vm, pager, block)
     if asynchronous:
         pager.sw_poip -= 1
@@ -269,7 +305,7 @@ def swap_pager_remove(vm: Vm, pager: Pager, start: int, end: int) -> int:
         if wanted:
             block.swb_mask &= ~wanted
             gone += wanted.bit_count()
-        if wanted and not block.swb_mask and not block.writes:
+        if wanted and is_unused(block):
             free_block(vm, pager, block)
     pager.sw_cnt -= gone
     pager.lock.release()

@@ -49,10 +49,16 @@ def require_pages(vm: Vm, what: str, *values: int) -> None:
         raise VmError(f"{what}: not a multiple of the page size", KERN_INVALID_ARGUMENT)
 
 
+@contract
 def require_pager(object: VmObject) -> None:
     """Pager first, map second: what is in a map can be faulted on at once, by another thread.
 
     Such a fault would find no pager, fill a page with zeros, and hide the pager's for ever.
+
+    Enter:  object unlocked.
+    Exit:   same.
+    Takes:  object.
+    Sleeps: never.
     """
     object.lock.acquire()
     pager = object.pager

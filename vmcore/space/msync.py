@@ -26,12 +26,12 @@ from vmcore.constants import (
     VM_PROT_WRITE,
 )
 from vmcore.map.map_clip import entries_between
-from vmcore.map.map_entry import entry_object, entry_share
+from vmcore.map.map_entry import entry_share
 from vmcore.object.deallocate import vm_object_deallocate
 from vmcore.object.object import vm_object_reference
 from vmcore.object.object_page_remove import vm_object_page_remove
 from vmcore.object.object_pages import vm_object_page_clean
-from vmcore.structs import VmMap, VmObject
+from vmcore.structs import VmMap, VmMapEntry, VmObject
 from vmcore.vm import Vm
 
 
@@ -101,22 +101,32 @@ def collect(vm: Vm, map: VmMap, start: int, end: int, writable: bool) -> list[Pi
     """
     found: list[Piece] = []
     for entry in entries_between(vm, map, start, end):
-        if not entry.object:
-            continue
-        low = entry.offset + max(start, entry.start) - entry.start
-        high = entry.offset + min(end, entry.end) - entry.start
-        may_write = writable and bool(entry.protection & VM_PROT_WRITE)
-        if entry.is_a_map:
-            share = entry_share(vm, entry)
-            share.lock.read()
-            found += collect(vm, share, low, high, may_write)
-            share.lock.release()
-            continue
-        object = entry_object(vm, entry)
-        assert object is not None
-        vm_object_reference(vm, object)
-        found.append(Piece(object, low, high, may_write))
+        if entry.object:
+            found += collect_entry(vm, entry, start, end, writable)
     return found
+
+
+@contract
+def collect_entry(vm: Vm, entry: VmMapEntry, start: int, end: int, writable: bool) -> list[Piece]:
+    """What a range shows of the object, or of the sharing map, of one entry.
+
+    Enter:  anything (the entry's map is locked).
+    Exit:   same.
+    Takes:  sharing map, object, map hint.
+    Sleeps: yes (a sharing map's lock).
+    """
+    low = entry.offset + max(start, entry.start) - entry.start
+    high = entry.offset + min(end, entry.end) - entry.start
+    may_write = writable and bool(entry.protection & VM_PROT_WRITE)
+    if entry.is_a_map:
+        share = entry_share(vm, entry)
+        share.lock.read()
+        found = collect(vm, share, low, high, may_write)
+        share.lock.release()
+        return found
+    object = vm.objects(entry.object)
+    vm_object_reference(vm, object)
+    return [Piece(object, low, high, may_write)]
 
 
 @contract

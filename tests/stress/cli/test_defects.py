@@ -64,9 +64,9 @@ def ran(options, **parts):
         (["+"], "'+': a '+' joins two defects, and here one side", "hangdog list defects"),
         ([","], "',' names no defect", "hangdog defects"),
         (
-            ["H2", "L1", "--detect", "--pairs"],
-            "of H2, L1 can be on at once: H2 and L1 replace the same step, deallocate.candidate",
-            "hangdog defects H2 L1 --detect",
+            ["H3", "L1", "--detect", "--pairs"],
+            "of H3, L1 can be on at once: H3 and L1 replace the same step, deallocate.candidate",
+            "hangdog defects H3 L1 --detect",
         ),
         (
             ["H7b", "--detect", "--pairs"],
