@@ -11,17 +11,6 @@ from tests.rules.test_architecture import ROOT, plant
 
 LIMIT = 5
 PERMITTED: dict[str, str] = {}
-# Files whose steps are still to be cut; the list only gets shorter.
-NOT_YET: set[str] = {
-    "h10c_prefer_restarts.py",
-    "h13_deactivate_pages_semantics.py",
-    "h19_page_clean_vs_daemon.py",
-    "h20_not_busy_in_pager.py",
-    "h25_daemon_waits_for_itself.py",
-    "h29_map_not_drained.py",
-    "h30_insert_without_queue_lock.py",
-    "h31_eof_race.py",
-}
 
 
 def repeating(root):
@@ -35,11 +24,9 @@ def repeating(root):
 def test_a_defect_repeats_nothing_of_vmcore_or_says_why():
     found = repeating(ROOT)
 
-    new = {name: lines for name, lines in found.items() if name not in PERMITTED and name not in NOT_YET}
+    new = {name: lines for name, lines in found.items() if name not in PERMITTED}
     assert new == {}, "cut the wrong part out of the function of vmcore, as a step with a name"
-    assert sorted(PERMITTED.keys() | NOT_YET) == sorted(found), (
-        "a file that repeats nothing is not permitted to"
-    )
+    assert sorted(PERMITTED) == sorted(found), "a file that repeats nothing is not permitted to"
 
 
 def test_the_exceptions_are_few_and_argued():
