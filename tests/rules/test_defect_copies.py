@@ -56,6 +56,8 @@ def other(vm, object):
     first(vm)
     second(vm)
     for page in object_pages(vm, object):
+        if page.wanted:
+            continue
         third(vm, page)
 '''
 DEFECT = "def step(vm, object, page):\n{body}\n\ndefect = Defect(replacements={{'one.step': step}})\n"
@@ -102,6 +104,7 @@ def test_most_of_a_function_that_it_does_not_replace_is_none(tmp_path):
             "return True",
         ],  # one statement between slight ones
         ["count = object.count", "object.count = count + 1", "mine(vm)"],  # two
+        ["while mine(vm):", "    if page.wanted:", "        continue", "    third(vm, page)"],  # two
         ["number = object.count", "object.count = number + 1", "if number:", "    page_wakeup(vm, page)"],
         ["'''object.waits = 0'''", "# count = object.count", "mine(vm)"],
     ],
