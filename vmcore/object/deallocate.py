@@ -123,8 +123,8 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     Sleeps: yes (collapse pages in).
     """
     vm.cache_lock.release()  # before the hunt: collapse sleeps, and every thread needs the cache lock
-    if not (via_shadow or object.ref_count == 1):
-        object.lock.release()
+    if not object.shadowers_first or not (via_shadow or object.ref_count == 1):
+        object.lock.release()  # every fault drops a reference, so the common case goes no further
         return
     collapse_above(vm, object)
 
@@ -166,7 +166,7 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     Sleeps: never.
     """
     found = None
-    if object.shadowers_first and object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
+    if object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
         shadower = only_shadower(vm, object)
         if shadower is not None and lock_candidate(vm, shadower):
             found = hold_candidate(vm, shadower)
