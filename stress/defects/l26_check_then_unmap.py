@@ -23,10 +23,11 @@ def unmap_and_test(vm: Vm, page: VmPage) -> bool:
     Takes:  pv, pmap, pool.
     Sleeps: never.
     """
-    modified = pmap_is_modified(vm, page)
+    if pmap_is_modified(vm, page):
+        return True
     vm.point("tested, still mapped", page.slot)
     pmap_page_protect(vm, page, VM_PROT_NONE)
-    return modified
+    return False
 
 
 def scene(scene: Scene) -> None:
