@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.map.map import range_is_free, vm_map_findspace
-from vmcore.map.map_place import Preference
 from vmcore.structs import VmMap
 from vmcore.vm import Vm
 
 
-def find_preferred(vm: Vm, map: VmMap, size: int, prefer: Preference | None) -> int | None:
-    """As the repaired step, but it goes on from the address before the preference.
+def vm_map_findspace(vm: Vm, map: VmMap, size: int, start: int = 0) -> int | None:  # noqa: ARG001
+    """As the repaired step, but every search begins at the head of the map.
 
-    Enter:  map write-locked.
+    Enter:  map locked.
     Exit:   same.
-    Takes:  map hint, object, pv.
+    Takes:  nothing.
     Sleeps: never.
     """
-    found = vm_map_findspace(vm, map, size)
-    while found is not None and prefer is not None:
-        best = prefer(found)
-        if best == found or range_is_free(vm, map, best, best + size):
-            return best
-        vm.native.failure()  # as the repaired step
-        found = vm_map_findspace(vm, map, size, found)
+    found: int | None = original("map.vm_map_findspace")(vm, map, size)
     return found
 
 
@@ -65,6 +58,6 @@ defect = Defect(
     symptom="mmap never returns, and the map stays locked",
     verdicts=("livelock",),
     scenario="tight-holes",
-    replacements={"map_place.find_preferred": find_preferred},
+    replacements={"map.vm_map_findspace": vm_map_findspace},
     script=script,
 )

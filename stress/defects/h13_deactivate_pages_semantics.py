@@ -5,11 +5,10 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
-from vmcore.constants import PG_CLEAN, PG_INACTIVE, PG_LAUNDRY
+from vmcore.constants import PG_INACTIVE
 from vmcore.page.page import object_pages
-from vmcore.page.page_queues import page_dequeue
+from vmcore.page.page_queues import append_inactive, page_dequeue
 from vmcore.page.page_queues import vm_page_deactivate as put_on_inactive
-from vmcore.pmap.pmap import pmap_clear_reference, pmap_is_modified
 from vmcore.space.access import vm_read
 from vmcore.space.map_device import vm_map_device
 from vmcore.space.vmspace import space_map
@@ -42,17 +41,7 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
     if page.flags_p & PG_INACTIVE:
         return
     page_dequeue(vm, page)
-    pmap_clear_reference(vm, page)
-    laundry = 0 if page.flags_o & PG_CLEAN and not pmap_is_modified(vm, page) else PG_LAUNDRY
-    g, slot, last = vm.g, page.slot, vm.g.inactive_last
-    page.pageq_prev, page.pageq_next = last, 0
-    if last:
-        vm.pages.views[last].pageq_next = slot
-    else:
-        g.inactive_first = slot
-    g.inactive_last = slot
-    g.v_inactive_count += 1
-    page.flags_p = page.flags_p & ~PG_LAUNDRY | PG_INACTIVE | laundry
+    append_inactive(vm, page)
 
 
 def scene(scene: Scene) -> None:

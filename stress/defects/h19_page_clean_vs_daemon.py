@@ -5,27 +5,21 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE
-from vmcore.page.page_flags import clear_flags_o
-from vmcore.page.page_wait import page_busy, page_wakeup
+from vmcore.constants import PG_ACTIVE, PG_INACTIVE
+from vmcore.page.page_wait import page_wakeup
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
 
 
-def own_for_write(vm: Vm, page: VmPage) -> int:
-    """As the repaired step, but the page stays where it was, laundry and all.
+def leave_queue(vm: Vm, page: VmPage) -> int:  # noqa: ARG001
+    """As the repaired step, but the page stays where it is, laundry and all.
 
-    Enter:  anything.
+    Enter:  vm.page_queue_lock locked.
     Exit:   same.
-    Takes:  page queues.
+    Takes:  nothing.
     Sleeps: never.
     """
-    vm.page_queue_lock.acquire()
-    clear_flags_o(vm, page, PG_CLEAN)
-    page_busy(vm, page)
-    came_from = int(page.flags_p & (PG_ACTIVE | PG_INACTIVE))
-    vm.page_queue_lock.release()
-    return came_from
+    return int(page.flags_p & (PG_ACTIVE | PG_INACTIVE))
 
 
 def take_back(vm: Vm, page: VmPage, came_from: int, dequeue: bool) -> None:  # noqa: ARG001
@@ -86,7 +80,7 @@ defect = Defect(
     scenario="disk-trouble",
     options={"checked": True},
     replacements={
-        "object_pages.own_for_write": own_for_write,
+        "object_pages.leave_queue": leave_queue,
         "object_pages.take_back": take_back,
         "pageout.is_owned": is_owned,
     },

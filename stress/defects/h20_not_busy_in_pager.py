@@ -6,11 +6,7 @@ from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import PG_ACTIVE, PG_CLEAN, PG_INACTIVE, PG_LAUNDRY, SPC_DONE
-from vmcore.page.page_flags import clear_flags_o, set_flags_o, set_flags_p
-from vmcore.page.page_queues import vm_page_deactivate
 from vmcore.page.page_wait import clear_busy
-from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import Pager, PendingClean, SwapBlock, VmPage
 from vmcore.vm import Vm
 
@@ -41,23 +37,14 @@ def queue_write(
     original("swap_io.queue_write")(vm, record, pages, pager, block, index, frame)
 
 
-def finish_page(vm: Vm, page: VmPage, state: int) -> None:
-    """As the repaired step, but there is no BUSY to clear: if the page has one it is another thread's.
+def end_busy(vm: Vm, page: VmPage) -> None:
+    """There is no BUSY to clear: if the page has one it is another thread's.
 
     Enter:  vm.page_queue_lock locked.
     Exit:   same.
-    Takes:  pv, pmap.
+    Takes:  nothing.
     Sleeps: never.
     """
-    if state == SPC_DONE:
-        set_flags_o(vm, page, PG_CLEAN)
-        pmap_clear_modify(vm, page)
-    else:
-        clear_flags_o(vm, page, PG_CLEAN)
-        if page.flags_p & PG_INACTIVE:
-            set_flags_p(vm, page, PG_LAUNDRY)
-    if not page.flags_p & (PG_ACTIVE | PG_INACTIVE):
-        vm_page_deactivate(vm, page)
 
 
 def scene(scene: Scene) -> None:
@@ -95,7 +82,7 @@ defect = Defect(
     scenario="hot-pages",
     replacements={
         "swap_io.queue_write": queue_write,
-        "swap_io.finish_page": finish_page,
+        "swap_io.end_busy": end_busy,
     },
     script=script,
 )

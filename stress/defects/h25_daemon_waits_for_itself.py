@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_PAGERALLOC, VM_PAGER_AGAIN, VM_PAGER_FAIL
 from vmcore.object.collapse import vm_object_collapse
-from vmcore.object.object_pager import ensure_pager
-from vmcore.pager.cluster import vm_pager_put_cluster
-from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
 
@@ -24,15 +21,8 @@ def put(vm: Vm, pages: list[VmPage], object: VmObject) -> int:
     """
     if not object.pager:
         vm_object_collapse(vm, object, True, 1)
-    if not ensure_pager(vm, object):
-        busy_elsewhere = object.flags & OBJ_PAGERALLOC
-        object.lock.release()
-        return VM_PAGER_AGAIN if busy_elsewhere else VM_PAGER_FAIL
-    pager = vm.pagers(object.pager)
-    object.lock.release()
-    if len(pages) == 1:
-        return vm_pager_put_pages(vm, pager, pages[0], False)
-    return vm_pager_put_cluster(vm, pager, pages)
+    result: int = original("pageout_page.put")(vm, pages, object)
+    return result
 
 
 def scene(scene: Scene) -> None:

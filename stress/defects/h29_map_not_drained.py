@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from harness.errors import Panic
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.map.map_clip import entries_between
-from vmcore.space.vmspace import space_map
 from vmcore.space.vmspace_look import vmspace_hold as hold
 from vmcore.space.vmspace_look import vmspace_let_go as let_go
-from vmcore.space.vmspace_look import vmspace_size as size_of
+from vmcore.space.vmspace_look import vmspace_size
 from vmcore.structs import VmMap, Vmspace
 from vmcore.vm import Vm
 
@@ -25,21 +24,16 @@ def vmspace_hold(vm: Vm, space: Vmspace) -> None:
     """
 
 
-def vmspace_size(vm: Vm, space: Vmspace) -> int:
-    """As the repaired step.
+def map_size(vm: Vm, map: VmMap) -> int:
+    """As the repaired step; the map may be freed before it is read.
 
-    Enter:  nothing locked.
+    Enter:  map locked.
     Exit:   same.
-    Takes:  map, map hint.
-    Sleeps: yes (map lock).
+    Takes:  map hint.
+    Sleeps: never.
     """
-    map: VmMap = space_map(vm, space)  # noqa: A001 - as the repaired step
-    vm.point("map found, not locked", map.slot)
-    map.lock.read()
     vm.point("map locked, not read", map.slot)
-    entries = entries_between(vm, map, map.min_offset, map.max_offset)
-    size = sum(int(entry.end - entry.start) for entry in entries)
-    map.lock.release()
+    size: int = original("vmspace_look.map_size")(vm, map)
     return size
 
 
@@ -69,7 +63,7 @@ def look_in(scene: Scene) -> None:
     """How large is P?"""
     vm, space = scene.vm, scene.space("P")
     hold(vm, space)
-    size_of(vm, space)
+    vmspace_size(vm, space)
     let_go(vm, space)
 
 
@@ -106,7 +100,7 @@ defect = Defect(
     scenario="onlookers",
     replacements={
         "vmspace_look.vmspace_hold": vmspace_hold,
-        "vmspace_look.vmspace_size": vmspace_size,
+        "vmspace_look.map_size": map_size,
         "vmspace_look.vmspace_let_go": vmspace_let_go,
         "vmspace.drain_map": drain_map,
     },

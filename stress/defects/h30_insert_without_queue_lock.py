@@ -6,7 +6,7 @@ from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
 from vmcore.page.page import vm_page_insert
-from vmcore.pager.device_pager import dismiss, give_out
+from vmcore.pager.device_pager import give_out
 from vmcore.space.access import vm_read
 from vmcore.space.map_device import vm_map_device
 from vmcore.space.vmspace import space_map
@@ -14,20 +14,19 @@ from vmcore.structs import Pager, VmObject, VmPage
 from vmcore.vm import Vm
 
 
-def exchange(vm: Vm, object: VmObject, offset: int, page: VmPage, pager: Pager, device_page: VmPage) -> None:
-    """As the repaired step, but the queues are unlocked before the new page is inserted.
+def install(vm: Vm, object: VmObject, offset: int, pager: Pager, device_page: VmPage) -> None:
+    """As the repaired step, but the queues are unlocked while the new page is inserted.
 
-    Enter:  object locked; vm.page_queue_lock unlocked.
-    Exit:   same.
-    Takes:  page queues, page hash, free list, channel.
+    Enter:  object, vm.page_queue_lock locked.
+    Exit:   same (the queues dropped in between).
+    Takes:  page queues, page hash.
     Sleeps: never.
     """
-    vm.page_queue_lock.acquire()
-    dismiss(vm, page)
     give_out(vm, pager, device_page)
     vm.page_queue_lock.release()
     vm.point("device page not inserted yet", device_page.slot)
     vm_page_insert(vm, device_page, object, offset)
+    vm.page_queue_lock.acquire()
 
 
 def scene(scene: Scene) -> None:
@@ -57,7 +56,7 @@ defect = Defect(
     symptom="the daemon meets a page whose identity is just changing",
     verdicts=("contract_violation", "invariant_violation"),
     scenario="device-users",
-    replacements={"device_pager.exchange": exchange},
+    replacements={"device_pager.install": install},
     script=script,
     notes="R's step checks its locks, so every insertion is a finding, with the daemon near or not.",
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_COLLAPSING, OBJ_FADING
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
 
 
-def abandon(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG001
+def abandon(vm: Vm, object: VmObject, backing: VmObject) -> None:
     """As the repaired step, but the front object is unlocked as well.
 
     Enter:  object, backing locked.
@@ -18,9 +18,7 @@ def abandon(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG00
     Takes:  nothing.
     Sleeps: never.
     """
-    object.flags &= ~OBJ_COLLAPSING
-    backing.flags &= ~OBJ_FADING
-    backing.lock.release()
+    original("overlay.abandon")(vm, object, backing)
     object.lock.release()
 
 

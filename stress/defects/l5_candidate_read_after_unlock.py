@@ -5,12 +5,11 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.constants import OBJ_COLLAPSING, OBJ_DYING, OBJ_FADING, OBJ_INTERNAL
+from vmcore.constants import OBJ_FADING, OBJ_INTERNAL
+from vmcore.object.deallocate import hold_candidate
 from vmcore.object.object import only_shadower
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
-
-CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
 
 
 def candidate(vm: Vm, object: VmObject) -> VmObject | None:
@@ -28,11 +27,7 @@ def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     if shadower is None:
         return None
     shadower.lock.acquire()
-    if shadower.ref_count > 0 and not shadower.flags & CLOSING:
-        shadower.ref_count += 1
-        return shadower
-    shadower.lock.release()
-    return None
+    return hold_candidate(vm, shadower)
 
 
 def scene(scene: Scene) -> None:

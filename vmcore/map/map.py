@@ -114,8 +114,16 @@ def release_deleted(vm: Vm, shares: list[VmMap]) -> None:
     drain_release_list(vm)
 
 
+@contract
 def vm_map_findspace(vm: Vm, map: VmMap, size: int, start: int = 0) -> int | None:
-    """Lowest address, not below start, with a hole of this size; map locked."""
+    """Lowest address, not below start, with a hole of this size.
+
+    Source: 4.4BSD vm/vm_map.c, vm_map_findspace.
+    Enter:  map locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
     views = vm.entries.views
     address: int = max(start, map.min_offset)
     slot = map.first

@@ -122,9 +122,9 @@ def survive(vm: Vm, object: VmObject, via_shadow: bool) -> None:
     Takes:  any.
     Sleeps: yes (collapse pages in).
     """
-    vm.cache_lock.release()  # before the search: collapse sleeps, and every thread needs the cache lock
-    if not (via_shadow or object.ref_count == 1):
-        object.lock.release()
+    vm.cache_lock.release()  # before the hunt: collapse sleeps, and every thread needs the cache lock
+    if not object.shadowers_first or not (via_shadow or object.ref_count == 1):
+        object.lock.release()  # every fault drops a reference, so the common case goes no further
         return
     collapse_above(vm, object)
 
@@ -160,22 +160,16 @@ def collapse_candidate(vm: Vm, shadower: VmObject) -> None:
 def candidate(vm: Vm, object: VmObject) -> VmObject | None:
     """The only shadower of object, locked and held, if it may absorb object now.
 
-    Our reference keeps it through collapse's unlocks.
-
     Enter:  object locked.
     Exit:   object unlocked; result locked (with one reference for the caller).
     Takes:  object.
     Sleeps: never.
     """
     found = None
-    if object.shadowers_first and object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
+    if object.flags & (OBJ_INTERNAL | OBJ_FADING) == OBJ_INTERNAL:
         shadower = only_shadower(vm, object)
         if shadower is not None and lock_candidate(vm, shadower):
-            if shadower.ref_count > 0 and not shadower.flags & CLOSING:
-                shadower.ref_count += 1
-                found = shadower
-            else:
-                shadower.lock.release()
+            found = hold_candidate(vm, shadower)
     object.lock.release()
     return found
 
@@ -193,6 +187,22 @@ def lock_candidate(vm: Vm, shadower: VmObject) -> bool:  # noqa: ARG001
     Sleeps: never.
     """
     return bool(shadower.lock.try_acquire())
+
+
+@contract
+def hold_candidate(vm: Vm, shadower: VmObject) -> VmObject | None:  # noqa: ARG001
+    """Take a reference on a candidate, so that it outlives its collapse; not if it is about to end.
+
+    Enter:  anything (shadower is locked).
+    Exit:   result locked (None: shadower unlocked).
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    if shadower.ref_count > 0 and not shadower.flags & CLOSING:
+        shadower.ref_count += 1
+        return shadower
+    shadower.lock.release()
+    return None
 
 
 @contract

@@ -250,12 +250,25 @@ def own_for_write(vm: Vm, page: VmPage) -> int:
     Sleeps: never.
     """
     vm.page_queue_lock.acquire()
-    came_from = int(page.flags_p & (PG_ACTIVE | PG_INACTIVE))
-    page_dequeue(vm, page)
+    came_from = leave_queue(vm, page)
     clear_flags_o(vm, page, PG_CLEAN)  # folds the modify bit in, if that is what made it dirty
-    clear_flags_p(vm, page, PG_LAUNDRY)
     page_busy(vm, page)
     vm.page_queue_lock.release()
+    return came_from
+
+
+@contract
+def leave_queue(vm: Vm, page: VmPage) -> int:
+    """Take the page off its queue, laundry or not; which queue that was.
+
+    Enter:  vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  nothing.
+    Sleeps: never.
+    """
+    came_from = int(page.flags_p & (PG_ACTIVE | PG_INACTIVE))
+    page_dequeue(vm, page)
+    clear_flags_p(vm, page, PG_LAUNDRY)
     return came_from
 
 

@@ -241,7 +241,7 @@ def read_unlocked(vm: Vm, object: VmObject, backing: VmObject, page: VmPage) -> 
 
 @contract
 def lock_pair_again(vm: Vm, object: VmObject, backing: VmObject) -> None:  # noqa: ARG001
-    """Top down, as every thread does: a fault may hold object and be waiting for backing.
+    """Lock both again, top down as every thread does: a fault may hold object and wait for backing.
 
     Enter:  object, backing unlocked.
     Exit:   object, backing locked.

@@ -102,6 +102,11 @@ def vm_page_deactivate(vm: Vm, page: VmPage) -> None:
         return
     if flags & PG_ACTIVE:
         page_dequeue(vm, page)
+    append_inactive(vm, page)
+
+
+def append_inactive(vm: Vm, page: VmPage) -> None:
+    """Link a page that is on no queue, unreferenced, as LAUNDRY if it is dirty; queue lock held."""
     pmap_clear_reference(vm, page)
     laundry = 0 if page.flags_o & PG_CLEAN and not pmap_is_modified(vm, page) else PG_LAUNDRY
     g, slot = vm.g, page.slot

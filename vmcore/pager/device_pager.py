@@ -73,8 +73,7 @@ def exchange(vm: Vm, object: VmObject, offset: int, page: VmPage, pager: Pager, 
     """
     vm.page_queue_lock.acquire()
     dismiss(vm, page)
-    give_out(vm, pager, device_page)
-    vm_page_insert(vm, device_page, object, offset)
+    install(vm, object, offset, pager, device_page)
     vm.page_queue_lock.release()
 
 
@@ -91,6 +90,19 @@ def dismiss(vm: Vm, page: VmPage) -> None:
     """
     page_wakeup(vm, page)
     vm_page_free(vm, page)
+
+
+@contract
+def install(vm: Vm, object: VmObject, offset: int, pager: Pager, device_page: VmPage) -> None:
+    """Put the device's page into the object, owned by us.
+
+    Enter:  object, vm.page_queue_lock locked.
+    Exit:   same.
+    Takes:  page hash.
+    Sleeps: never.
+    """
+    give_out(vm, pager, device_page)
+    vm_page_insert(vm, device_page, object, offset)
 
 
 @contract

@@ -351,5 +351,17 @@ def finish_page(vm: Vm, page: VmPage, state: int) -> None:
             set_flags_p(vm, page, PG_LAUNDRY)
     if not page.flags_p & (PG_ACTIVE | PG_INACTIVE):
         vm_page_deactivate(vm, page)  # sets LAUNDRY by itself when the page is dirty
+    end_busy(vm, page)
+
+
+@contract
+def end_busy(vm: Vm, page: VmPage) -> None:
+    """BUSY goes, as the record had it: no thread has claimed it since the write was queued.
+
+    Enter:  vm.page_queue_lock locked (and the page's object).
+    Exit:   same.
+    Takes:  channel.
+    Sleeps: never.
+    """
     clear_busy(vm, page)
     vm.changed(page.address + FLAGS_O)

@@ -37,10 +37,22 @@ def vmspace_size(vm: Vm, space: Vmspace) -> int:
     """
     map: VmMap = space_map(vm, space)
     map.lock.read()
-    entries = entries_between(vm, map, map.min_offset, map.max_offset)
-    size = sum(int(entry.end - entry.start) for entry in entries)
+    size = map_size(vm, map)
     map.lock.release()
     return size
+
+
+@contract
+def map_size(vm: Vm, map: VmMap) -> int:
+    """Bytes that are mapped.
+
+    Enter:  map locked.
+    Exit:   same.
+    Takes:  map hint.
+    Sleeps: never.
+    """
+    entries = entries_between(vm, map, map.min_offset, map.max_offset)
+    return sum(int(entry.end - entry.start) for entry in entries)
 
 
 @contract
