@@ -27,7 +27,7 @@ def pip_rule(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> VmObjec
 
 
 def is_unused(block: SwapBlock) -> bool:
-    """As the repaired step, but a block without valid pages is, even while a thread writes there.
+    """As the repaired step, but a block without valid pages is, even while a write into it is in flight.
 
     Enter:  anything.
     Exit:   same.

@@ -36,7 +36,7 @@ def refuse_release(vm: Vm) -> None:
 
 
 def collapse_candidate(vm: Vm, shadower: VmObject) -> None:
-    """As the repaired step, but the collapse waits until no thread pages.
+    """As the repaired step, but the collapse waits until no object of the pair is paging.
 
     Enter:  shadower locked.
     Exit:   shadower unlocked.

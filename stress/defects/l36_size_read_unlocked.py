@@ -15,7 +15,7 @@ from vmcore.vm import Vm
 
 
 def install_pager(vm: Vm, object: VmObject, pager: Pager, size: int) -> None:  # noqa: ARG001
-    """As the repaired step, but no thread asks whether the pager is as large as the object is now.
+    """As the repaired step, but nothing asks whether the pager is as large as the object is now.
 
     Enter:  object locked.
     Exit:   same.

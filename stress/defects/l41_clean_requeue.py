@@ -68,7 +68,7 @@ defect = Defect(
     script=script,
     notes=(
         "The hole is closed at both ends here.  No thread wires a page that is BUSY, so unwiring is the "
-        "face that can be seen."
+        "form that can be seen."
     ),
     replacements={"page_queues.vm_page_unwire": vm_page_unwire},
 )
