@@ -66,7 +66,9 @@ def old(tmp_path_factory):
     target = tree / "harness" / f"_native{importlib.machinery.EXTENSION_SUFFIXES[0]}"
     compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
     include = sysconfig.get_paths()["include"]
-    subprocess.run([*compiler, "-shared", "-fPIC", f"-I{include}", "-o", target, source], check=True)
+    subprocess.run(
+        [*compiler, "-shared", "-fPIC", f"-I{include}", "-o", target, source], check=True, timeout=LIMIT_S
+    )
     return tree
 
 
