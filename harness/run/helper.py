@@ -31,11 +31,8 @@ class Helper:
         """Fork it."""
         state = self.state
         ours, theirs = state.crew.context.Pipe()
-        fds = [state.front.fd, ours.fileno(), *(m.wire.fd for m in state.crew.members)]
-        fds += [body.fd for body in state.crew.bodies if body.fd >= 0]
-        if state.watcher.wire is not None:
-            fds.append(state.watcher.wire.fd)
-        launch = Launch(os.getpid(), state.plan, ((self.post, theirs),), tuple(fds))
+        foreign = (*state.descriptors(), *state.crew.descriptors(), ours.fileno())
+        launch = Launch(os.getpid(), state.plan, ((self.post, theirs),), foreign)
         args = (launch, self.function, self.wants_context)
         self.body = state.crew.spawn(worker.helper_main, args, self.post.name)
         self.wire = Wire(ours)

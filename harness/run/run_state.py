@@ -56,6 +56,11 @@ class RunState:
         """There is a watchdog whose word counts."""
         return self.plan.watch is not False and self.counting and not self.broken
 
+    def descriptors(self) -> tuple[int, ...]:
+        """The supervisor's own that a child must let go of, beside those of the crew."""
+        wire = self.watcher.wire
+        return (self.front.fd,) if wire is None else (self.front.fd, wire.fd)
+
     def name_of(self, seat: int) -> str:
         """The worker of a seat."""
         return next((m.post.name for m in self.crew.members if m.seat == seat), "")

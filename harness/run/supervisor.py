@@ -95,11 +95,8 @@ class Supervisor:
         self.delays()
         if self.plan.watch is not False:
             self.plan.arena.native.mode |= _C["RECORD"] | _C["FREEZE"]
-            self.watchdog.start([self.front.fd])
-        foreign = [self.front.fd]
-        if self.watcher.wire is not None:
-            foreign.append(self.watcher.wire.fd)
-        self.crew.start(foreign)
+            self.watchdog.start()
+        self.crew.start(self.state.descriptors())
         self.workers.begin()
         self.lateness.in_time(self.all_ready, self.not_yet_ready, self.plan.ready_limit_s, ends=False)
         if not self.all_ready():

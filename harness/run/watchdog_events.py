@@ -21,9 +21,9 @@ class WatchdogEvents:
     def __init__(self, state: RunState) -> None:
         self.state, self.watcher = state, state.watcher
 
-    def start(self, foreign: list[int]) -> None:
-        """Fork the watchdog; ``foreign``: descriptors of the supervisor that it must not keep."""
-        self.watcher.start(foreign)
+    def start(self) -> None:
+        """Fork the watchdog, and wait for its messages and its death from now on."""
+        self.watcher.start((*self.state.descriptors(), *self.state.crew.descriptors()))
         wire, body = self.watcher.wire, self.watcher.body
         assert wire is not None
         assert body is not None
@@ -82,4 +82,4 @@ class WatchdogEvents:
             return
         state.store.incident(f"the watchdog died ({how}) and was started again")
         self.watcher.restarts += 1
-        self.start([state.front.fd, *(m.wire.fd for m in state.crew.members)])
+        self.start()
