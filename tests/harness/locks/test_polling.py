@@ -170,7 +170,7 @@ def test_with_nothing_held_any_lock_ends_what_was_tried_at_others(arena, actors,
         keeper.end()
 
 
-def test_a_thread_that_keeps_a_lock_fails_for_good_at_all_but_the_one_that_it_gets(arena, actors, seat):
+def test_polling_with_a_lock_kept_fails_on_all_locks_but_one(arena, actors, seat):
     taken = [arena.mutex("account", number) for number in range(2)]
     keepers = [kept(lock, actors) for lock in taken]
     with arena.mutex("mine"):

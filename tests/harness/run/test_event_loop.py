@@ -112,7 +112,7 @@ def test_a_reader_that_was_removed_in_this_turn_is_not_called(pipe):
     assert len(called) == 1
 
 
-def test_a_new_reader_of_the_same_number_is_not_called_for_the_old_ones_data(pipe):
+def test_a_new_reader_of_a_number_is_not_called_for_the_old_ones_data(pipe):
     loop, called = EventLoop(), []
     (first, into_first), (second, into_second), (empty, _) = pipe(), pipe(), pipe()
 
@@ -258,7 +258,7 @@ def test_a_cancelled_timer_is_not_called_nor_waited_for():
     assert called == []
 
 
-def test_a_timer_that_asks_for_the_same_moment_again_does_not_hold_the_turn():
+def test_a_timer_that_asks_for_the_same_moment_does_not_hold_the_turn():
     called = []
     loop = EventLoop(ManualClock())
 

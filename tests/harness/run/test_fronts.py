@@ -23,7 +23,7 @@ def test_a_killed_supervisor_is_reported_and_leaves_nothing(front):
     assert program.alive() == []
 
 
-def test_an_audit_whose_supervisor_was_killed_has_none_to_tell_and_says_nothing(front):
+def test_an_audit_whose_supervisor_was_killed_ends_in_silence(front):
     program = front("orphaned_audit")
 
     code, out, err = program.end()

@@ -106,7 +106,7 @@ def open_descriptors() -> int:
 
 
 @pytest.mark.parametrize("place", ["memory", "file"])
-def test_lack_of_memory_is_an_error_with_the_number_of_bytes_and_leaves_nothing(tmp_path, place):
+def test_lack_of_memory_is_an_error_with_the_bytes_and_leaves_nothing(tmp_path, place):
     path = tmp_path / "arena" if place == "file" else None
     before = open_descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -327,7 +327,7 @@ def maps_of(boot_id):
     return Path("/proc/self/maps").read_text().count(f"hangdog:pin-{boot_id}")
 
 
-def test_an_arena_closed_under_a_holder_stays_mapped_and_one_closed_by_who_holds_nothing_goes():
+def test_a_closed_arena_stays_mapped_as_long_as_a_lock_in_it_is_held():
     boot_id = secrets.token_hex(4)
     kept, gone = (Arena.create(f"pin-{boot_id}") for _ in range(2))
     with gone.mutex("a"):

@@ -41,7 +41,7 @@ def texts(lines):
     return [line.split("tester: ", 1)[1] for line in lines if "tester: " in line]
 
 
-def test_a_copy_on_write_is_told_with_both_pages_and_nothing_of_the_neighbour(vm):
+def test_a_copy_on_write_shows_both_pages_and_not_the_neighbour(vm):
     parent = space_of(vm, 4)
     write(vm, parent, 1, 5)
     write(vm, parent, 2, 6)

@@ -45,9 +45,7 @@ def forever(arena, role, first, second):
 
 
 @pytest.mark.parametrize("mode", ["process", "thread"])
-def test_two_that_took_two_locks_crosswise_are_a_deadlock_that_names_everything(
-    arena, actors, watchdog, mode
-):
+def test_two_locks_taken_crosswise_are_a_deadlock_that_names_everything(arena, actors, watchdog, mode):
     a, b = arena.mutex("alpha"), arena.mutex("beta")
     if mode == "thread":  # a thread that hangs cannot be killed: both live in a child that can
         host = actors.actor(two_threads(arena, a, b))
@@ -274,7 +272,7 @@ def test_both_orders_by_one_thread_are_no_finding(arena, actors, watchdog):
     assert order.notes(arena)[0].acked
 
 
-def test_a_sleeper_whose_condition_holds_and_whom_none_woke_is_a_lost_wakeup(arena, actors, watchdog, cell):
+def test_an_unwoken_sleeper_whose_condition_holds_is_a_lost_wakeup(arena, actors, watchdog, cell):
     guard, chan = arena.mutex("guard"), arena.channel("bell")
     cell.count = 1
 
