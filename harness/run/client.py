@@ -141,10 +141,10 @@ class Client:
                 [self.wire.fd, self.death], TICK_S if self.stopping else min(TICK_S, self.limit.left())
             )
             over = self.death in ready
-            self._add_reader()
-            self._look()
+            self._receive()
+            self._tick()
 
-    def _add_reader(self) -> None:
+    def _receive(self) -> None:
         for message in self.wire.receive():
             word, *rest = message
             if word == messages.STARTED:
@@ -164,7 +164,7 @@ class Client:
             elif word == messages.ERROR:
                 self.error = error_of(*rest)
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         """What is to be done now and then."""
         self.clock.now()
         if self.interrupts >= _MAX_INTERRUPTS:
@@ -204,7 +204,7 @@ class Client:
             self.process.kill()
             self.process.join()
         self.all_gone = bool(readable([self.process.sentinel], GONE_S))
-        self._add_reader()
+        self._receive()
         self.exit_code = self.process.exitcode
         os.close(self.death)
         self.wire.close()

@@ -172,13 +172,13 @@ class Supervisor:
         """Wait until two looks see every service at rest.  False: one would not, or the run ends."""
         first: list[tuple[int, int] | None] = []
 
-        def look() -> bool:
+        def resting() -> bool:
             nonlocal first
             now = [self.gate.quiet(m.post.number, m.parked) for m in self.crew.services()]
             same, first = now == first and None not in now, now
             return same or not now or self.state.is_ending()
 
-        rested = self.loop.wait_until(look, QUIET_S, every_s=0.002)
+        rested = self.loop.wait_until(resting, QUIET_S, every_s=0.002)
         if not rested:
             self.store.incident(
                 f"epoch {self.state.epoch + 1} has no audit: a service did not rest for {QUIET_S:g} s"

@@ -142,11 +142,11 @@ class Crew:
             "seat": member.seat,
             "steps": steps,
         }
-        member.outcome = self._told(member, common) or self._silent(member, body, common, where)
+        member.outcome = self._reported(member, common) or self._unreported(member, body, common, where)
         member.parked = False
         return member.outcome
 
-    def _told(self, member: WorkerHandle, common: dict[str, Any]) -> Outcome | None:
+    def _reported(self, member: WorkerHandle, common: dict[str, Any]) -> Outcome | None:
         word = member.said[1] if member.said else ""
         if word == "passed" and member.named_by and member.forced:
             # It went on because other members of its circle were ended, or because our signal got it out of a
@@ -164,7 +164,7 @@ class Crew:
             return self._ended(member, common, member.said[2])
         return None
 
-    def _silent(
+    def _unreported(
         self, member: WorkerHandle, body: ChildProcess, common: dict[str, Any], where: str
     ) -> Outcome:
         if member.program:

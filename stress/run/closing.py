@@ -20,7 +20,7 @@ def unfinished_script(own: OwnFindings, world: World, result: RunResult) -> RunR
     hung = [one for one in result.findings if one.verdict == "hung"]
     if len(result.findings) > len(hung) or result.ended_by != "time limit" or not left:
         return result
-    told = world.known_sync_points.told()
+    told = world.known_sync_points.unfinished()
     why = f"{own.options.what} was ended by the clock after {result.duration_s:.1f} s: " + "; ".join(
         f"role {one.role} did not end{place(one)}" for one in left
     )

@@ -266,7 +266,7 @@ def report_of(options: RunOptions, world: World | None, result: RunResult) -> Ru
         incidents=list(result.incidents),
         ended_by=result.ended_by,
         reproduce=options.command(),
-        script=(world.gates.told() or COMPLETED) if world and world.gates else "",
+        script=(world.gates.unfinished() or COMPLETED) if world and world.gates else "",
     )
 
 

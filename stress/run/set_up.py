@@ -69,7 +69,7 @@ class SetUp:
         self.queued = self._queued()
         self.busy = False
         if in_main_thread():
-            handler = signal.signal(signal.SIGALRM, self._look)
+            handler = signal.signal(signal.SIGALRM, self._tick)
             self.before = (handler, signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S))
         return self
 
@@ -83,7 +83,7 @@ class SetUp:
         if left:  # what was asked for before us is late, not lost
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left - self.clock.now() + self.begun), every)
 
-    def _look(self, _number: int, frame: FrameType | None) -> None:
+    def _tick(self, _number: int, frame: FrameType | None) -> None:
         """One tick, in the middle of whatever the main thread does."""
         now = self.clock.now()
         if self.busy or not self._is_late(now - self.begun):

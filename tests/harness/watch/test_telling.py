@@ -73,7 +73,7 @@ def hang(arena, crew):
 
 def look_until(watcher, done, what):
     def looked():
-        watcher.look()
+        watcher.one_pass()
         return done()
 
     wait_until(looked, what)

@@ -186,7 +186,7 @@ def test_a_packed_place_is_read_back(place):
     ],
 )
 def test_an_argument_is_told_by_what_its_event_packs(what, told):
-    assert page_events.told(what, page_events.pack(4, 3, 2)) == told
+    assert page_events.event_text(what, page_events.pack(4, 3, 2)) == told
 
 
 def test_what_happened_after_the_look_stands_behind_a_plus(vm):
