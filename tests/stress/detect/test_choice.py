@@ -28,7 +28,7 @@ def detection(*trials):
     )
 
 
-def test_named_defects_come_once_in_their_order_and_without_names_it_is_the_catalogue():
+def test_named_defects_come_once_in_order_and_no_name_is_the_catalogue():
     h2, h1 = find_defect("H2"), find_defect("H1")
 
     assert ids(choice.chosen([h2, h1, h2], None, None, None)) == ["H2", "H1"]
