@@ -22,9 +22,12 @@ __homes__ = {
 }
 __all__ = list(__homes__)
 # An assignment because the root of a package only re-exports.  The AttributeError of a name that is not
-# there must be the usual one: ``from harness import errors`` depends on it.
+# there must be the usual one: ``from harness import errors`` depends on it.  ``from harness import _native``
+# asks here before it imports anything.
 __getattr__ = lambda name: (  # noqa: E731
-    getattr(__import_module__(__homes__[name]), name)
+    __import_module__("harness.extension").extension()
+    if name == "_native"
+    else getattr(__import_module__(__homes__[name]), name)
     if name in __homes__
     else object.__getattribute__(__modules__[__name__], name)
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
+INTERFACE: int  # of this module: see harness/extension.py
 LAYOUT: dict[str, tuple[int, list[tuple[str, int, str, int]]]]
 CONSTANTS: dict[str, int]
 

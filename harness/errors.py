@@ -46,6 +46,13 @@ class CannotRunHere(HarnessError):
         self.hint = hint
 
 
+class ExtensionDoesNotFit(CannotRunHere, ImportError):
+    """The compiled extension is missing, or was compiled from other sources; ``hint`` compiles it."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(f"{why}: compile the extension again with `{hint}`", hint)
+
+
 def shortage(error: BaseException) -> str:
     """What the machine, or a limit of this user, refused us, if that is what went wrong; else empty."""
     if isinstance(error, MemoryError):

@@ -44,7 +44,7 @@ def unpack(word: int) -> Place:
     return Place(word & (1 << SLOTS) - 1, word >> SLOTS & (1 << OBJECTS) - 1, word >> NUMBER_AT)
 
 
-def told(what: str, word: int) -> str:
+def event_text(what: str, word: int) -> str:
     """The argument of such an event, as dumps name pages."""
     page, owner, number = unpack(word)
     if what == COPIED:

@@ -125,7 +125,7 @@ def run(
         with ProcessPoolExecutor(jobs, initializer=reap_orphans) as pool:
             waiting = {
                 pool.submit(
-                    one,
+                    try_one,
                     suite,
                     mutant,
                     clean,
@@ -172,7 +172,7 @@ def check_unchanged(suite: Suite, clean: Path, try_it: bool = True) -> None:
             )
 
 
-def one(
+def try_one(
     suite: Suite, mutant: Mutant, clean: Path, here: Path, before: Sequence[str] = (), most: int = 0
 ) -> Result:
     """Make one mutant in a copy of its own, build and try it; the copy is removed."""

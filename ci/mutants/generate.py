@@ -118,7 +118,7 @@ def tests_flag(node: ast.AST) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd)
 
 
-def looks(test: ast.AST) -> bool:
+def reads_a_field(test: ast.AST) -> bool:
     """Does a condition look at a field?"""
     return any(isinstance(one, ast.Attribute) for one in ast.walk(test))
 
@@ -220,7 +220,7 @@ class File:
                 yield "no-test", self.instead(part, neutral)
         if isinstance(node, ast.If | ast.While) and tests_flag(node.test):
             yield "not-flag", self.instead(node.test, f"not ({self.text(node.test)})")
-        if isinstance(node, ast.If) and not isinstance(node.test, ast.BoolOp) and looks(node.test):
+        if isinstance(node, ast.If) and not isinstance(node.test, ast.BoolOp) and reads_a_field(node.test):
             yield "no-test", self.instead(node.test, "False")
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OTHER:
             left, right = self.text(node.left), self.text(node.comparators[0])

@@ -344,7 +344,7 @@ MUTANTS = (
         "found +=",
     ),
     error("", "stacks before the second look", "watchdog.py", "if not self._put_off:", "if True:"),
-    error("", "a pass waits for the stacks", "watchdog.py", "self.look()\n", "self.scan()\n"),
+    error("", "a pass waits for the stacks", "watchdog.py", "self.one_pass()\n", "self.scan()\n"),
     error(
         "",
         "a run that is over leaves dumps without stacks",

@@ -143,7 +143,7 @@ class Client:
             )
             over = self.death in ready
             self._receive()
-            self._look()
+            self._tick()
 
     def _receive(self) -> None:
         for message in self.wire.receive():
@@ -165,7 +165,7 @@ class Client:
             elif word == messages.ERROR:
                 self.error = error_of(*rest)
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         """What is to be done now and then."""
         self.clock.now()
         if self.interrupts >= _MAX_INTERRUPTS:

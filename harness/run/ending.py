@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from harness import _native
 from harness.run import evidence, process_control, scheduling
-from harness.run.event_loop import TICK_S, EventLoop
+from harness.run.event_loop import TICK_S
 from harness.run.helper import Helper
+from harness.run.run_state import RunState
 from harness.run.workers import WorkerHandle
 
 _C = _native.CONSTANTS
@@ -22,10 +23,13 @@ MOST_STOPS = 10  # a run that is stopped again and again while it ends gets no m
 HUSH_S = 10.0  # the watchdog has so long to finish a dump
 
 
-class Ending(EventLoop):
+class Lateness:
     """What the supervisor does about those that are late."""
 
-    helper: Helper | None = None  # it works now
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        self.plan, self.crew, self.watcher, self.store = state.plan, state.crew, state.watcher, state.store
+        self.helper: Helper | None = None  # it works now
 
     def go_on(self) -> bool:
         """What was stopped from outside must run to end.  One that is traced stays as it is.
@@ -57,17 +61,18 @@ class Ending(EventLoop):
         anew; stops are excused for twice the limit.  After a finding or an interrupt all time counts.
         """
         own, spent, anew = scheduling.OwnTime(2 * limit), 0.0, 0
-        begun = last = self.clock.now()
+        clock = self.state.clock
+        begun = last = clock.now()
         while not done():
             if ends and anew < MOST_STOPS and self.go_on():
                 anew, spent = anew + 1, 0.0
-            now = self.clock.now()
+            now = clock.now()
             passed, last = now - last, now
-            hurry = self.ending in ("finding", "interrupt", "broken") or anew == MOST_STOPS
+            hurry = self.state.ending in ("finding", "interrupt", "broken") or anew == MOST_STOPS
             spent += passed if hurry else own.passed(passed, late(), self.threads())
             if spent >= limit or now - begun >= MOST_TIMES * limit:
                 return
-            self.pump(min(TICK_S, limit - spent))
+            self.state.loop.turn(min(TICK_S, limit - spent))
 
     def threads(self) -> list[Thread]:
         """Of all workers and of the helper, as far as they are not over."""
@@ -82,19 +87,19 @@ class Ending(EventLoop):
         A service that has no ``stop`` has no end of its own.  An interrupt is in a hurry, and a finding has
         said what there is to say.
         """
-        before = self.listening
+        state, before = self.state, self.state.counting
         crashed = {f.verdict for f in self.store.findings} <= {"crash", "orphaned_lock"}
-        self.hush(settle=self.ending in ("", "time limit") or (self.ending == "finding" and crashed))
-        if not before or self.ending not in ("", "time limit"):
+        self.hush(settle=state.ending in ("", "time limit") or (state.ending == "finding" and crashed))
+        if not before or state.ending not in ("", "time limit"):
             return
         hung = [m for m in late if not m.over and self.is_hung(m)]
         if hung:
             why = f"told to end, and {self.plan.grace_s:g} s later still there"
-            self.hung([(m.post.name, seat_of(self, m)) for m in hung], why)
+            self.hung([(m.post.name, seat_of(state, m)) for m in hung], why)
 
     def is_hung(self, member: WorkerHandle) -> bool:
         """It ought to have come to its end, and no finding says why it did not."""
-        seat = seat_of(self, member)
+        seat = seat_of(self.state, member)
         if self.store.hang_of(seat) or self.standing(member).state == "t":
             return False
         return not member.post.spec.service or member.post.spec.stop is not None
@@ -109,10 +114,9 @@ class Ending(EventLoop):
         if trouble:
             self.store.incident(trouble)
         summary, dump, text = told
-        self.store.hung(
-            [name for name, _ in late], [seat for _, seat in late if seat], (summary, dump, text), self.now()
-        )
-        self.tell_front()
+        names, seats = [name for name, _ in late], [seat for _, seat in late if seat]
+        self.store.hung(names, seats, (summary, dump, text), self.state.now())
+        self.state.tell_front()
 
     def hush(self, settle: bool) -> None:
         """From here on what is seen is our own doing: the watchdog says what it knows, and judges no more.
@@ -120,16 +124,17 @@ class Ending(EventLoop):
         With ``settle`` what it told as a notice and still holds is a finding.  It has its time, in which
         it may finish a dump; what it says later is not counted and leaves none.
         """
-        if not self.listening:
+        state = self.state
+        if not state.counting:
             return
-        if self.watcher.body is not None and not self.broken and not self.closing:
+        if self.watcher.body is not None and not state.broken and not state.closing:
             self.watcher.hush(settle)
-            self.wait_until(lambda: self.watcher.quiet or self.broken, HUSH_S, every_s=0.005)
-        self.listening = False
+            state.loop.wait_until(lambda: self.watcher.quiet or state.broken, HUSH_S, every_s=0.005)
+        state.counting = False
         # A thread in trouble would wait until it was seen.
         self.plan.arena.native.mode &= ~_C["WAIT_FOR_WATCHER"]
 
 
-def seat_of(home: EventLoop, member: WorkerHandle) -> int:
+def seat_of(state: RunState, member: WorkerHandle) -> int:
     """Its seat; also before it has said so."""
-    return member.seat or int(home.gate.rows[member.post.number].seat)
+    return member.seat or int(state.gate.rows[member.post.number].seat)

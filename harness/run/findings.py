@@ -107,7 +107,7 @@ class FindingStore:
             forget(found)
             return None
         self._withdraw(found.key)
-        self.notices.append(self._named(found, len(self.notices) + 1, now))
+        self.notices.append(self._with_names(found, len(self.notices) + 1, now))
         return self.notices[-1]
 
     def from_death(
@@ -239,7 +239,7 @@ class FindingStore:
         return ""
 
     def _add(self, found: Finding, now: float) -> Finding:
-        whole = self._named(found, len(self.findings) + 1, now)
+        whole = self._with_names(found, len(self.findings) + 1, now)
         self.findings.append(whole)
         self.new.append(whole)
         if whole.verdict in self.stop_on:
@@ -248,7 +248,7 @@ class FindingStore:
             self.stop_at = min(self.stop_at, now + self.linger_s)
         return whole
 
-    def _named(self, found: Finding, number: int, now: float) -> Finding:
+    def _with_names(self, found: Finding, number: int, now: float) -> Finding:
         return msgspec.structs.replace(
             found,
             id=number,

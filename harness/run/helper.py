@@ -6,64 +6,60 @@ supervisor goes on.  The supervisor itself never calls what may take a lock.
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.run import messages, process_control, worker
 from harness.run.messages import Wire
 from harness.run.plan import RoleSpec
 from harness.run.post import Launch, Post
+from harness.run.run_state import RunState
 from harness.run.workers import END_OF_RUN
-
-if TYPE_CHECKING:
-    from harness.run.event_loop import EventLoop
 
 
 class Helper:
     """``said`` is (word, value) when it has answered; ``over`` when nothing more will come."""
 
-    def __init__(self, home: "EventLoop", role: str, function: Any, wants_context: bool) -> None:
-        self.home, self.function, self.wants_context = home, function, wants_context
+    def __init__(self, state: RunState, role: str, function: Any, wants_context: bool) -> None:
+        self.state, self.function, self.wants_context = state, function, wants_context
         # Behind the last worker's row; the gate does not count it.
-        self.post = Post(len(home.crew.members), home.epoch, RoleSpec(role, function, service=True))
+        self.post = Post(len(state.crew.members), state.epoch, RoleSpec(role, function, service=True))
         self.said: tuple[str, Any] | None = None
         self.over = False
         self.seat = self.tid = 0
 
     def start(self) -> None:
         """Fork it."""
-        home = self.home
-        ours, theirs = home.crew.context.Pipe()
-        fds = [home.front.fd, ours.fileno(), *(m.wire.fd for m in home.crew.members)]
-        fds += [body.fd for body in home.crew.bodies if body.fd >= 0]
-        if home.watcher.wire is not None:
-            fds.append(home.watcher.wire.fd)
-        launch = Launch(os.getpid(), home.plan, ((self.post, theirs),), tuple(fds))
+        state = self.state
+        ours, theirs = state.crew.context.Pipe()
+        foreign = (*state.descriptors(), *state.crew.descriptors(), ours.fileno())
+        launch = Launch(os.getpid(), state.plan, ((self.post, theirs),), foreign)
         args = (launch, self.function, self.wants_context)
-        self.body = home.crew.spawn(worker.helper_main, args, self.post.name)
+        self.body = state.crew.spawn(worker.helper_main, args, self.post.name)
         self.wire = Wire(ours)
         theirs.close()
-        self.wire.post((messages.GO, home.epoch))
-        home.hear(self.wire, self.body, self._heard, self._died)
+        self.wire.post((messages.GO, state.epoch))
+        state.loop.add_wire(self.wire, self._received)
+        state.loop.add_reader(self.body.fd, self._died)
 
-    def _heard(self) -> None:
+    def _received(self) -> None:
         for word, *rest in self.wire.receive():
             if word == messages.READY:
                 self.seat, self.tid = rest
             elif word == messages.PAYLOAD:
-                self.home.front.post((messages.PAYLOAD, self.post.name, rest[0]))
+                self.state.front.post((messages.PAYLOAD, self.post.name, rest[0]))
             elif word == messages.AUDITED:
                 self.said = (rest[0], rest[1])
                 if rest[0] == "failed":
-                    self.home.failed(self.post.name, self.seat, rest[1])
+                    self.state.failed(self.post.name, self.seat, rest[1])
         if self.wire.ended:
-            self.home.remove_reader(self.wire.fd)
+            self.state.loop.remove_reader(self.wire.fd)
 
     def _died(self) -> None:
-        self.home.remove_reader(self.body.fd)
-        self._heard()
+        self.state.loop.remove_reader(self.body.fd)
+        self._received()
         self.body.process.join()
         if self.said is None and not self.body.ended_because:
-            self.home.report_crash(
+            self.state.report_crash(
                 self.post.name, self.seat, process_control.died_by(self.body.process.exitcode)
             )
         self.over = True
@@ -72,9 +68,9 @@ class Helper:
         """Kill it if it is not over; reap it, and close its pipe."""
         if not self.over:
             self.body.kill(signal.SIGKILL, END_OF_RUN)
-            self.home.store.incident(f"{self.post.name} did not come to an end and was killed")
-            self.home.wait_until(lambda: self.over)
-        self.home.remove_reader(self.wire.fd)
+            self.state.store.incident(f"{self.post.name} did not come to an end and was killed")
+            self.state.loop.wait_until(lambda: self.over)
+        self.state.loop.remove_reader(self.wire.fd)
         self.wire.close()
-        self.home.crew.bodies.remove(self.body)
+        self.state.crew.bodies.remove(self.body)
         os.close(self.body.fd)

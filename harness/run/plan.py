@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.errors import BadInput, require, require_whole
+from harness.probe import NAMES
 from harness.run.faults import Faults
 from harness.shm.arena import Arena
 from harness.shm.names import encoded, shown
@@ -59,17 +60,12 @@ class RoleSpec:
             require(value is None or callable(value), f"{role}: {name}", value, "a function, or None")
 
 
-@dataclass(frozen=True)
-class RunPlan:
-    """One run, as the supervisor needs it."""
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The rules of a run, as a Session has them for all of its runs; what each means stands there."""
 
-    arena: "Arena"
-    roles: tuple[RoleSpec, ...]
     mode: Mode = "process"
     seed: int = 0
-    epochs: int | None = 1  # None: until it is stopped
-    audit: Callable[..., Any] | None = None
-    audit_in: AuditIn = "child"
     noise: Any = "none"  # profile name or harness.probe.Profile
     faults: "Faults | None" = None
     watch: Any = True  # False, True, or a maker with Watchdog's signature
@@ -82,6 +78,34 @@ class RunPlan:
     ready_limit_s: float = 30.0  # of its own time, from the fork to the word "ready"
     audit_limit_s: float = 120.0  # of its own time, for one audit
     limits: dict[str, float] = field(default_factory=dict)  # of the watchdog, by the names of its Limits
+
+    def __post_init__(self) -> None:
+        """BadInput for what no run could keep to."""
+        require(self.mode in ("process", "thread"), "mode", self.mode, "'process' or 'thread'")
+        require(isinstance(self.seed, int), "seed", self.seed, "a whole number, or None")
+        for name, text in (("scenario", self.scenario), ("reproduce", self.reproduce)):
+            require(isinstance(text, str), name, text, "a str")
+        right = self.faults is None or isinstance(self.faults, Faults)
+        require(right, "faults", self.faults, "a Faults, or None")
+        right = isinstance(self.watch, bool) or callable(self.watch)
+        require(right, "watch", self.watch, "True, False or a maker")
+        if isinstance(self.noise, str) and self.noise not in NAMES:
+            raise BadInput(f"no noise profile {self.noise!r}: there are {', '.join(NAMES)}")
+        own = {name: getattr(self, name) for name in ("grace_s", "ready_limit_s", "audit_limit_s")}
+        validate_times({**self.limits, **own})
+        if self.linger_s is not None:
+            validate_times({"linger_s": self.linger_s}, least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan(RunSettings):
+    """One run, as the supervisor needs it: the settings, and what is run with them."""
+
+    arena: "Arena"
+    roles: tuple[RoleSpec, ...]
+    epochs: int | None = 1  # None: until it is stopped
+    audit: Callable[..., Any] | None = None
+    audit_in: AuditIn = "child"
 
 
 def derive_seed(seed: int, *names: object) -> int:

@@ -122,7 +122,7 @@ def _children() -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def named(number: int) -> str:
+def signal_name(number: int) -> str:
     """SIGKILL for 9."""
     try:
         return signal.Signals(number).name
@@ -132,4 +132,4 @@ def named(number: int) -> str:
 
 def died_by(exit_code: int) -> str:
     """How a process ended, from multiprocess's exit code (negative: a signal)."""
-    return f"killed by {named(-exit_code)}" if exit_code < 0 else f"exit code {exit_code}"
+    return f"killed by {signal_name(-exit_code)}" if exit_code < 0 else f"exit code {exit_code}"

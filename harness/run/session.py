@@ -15,12 +15,20 @@ from typing import Any, Self
 
 from harness.errors import BadInput, require, require_whole
 from harness.outcome import Progress, RunResult
-from harness.probe import NAMES
 from harness.run.arguments import folder_of, own_command, require_callable, require_strings, verdicts_of
 from harness.run.barrier import Barrier
 from harness.run.client import Client
 from harness.run.faults import Faults
-from harness.run.plan import STOP_ON, AuditIn, Mode, RoleSpec, RunPlan, validate_roles, validate_times
+from harness.run.plan import (
+    STOP_ON,
+    AuditIn,
+    Mode,
+    RoleSpec,
+    RunPlan,
+    RunSettings,
+    validate_roles,
+    validate_times,
+)
 from harness.shm.arena import Arena
 from harness.watch.detectors.judge import Limits
 
@@ -49,7 +57,8 @@ class Session:
     ``scenario``: what is run, for dumps.  ``reproduce``: the command that findings name; by default this
     program's own command line.
 
-    Attributes: ``arena``, ``workers``, ``mode``, ``seed``, ``time_limit_s``; ``options``: the rest, by name.
+    Attributes: ``arena``, ``workers``, ``mode``, ``seed``, ``time_limit_s``; ``settings``: the rest, as one
+    record; ``options``: that by name.
     Errors: BadInput.
     """
 
@@ -82,35 +91,37 @@ class Session:
         require_whole("workers", workers, 1)
         require_whole("seats", seats, 0)
         require_whole("arena_size", arena_size, 0)
-        require_strings(name=name, scenario=scenario, reproduce=reproduce or "")
-        require(mode in ("process", "thread"), "mode", mode, "'process' or 'thread'")
-        require(seed is None or isinstance(seed, int), "seed", seed, "a whole number, or None")
-        require(faults is None or isinstance(faults, Faults), "faults", faults, "a Faults, or None")
+        require_strings(name=name)
         require(arena is None or isinstance(arena, Arena), "arena", arena, "an Arena, or None")
-        require(isinstance(watch, bool) or callable(watch), "watch", watch, "True, False or a maker")
-        if isinstance(noise, str) and noise not in NAMES:
-            raise BadInput(f"no noise profile {noise!r}: there are {', '.join(NAMES)}")
-        limits = {"stall_s": stall_s, "livelock_s": livelock_s, "frozen_s": frozen_s}
-        times = {**limits, "grace_s": grace_s, "ready_limit_s": ready_limit_s, "audit_limit_s": audit_limit_s}
         if time_limit_s is not None:
-            times["time_limit_s"] = time_limit_s
-        validate_times(times)
-        if linger_s is not None:
-            validate_times({"linger_s": linger_s}, least=0)
-        self.workers, self.mode, self.time_limit_s = workers, mode, time_limit_s
-        self.seed = secrets.randbits(48) if seed is None else seed
+            validate_times({"time_limit_s": time_limit_s})
+        self.settings = RunSettings(
+            mode=mode,
+            seed=secrets.randbits(48) if seed is None else seed,
+            noise=noise,
+            faults=faults,
+            watch=watch,
+            dump_dir=folder_of(dump_dir),
+            scenario=scenario,
+            reproduce=own_command() if reproduce is None else reproduce,
+            stop_on=verdicts_of(stop_on, STOP_ON | {"order_violation"}),
+            linger_s=linger_s,
+            grace_s=grace_s,
+            ready_limit_s=ready_limit_s,
+            audit_limit_s=audit_limit_s,
+            limits={"stall_s": stall_s, "livelock_s": livelock_s, "frozen_s": frozen_s},
+        )
+        self.workers, self.mode, self.seed = workers, mode, self.settings.seed
+        self.time_limit_s = time_limit_s
         self._own = arena is None
         self._made = (name or f"run-{os.getpid()}", arena_size, seats or max(128, 2 * workers + SPARE_SEATS))
         self._arena = arena
         self._runs = 0
-        self.options: dict[str, Any] = {
-            "mode": mode, "seed": self.seed, "noise": noise, "faults": faults, "watch": watch,
-            "scenario": scenario, "reproduce": own_command() if reproduce is None else reproduce,
-            "stop_on": verdicts_of(stop_on, STOP_ON | {"order_violation"}),
-            "linger_s": linger_s, "grace_s": grace_s, "ready_limit_s": ready_limit_s,
-            "audit_limit_s": audit_limit_s, "limits": limits,
-            "dump_dir": folder_of(dump_dir),
-        }  # fmt: skip
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the arguments were taken for, by name; those of the three limits lie in ``limits``."""
+        return dict(vars(self.settings))
 
     @property
     def arena(self) -> Arena:
@@ -191,15 +202,20 @@ class Session:
             require_whole("epochs", epochs, 1)
         if count + 2 + (self.mode == "thread") > self.arena.header.seat_count:
             raise BadInput(f"{count} workers do not fit into {self.arena.header.seat_count} seats")
-        plan = RunPlan(self.arena, specs, epochs=epochs, audit=audit, audit_in=audit_in, **self._options())
+        plan = RunPlan(
+            **{**vars(self.settings), "dump_dir": self._folder()},
+            arena=self.arena,
+            roles=specs,
+            epochs=epochs,
+            audit=audit,
+            audit_in=audit_in,
+        )
         self._runs += 1
         limit = self.time_limit_s if time_limit_s is None else time_limit_s
         # The gate is opened here first, so that an arena without room for it says so to the caller.
         return Client(plan, Barrier(self.arena), limit, on_progress).run()
 
-    def _options(self) -> dict[str, Any]:
+    def _folder(self) -> str:
         """Later runs have dumps of their own: a watchdog numbers its findings from 1."""
-        folder = self.options["dump_dir"]
-        if not folder or not self._runs:
-            return self.options
-        return {**self.options, "dump_dir": str(Path(folder) / f"run-{self._runs + 1}")}
+        folder = self.settings.dump_dir
+        return str(Path(folder) / f"run-{self._runs + 1}") if folder and self._runs else folder

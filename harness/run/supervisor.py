@@ -36,16 +36,18 @@ from harness.errors import shortage
 from harness.outcome import RunResult
 from harness.run import leaving, messages, process_control
 from harness.run.barrier import State
-from harness.run.ending import Ending, seat_of
+from harness.run.ending import Lateness, seat_of
 from harness.run.errors import StartFailed, WatchdogDied
-from harness.run.event_loop import FrontGone
 from harness.run.findings import CONFIRM_S
 from harness.run.helper import Helper
+from harness.run.injections import Injections
 from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
+from harness.run.run_state import FrontGone, RunState
+from harness.run.watchdog_events import WatchdogEvents
 from harness.run.watchdog_process import forget_reports
+from harness.run.worker_events import WorkerEvents
 from harness.run.workers import END_OF_RUN, WorkerHandle
-from harness.shm import native
 from harness.watch import bystanders
 
 _C = _native.CONSTANTS
@@ -55,8 +57,20 @@ QUIET_S = 10.0  # services have so long to rest before an audit
 SETTLE_S = 2 * CONFIRM_S  # the watchdog has so long to say what it knows
 
 
-class Supervisor(Ending):
-    """One run.  ``EventLoop`` turns events into state, ``Ending`` looks at those that are late."""
+class Supervisor:
+    """One run.  The event loop calls the parts, they change ``state``; here is what the run does with it."""
+
+    def __init__(self, plan: RunPlan, front: Wire) -> None:
+        self.state = state = RunState(plan, front)
+        self.plan, self.front, self.loop = plan, front, state.loop
+        self.gate, self.crew, self.store = state.gate, state.crew, state.store
+        self.watcher, self.watchdog = state.watcher, WatchdogEvents(state)
+        self.workers = WorkerEvents(state)
+        self.injections = Injections(state)
+        self.lateness = Lateness(state)
+        self.audits: list[Any] = []
+        self.duration_s = 0.0
+        self.mode_before = plan.arena.native.mode
 
     def run(self) -> RunResult:
         """The whole life."""
@@ -64,8 +78,8 @@ class Supervisor(Ending):
         self.epochs()
         self.end()
         self.close()
-        if self.broken:
-            raise WatchdogDied(self.broken)
+        if self.state.broken:
+            raise WatchdogDied(self.state.broken)
         return self.result()
 
     # --- start
@@ -80,15 +94,11 @@ class Supervisor(Ending):
         self.mode_before = self.plan.arena.native.mode
         self.delays()
         if self.plan.watch is not False:
-            self.plan.arena.native.mode |= _C["RECORD"] | _C["WAIT_FOR_WATCHER"]
-            self.watcher.start([self.front.fd])
-            self.listen_to_watchdog()
-        foreign = [self.front.fd]
-        if self.watcher.wire is not None:
-            foreign.append(self.watcher.wire.fd)
-        self.crew.start(foreign)
-        self.listen_to_crew()
-        self.in_time(self.all_ready, self.not_yet_ready, self.plan.ready_limit_s, ends=False)
+            self.plan.arena.native.mode |= _C["RECORD"] | _C["FREEZE"]
+            self.watchdog.start()
+        self.crew.start(self.state.descriptors())
+        self.workers.begin()
+        self.lateness.in_time(self.all_ready, self.not_yet_ready, self.plan.ready_limit_s, ends=False)
         if not self.all_ready():
             self.not_ready()
 
@@ -96,10 +106,12 @@ class Supervisor(Ending):
         """A set-up that hangs is a finding; one that was stopped, or our own watchdog, is an error."""
         late = [member for member in self.crew.members if not member.ready]
         limit = f"{self.plan.ready_limit_s:g} s"
-        if not late or any(self.standing(member).stopped for member in late):
+        if not late or any(self.lateness.standing(member).stopped for member in late):
             raise StartFailed(late[0].post.name if late else "watchdog", f"it said nothing for {limit}")
-        self.hung([(m.post.name, seat_of(self, m)) for m in late], f"the set-up did not end within {limit}")
-        self.ending = "finding"
+        self.lateness.hung(
+            [(m.post.name, seat_of(self.state, m)) for m in late], f"the set-up did not end within {limit}"
+        )
+        self.state.ending = "finding"
 
     def not_yet_ready(self) -> list[tuple[int, int]]:
         """The threads of workers that have not said so, and of the watchdog."""
@@ -110,42 +122,43 @@ class Supervisor(Ending):
     def all_ready(self) -> bool:
         """Every worker and the watchdog; a worker that is over already will never be."""
         for member in self.crew.members:
-            if member.over and not member.ready and self.ending in ("", "finding"):
+            if member.over and not member.ready and self.state.ending in ("", "finding"):
                 raise StartFailed(member.post.name, cause_of(member))
         watched = self.plan.watch is False or self.watcher.ready
-        return self.is_ending() or (watched and all(m.ready for m in self.crew.members))
+        return self.state.is_ending() or (watched and all(m.ready for m in self.crew.members))
 
     # --- epochs
 
     def epochs(self) -> None:
         """Let them go and gather them at the gate, again and again."""
-        if self.is_ending():
+        state = self.state
+        if state.is_ending():
             return  # the set-up hung, or the run is not wanted any more
-        self.begun = self.clock.now()
+        state.begun = state.clock.now()
         self.gate.gate.go_ns = self.plan.arena.native.now()
         self.gate.gate.state = State.RUNNING
-        self.injecting = True
+        self.injections.begin()
         self.front.post((messages.STARTED,))
         self.crew.tell(self.crew.members, messages.GO)
-        while not self.is_ending():
-            self.wait_until(lambda: self.is_ending() or all(m.parked for m in self.crew.steppers()))
-            if self.is_ending() or not self.crew.steppers():
+        while not state.is_ending():
+            self.loop.wait_until(lambda: state.is_ending() or all(m.parked for m in self.crew.steppers()))
+            if state.is_ending() or not self.crew.steppers():
                 return
             if self.plan.audit is not None and self.services_rest():
                 self.audit(self.plan.audit)
-            if self.is_ending():
+            if state.is_ending():
                 return
-            self.epoch += 1
-            self.gate.gate.epoch = self.epoch
-            if self.plan.epochs is not None and self.epoch >= self.plan.epochs:
+            state.epoch += 1
+            self.gate.gate.epoch = state.epoch
+            if self.plan.epochs is not None and state.epoch >= self.plan.epochs:
                 return
             self.delays()
             self.resume()
 
     def delays(self) -> None:
         """The noise of the epoch that is to begin."""
-        kind = probe.in_epoch(self.plan.noise, self.epoch)
-        probe.noise(self.plan.arena, kind, self.plan.seed + self.epoch)
+        kind = probe.in_epoch(self.plan.noise, self.state.epoch)
+        probe.noise(self.plan.arena, kind, self.plan.seed + self.state.epoch)
 
     def resume(self) -> None:
         """Open the gate."""
@@ -153,37 +166,38 @@ class Supervisor(Ending):
         for member in self.crew.members:
             if member.parked:
                 member.parked = False
-                member.wire.post((messages.RESUME, self.epoch))
+                member.wire.post((messages.RESUME, self.state.epoch))
 
     def services_rest(self) -> bool:
         """Wait until two looks see every service at rest.  False: one would not, or the run ends."""
         first: list[tuple[int, int] | None] = []
 
-        def look() -> bool:
+        def resting() -> bool:
             nonlocal first
             now = [self.gate.quiet(m.post.number, m.parked) for m in self.crew.services()]
             same, first = now == first and None not in now, now
-            return same or not now or self.is_ending()
+            return same or not now or self.state.is_ending()
 
-        rested = self.wait_until(look, QUIET_S, every_s=0.002)
+        rested = self.loop.wait_until(resting, QUIET_S, every_s=0.002)
         if not rested:
             self.store.incident(
-                f"epoch {self.epoch + 1} has no audit: a service did not rest for {QUIET_S:g} s"
+                f"epoch {self.state.epoch + 1} has no audit: a service did not rest for {QUIET_S:g} s"
             )
-        return rested and not self.is_ending()
+        return rested and not self.state.is_ending()
 
     def audit(self, function: Callable[..., Any]) -> None:
         """Run the audit while every worker is parked and every service rests."""
         self.gate.gate.state = State.AUDIT
         chosen = next((m for m in self.crew.steppers() if m.parked), None)
         if self.plan.audit_in == "worker" and chosen is not None:
-            self.audited = None
+            self.state.audited = None
             chosen.wire.post((messages.AUDIT,))
-            self.wait_until(
-                lambda: self.audited is not None or chosen.over or self.is_ending(), self.plan.audit_limit_s
+            self.loop.wait_until(
+                lambda: self.state.audited is not None or chosen.over or self.state.is_ending(),
+                self.plan.audit_limit_s,
             )
             said = self.answer()
-            if said is None and not chosen.over and not self.is_ending():
+            if said is None and not chosen.over and not self.state.is_ending():
                 self.audit_hung(chosen.post.name, chosen.seat)
         else:
             said = self.help("audit", function, wants_context=True)
@@ -192,13 +206,13 @@ class Supervisor(Ending):
 
     def answer(self) -> tuple[str, Any] | None:
         """What the worker that audits has said so far."""
-        return self.audited
+        return self.state.audited
 
     def help(self, role: str, function: Any, wants_context: bool, limit_s: float | None = None) -> Any:
         """Run something in a process of its own; its (word, value), or None when it came to nothing."""
-        helper = Helper(self, role, function, wants_context)
+        helper = Helper(self.state, role, function, wants_context)
         helper.start()
-        self.helper = helper
+        self.lateness.helper = helper
         # Time that is up is no reason to kill an audit at once: it may be in the middle of a change,
         # and what it leaves would be found by the next look.  But one that hangs must end, too.
         urgent = ("finding", "interrupt", "broken")
@@ -207,51 +221,52 @@ class Supervisor(Ending):
             return [] if helper.over else [(helper.body.pid, helper.tid)]
 
         if limit_s is None:
-            self.in_time(lambda: helper.over or self.is_ending(), late, self.plan.audit_limit_s, ends=False)
-            if self.is_ending():
+            self.lateness.in_time(
+                lambda: helper.over or self.state.is_ending(), late, self.plan.audit_limit_s, ends=False
+            )
+            if self.state.is_ending():
                 most = 10 * self.plan.grace_s
-                self.in_time(lambda: helper.over or self.ending in urgent, late, most)
+                self.lateness.in_time(lambda: helper.over or self.state.ending in urgent, late, most)
         else:
-            self.in_time(lambda: helper.over, late, limit_s)
-        if not helper.over and self.ending not in urgent:
+            self.lateness.in_time(lambda: helper.over, late, limit_s)
+        if not helper.over and self.state.ending not in urgent:
             self.audit_hung(helper.post.name, helper.seat)
         if not helper.over:
-            self.hush(settle=False)
+            self.lateness.hush(settle=False)
         helper.end()
         return helper.said
 
     def audit_hung(self, name: str, seat: int) -> None:
         """It is looked at by the watchdog first, which may know the reason."""
-        self.hush(settle=True)
+        self.lateness.hush(settle=True)
         if not self.store.hang_of(seat):
-            self.hung([(name, seat)], f"epoch {self.epoch + 1}: {name} did not end")
+            self.lateness.hung([(name, seat)], f"epoch {self.state.epoch + 1}: {name} did not end")
 
     # --- end
 
     def end(self) -> None:
         """Steppers first: services work for them."""
-        self.injecting = False
-        self.inject(self.injector.end())
+        self.injections.end()
         self.gate.gate.state = State.ENDING
-        self.go_on()
-        hurried = self.ending in ("finding", "broken")
+        self.lateness.go_on()
+        hurried = self.state.ending in ("finding", "broken")
         grace = min(HANG_GRACE_S, self.plan.grace_s) if hurried else self.plan.grace_s
-        if self.is_ending():
+        if self.state.is_ending():
             self.gate.gate.stop = 1
         self.crew.tell(self.crew.steppers(), messages.FINISH)
         self.end_members(self.crew.steppers, grace)
         self.gate.gate.stop = 1
         self.stop_services(grace)
         self.end_members(self.crew.services, grace)
-        if self.ending in ("", "time limit"):
+        if self.state.ending in ("", "time limit"):
             self.see_them_leave(grace)
-        self.duration_s = self.clock.now() - self.begun if self.begun else 0.0
+        self.duration_s = self.state.clock.now() - self.state.begun if self.state.begun else 0.0
 
     def see_them_leave(self, grace: float) -> None:
         """A worker that has said its last word, and whose process does not end, hangs as well."""
-        for name, where in leaving.late(self, grace):
+        for name, where in leaving.late(self.state, grace):
             why = f"{name} said its last word, and {grace:g} s later its process is still there: {where}"
-            self.hung([(name, 0)], why)
+            self.lateness.hung([(name, 0)], why)
 
     def stop_services(self, grace: float) -> None:
         """Their own way to end: ``stop()`` of each role, in a process made for it."""
@@ -262,74 +277,58 @@ class Supervisor(Ending):
 
     def end_members(self, who: Callable[[], list[WorkerHandle]], grace: float) -> None:
         """By word, by SIGTERM, by SIGKILL; each has its time."""
-        if not self.is_ending() and who == self.crew.steppers:
+        if not self.state.is_ending() and who == self.crew.steppers:
             # Without a reason to hurry, what a role does after its last epoch is simply work.
-            self.wait_until(lambda: not who() or self.is_ending())
+            self.loop.wait_until(lambda: not who() or self.state.is_ending())
             self.gate.gate.stop = 1
 
         def threads() -> list[tuple[int, int]]:
             return [(m.body.pid, m.tid) for m in who() if m.body]
 
-        self.in_time(lambda: not who(), threads, grace)
+        self.lateness.in_time(lambda: not who(), threads, grace)
         if who():
-            self.last_look(who())
+            self.lateness.last_look(who())
         if who():
             self.crew.end(who(), signal.SIGTERM, self.reason())
-            self.in_time(lambda: not who(), threads, TERM_S)
+            self.lateness.in_time(lambda: not who(), threads, TERM_S)
         if who():
             self.crew.end(who(), signal.SIGKILL, self.reason())
-            self.wait_until(lambda: not who())
+            self.loop.wait_until(lambda: not who())
 
     def reason(self) -> str:
         """Why we kill, in the outcome's words."""
         why = {"finding": "a finding ended the run", "interrupt": "interrupt", "broken": END_OF_RUN}
-        return why.get(self.ending) or f"did not end within {self.plan.grace_s:g} s of the word"
+        return why.get(self.state.ending) or f"did not end within {self.plan.grace_s:g} s of the word"
 
     # --- close
 
     def close(self) -> None:
         """Nothing is left: no report unread, no candidate, no process."""
         # A short run may be over before the watchdog's next look.
-        self.wait_until(lambda: not (self.watched() and self.unread_report()), SETTLE_S, every_s=0.002)
-        self.wait_until(lambda: not (self.watched() and self.store.candidates), SETTLE_S)
-        if self.watched():
-            self.hush(settle=self.ending in ("", "time limit"))
-        self.store.settle(self.now(), at_once=True)
-        self.tell_front()
+        self.loop.wait_until(
+            lambda: not (self.state.watched() and self.watchdog.has_unread_reports()), SETTLE_S, every_s=0.002
+        )
+        self.loop.wait_until(lambda: not (self.state.watched() and self.store.candidates), SETTLE_S)
+        if self.state.watched():
+            self.lateness.hush(settle=self.state.ending in ("", "time limit"))
+        self.store.settle(self.state.now(), at_once=True)
+        self.state.tell_front()
         self.end_everything()
-
-    def watched(self) -> bool:
-        """There is a watchdog whose word counts."""
-        return self.plan.watch is not False and self.listening and not self.broken
-
-    def unread_report(self) -> bool:
-        """Is there a report that the watchdog has not acknowledged?"""
-        header, size = self.plan.arena.header, _native.LAYOUT["hd_report"][0]
-        for i in range(min(int(header.report_count), _C["REPORTS"])):
-            row = native.Report.from_buffer(self.plan.arena.mapping, header.reports + i * size)
-            if row.state and row.acked != row.state:
-                return True
-        return False
 
     def end_everything(self, grace: float = TERM_S) -> None:
         """Reap what is ours, kill and reap what they left behind."""
-        self.closing = True
+        self.state.closing = True
         self.watcher.stop()
         if self.watcher.body is not None:
             self.watcher.body.process.join(grace)  # it may be writing a dump
-            self.unsaid()
+            self.state.counting = False  # what it says last is in its pipe: its dump goes
+            self.watchdog.read_rest()
         for body in self.crew.bodies:
             body.kill(signal.SIGKILL, END_OF_RUN)
             body.process.join()
         self.plan.arena.native.mode = self.mode_before
         if left := process_control.sweep():
             self.store.incident(f"{len(left)} processes that workers had started were still there: ended")
-
-    def unsaid(self) -> None:
-        """What the watchdog said last is in its pipe: it does not count, and its dump goes."""
-        self.listening = False
-        if self.watcher.wire is not None:
-            self._from_watchdog(self.watcher.wire)
 
     def result(self) -> RunResult:
         """What the front gets; payloads and audits travel by themselves."""
@@ -341,10 +340,10 @@ class Supervisor(Ending):
             limits=dict(self.plan.limits),
             incidents=tuple(self.store.incidents),
             audits=tuple(self.audits),
-            epochs=self.epoch,
+            epochs=self.state.epoch,
             steps=sum(outcome.steps for outcome in outcomes),
             duration_s=round(self.duration_s, 6),
-            ended_by=self.ending or "done",
+            ended_by=self.state.ending or "done",
             seed=self.plan.seed,
             mode=self.plan.mode,
         )
@@ -371,7 +370,7 @@ def main(parent: int, connection: Any, front_fd: int, packed: bytes | RunPlan) -
     try:
         plan = dill.loads(packed) if isinstance(packed, bytes) else packed
         supervisor = Supervisor(plan, wire)
-        process_control.install_handlers(process_control.ignore, supervisor.interrupt)
+        process_control.install_handlers(process_control.ignore, supervisor.state.interrupt)
         last = (messages.RESULT, dill.dumps(supervisor.run()))
     except FrontGone:  # no peer to tell
         if supervisor is not None:

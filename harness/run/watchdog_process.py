@@ -154,11 +154,12 @@ class Watcher:
         self.trouble = ""  # what it said last, if it failed by an error of its own
         self.dead_before = dead_seats(plan.arena)  # what they hold is no news of this run
 
-    def start(self, foreign: list[int]) -> None:
-        """Fork it; it says ready over its pipe."""
+    def start(self, foreign: tuple[int, ...]) -> None:
+        """Fork it; it says ready over its pipe.  ``foreign``: descriptors that it must not keep."""
         ours, theirs = self.crew.context.Pipe()
-        fds = (*foreign, ours.fileno(), *(body.fd for body in self.crew.bodies if body.fd >= 0))
-        post = Post(os.getpid(), self.plan, theirs, fds, self.restarts, self.dead_before)
+        post = Post(
+            os.getpid(), self.plan, theirs, (*foreign, ours.fileno()), self.restarts, self.dead_before
+        )
         self.body = self.crew.spawn(main, (post,), "watchdog")
         self.wire = Wire(ours)
         self.ready = self.quiet = False

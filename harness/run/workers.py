@@ -78,15 +78,15 @@ class Crew:
         self.members: list[WorkerHandle] = []
         self.bodies: list[ChildProcess] = []
 
-    def start(self, foreign: list[int]) -> None:
+    def start(self, foreign: tuple[int, ...]) -> None:
         """Fork them all.  ``foreign``: descriptors of the supervisor that workers must not keep."""
         pairs = [(post, *self.context.Pipe()) for post in posts_of(self.plan)]
         self.members = [WorkerHandle(post, Wire(ours)) for post, ours, _ in pairs]
-        every = [ours.fileno() for _, ours, _ in pairs] + [theirs.fileno() for *_, theirs in pairs]
+        theirs_of_all = {theirs.fileno() for *_, theirs in pairs}
         groups = [pairs] if self.plan.mode == "thread" else [[pair] for pair in pairs]
         for group in groups:
             mine = {theirs.fileno() for _, _, theirs in group}
-            others = (*foreign, *(fd for fd in every if fd not in mine), *(body.fd for body in self.bodies))
+            others = (*foreign, *self.descriptors(), *(theirs_of_all - mine))
             posts = tuple((post, theirs) for post, _, theirs in group)
             launch = Launch(os.getpid(), self.plan, posts, others)
             body = self.spawn(worker.main, (launch,), "+".join(post.name for post, _, _ in group)[:60])
@@ -96,6 +96,10 @@ class Crew:
                 self.gate.rows[post.number].pid = body.pid
         for *_, theirs in pairs:
             theirs.close()
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Ours, of all processes of the run: what a child that is forked now must let go of."""
+        return (*(m.wire.fd for m in self.members), *(body.fd for body in self.bodies))
 
     def spawn(self, target: Any, args: tuple[Any, ...], name: str) -> ChildProcess:
         """Fork one process."""
@@ -138,11 +142,11 @@ class Crew:
             "seat": member.seat,
             "steps": steps,
         }
-        member.outcome = self._told(member, common) or self._silent(member, body, common, where)
+        member.outcome = self._reported(member, common) or self._unreported(member, body, common, where)
         member.parked = False
         return member.outcome
 
-    def _told(self, member: WorkerHandle, common: dict[str, Any]) -> Outcome | None:
+    def _reported(self, member: WorkerHandle, common: dict[str, Any]) -> Outcome | None:
         word = member.said[1] if member.said else ""
         if word == "passed" and member.named_by and member.forced:
             # It went on because other members of its circle were ended, or because our signal got it out of a
@@ -160,7 +164,7 @@ class Crew:
             return self._ended(member, common, member.said[2])
         return None
 
-    def _silent(
+    def _unreported(
         self, member: WorkerHandle, body: ChildProcess, common: dict[str, Any], where: str
     ) -> Outcome:
         if member.program:

@@ -22,7 +22,16 @@ from harness.locks import order
 from harness.shm.arena import Arena
 from harness.watch import stacks
 from harness.watch.causes.causes import cause_of
-from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, Snapshot, Suspicion
+from harness.watch.records import (
+    SCHEMA,
+    Dump,
+    EdgeFact,
+    ProcessFact,
+    RunMeta,
+    SeatFacts,
+    Snapshot,
+    Suspicion,
+)
 from harness.watch.render import sections
 from harness.watch.render.sentences import lines_of, placed, summary_of
 from harness.watch.snapshot import Reader, events_of
@@ -48,19 +57,7 @@ def build(
 def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta) -> Dump:
     """The same without what takes time: facts about processes, and stacks; see ``Probe``."""
     now = reader.native.exact_now()
-    by_number = {int(seat.number): seat for seat in reader.live()}
-    threads = [
-        msgspec.structs.replace(
-            seat,
-            events=events_of(reader, by_number[seat.number], now),
-            claims=[
-                msgspec.structs.replace(claim, word=reader.word_name(claim.address)) for claim in seat.claims
-            ],
-        )
-        if seat.number in by_number
-        else seat
-        for seat in snapshot.seats
-    ]
+    threads = enrich_threads(reader, snapshot, now)
     cause = cause_of(msgspec.structs.replace(snapshot, seats=threads), suspicion)
     dump = Dump(
         verdict=suspicion.verdict,
@@ -80,6 +77,23 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
     )
     found, failed = sections.sections(reader.arena, dump)
     return msgspec.structs.replace(dump, sections=found, notes=failed)
+
+
+def enrich_threads(reader: Reader, snapshot: Snapshot, now: int) -> list[SeatFacts]:
+    """The snapshot's threads with their last events and the names of the words that they claim."""
+    rows = {int(seat.number): seat for seat in reader.live()}
+    return [
+        msgspec.structs.replace(
+            seat,
+            events=events_of(reader, rows[seat.number], now),
+            claims=[
+                msgspec.structs.replace(claim, word=reader.word_name(claim.address)) for claim in seat.claims
+            ],
+        )
+        if seat.number in rows
+        else seat
+        for seat in snapshot.seats
+    ]
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:

@@ -100,7 +100,6 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
     facts: dict[str, Any] = {}
     if kind in ("sleep", "idle"):
         channel = native.Channel.from_buffer(reader.mapping, offset)
-        op, address = int(seat.predicate_op), int(seat.predicate_address)
         guard = int(seat.wait_guard)
         facts = {
             "wmesg": reader.native.name(seat.wait_message),
@@ -112,19 +111,9 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
             "last_wake_s": _age(now, channel.last_wake),
             "last_wake_site": reader.site(channel.last_site),
         }
-        if op and address:
-            value = reader.value(address, seat.predicate_size)
-            facts |= {
-                "predicate": predicate_text(reader, seat),
-                "address": address,
-                "op": _OPS.get(op, "?"),
-                "wanted": int(seat.predicate_value),
-                "value": value,
-                "value_text": value_text(op, reader.word_name(address), value),
-                "holds": holds(op, value, int(seat.predicate_value)),
-            }
-            if facts["holds"] and facts["unwoken"]:
-                facts["changed"] = last_change(reader, address, now)
+        facts |= _condition(reader, seat)
+        if facts.get("holds") and facts["unwoken"]:
+            facts["changed"] = last_change(reader, facts["address"], now)
     if kind == "io":
         facts = {"wmesg": reader.native.name(seat.wait_message)}
     if kind == "parked":
@@ -139,6 +128,23 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
         timed=seat.wait_deadline != 0,
         **facts,
     )
+
+
+def _condition(reader: Reader, seat: Any) -> dict[str, Any]:
+    """What a sleeper waits for, and the word's value now; empty when no condition was given."""
+    op, address = int(seat.predicate_op), int(seat.predicate_address)
+    if not (op and address):
+        return {}
+    value, wanted = reader.value(address, seat.predicate_size), int(seat.predicate_value)
+    return {
+        "predicate": predicate_text(reader, seat),
+        "address": address,
+        "op": _OPS.get(op, "?"),
+        "wanted": wanted,
+        "value": value,
+        "value_text": value_text(op, reader.word_name(address), value),
+        "holds": holds(op, value, wanted),
+    }
 
 
 def _last_site(reader: Reader, offset: int) -> str:

@@ -112,7 +112,7 @@ class Watchdog:
         self.arena.native.leave()
         with pace.hurried():
             while not stop():
-                self.look()
+                self.one_pass()
                 time.sleep(AGAIN_S if self._again or self.telling.waits else self.period_s)
             self.telling.finish()
 
@@ -123,7 +123,7 @@ class Watchdog:
         self.telling.finish()
         return self.findings[before:]
 
-    def look(self) -> None:
+    def one_pass(self) -> None:
         """One pass that waits for nothing: what it finds is written down, and told when its stacks are in."""
         self._pass()
         # A signal may cure what is only suspected so far, and the answers cost time: the second look first.

@@ -14,7 +14,6 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,6 @@ from stress.run.options import DISKS
 
 PAGE = Path("docs") / "defects.md"
 TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-NOT_ALL_FOUND = 1
 FILTERS = ("origin", "verdict", "scenario")
 OF_DETECTION = {
     "budget": "--budget",
@@ -98,8 +96,8 @@ def defects(ids: tuple[str, ...], detecting: bool, as_json: bool, **given: Any) 
     """Show the catalogue of defects, or one of them (IDS) in full; or find them all (--detect)."""
     chosen = choose(ids, given)
     if detecting:
-        return find_them(chosen, as_json, ids, given)
-    refuse_idle(ids, given)
+        return run_detection(chosen, as_json, ids, given)
+    reject_unused(ids, given)
     if as_json:
         click.echo(json.dumps([described(defect, bool(ids)) for defect in chosen]))
     elif ids and len(chosen) == 1:
@@ -111,11 +109,9 @@ def defects(ids: tuple[str, ...], detecting: bool, as_json: bool, **given: Any) 
 
 
 def choose(ids: Sequence[str], given: Given) -> list[Defect]:
-    """Those that are asked for, each once, in that order, else the whole catalogue.
-
-    BadInput for an id, a verdict or a scenario that does not exist.
-    """
-    from stress.defect import all_defects, find_defect
+    """Those that are asked for.  BadInput for an id, a verdict or a scenario that does not exist."""
+    from stress.defect import find_defect
+    from stress.detect import choice
 
     require_known(ids, given)
     words = [word for text in ids for word in text.split(",") if word]
@@ -123,30 +119,21 @@ def choose(ids: Sequence[str], given: Given) -> list[Defect]:
         raise BadInput(f"{' '.join(ids)!r} names no defect", "hangdog defects")
     for word in words:
         require_names(word)
-    found = [find_defect(word) for word in words] if words else list(all_defects().values())
-    origin, verdict, scenario = (given[name] for name in FILTERS)
-    return [
-        one
-        for one in {one.id: one for one in found}.values()
-        if origin in (None, one.origin)
-        and (verdict is None or verdict in one.verdicts)
-        and scenario in (None, one.scenario)
-    ]
+    return choice.chosen([find_defect(word) for word in words], *(given[name] for name in FILTERS))
 
 
 def require_known(ids: Sequence[str], given: Given) -> None:
     """BadInput for a filter by a name that does not exist: nothing found would be a wrong answer."""
-    from harness.run.plan import STOP_ON
-    from stress.scenario.scenario import all_scenarios
+    from stress.detect.choice import known_names
 
-    for name, known in (("verdict", {*STOP_ON, "order_violation"}), ("scenario", all_scenarios())):
+    for name, known in known_names().items():
         if given[name] is not None and given[name] not in known:
             otherwise = typed(ids, {**given, name: None})
             raise BadInput(
                 *unknown(
                     name,
                     given[name],
-                    sorted(known),
+                    known,
                     lambda nearest, name=name: typed(ids, {**given, name: nearest}),  # type: ignore[misc]
                     otherwise,
                 )
@@ -164,7 +151,7 @@ def chosen_by(ids: Sequence[str], given: Given) -> str:
     return shlex.join([*ids, *filters])
 
 
-def refuse_idle(ids: Sequence[str], given: Given) -> None:
+def reject_unused(ids: Sequence[str], given: Given) -> None:
     """BadInput for what has a meaning only with --detect: the user expects runs."""
     idle = [option for name, option in OF_DETECTION.items() if is_typed(name)]
     if idle:
@@ -214,7 +201,7 @@ def in_full(defect: Defect) -> str:
 # --- detection
 
 
-def find_them(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Given) -> int:
+def run_detection(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Given) -> int:
     """Run them, tell each trial as it comes, write the page, and say what came of it."""
     from stress.detect.detect import DetectOptions, detect, result_of
     from stress.detect.report import HEAD, page, row, summary
@@ -237,55 +224,33 @@ def find_them(chosen: list[Defect], as_json: bool, ids: Sequence[str], given: Gi
         click.echo(columns([HEAD, *(row(one) for one in found.detections)]))
         click.echo(summary(found.detections, len(chosen)))
     if found.interrupted:
-        made = sum(len(one.trials) for one in found.detections)
-        said = f"interrupted after {made} of {len(chosen) * options.seeds} trials; no page is written"
+        said = f"interrupted after {found.made} of {len(chosen) * options.seeds} trials; no page is written"
         say(said, detecting_again(ids, given))
         return INTERRUPTED
-    failed = [trial for one in found.detections for trial in one.failed]
     # The catalogue's own page is not to be replaced by the news that this machine could not run it.
-    if target is not None and not (failed and given["write"] is None):
-        write_page(
-            page(chosen, found.detections, options), target, detecting_again(ids, given, write="defects.md")
-        )
-    if failed:
-        say(f"{len(failed)} trials could not run: {failed[0].error}", failed[0].reproduce)
-        return max(trial.error_code for trial in failed)
-    return 0 if all(one.ok for one in found.detections) else NOT_ALL_FOUND
+    if target is not None and not (found.failed and given["write"] is None):
+        text = page(chosen, found.detections, options)
+        write_page(text, target, detecting_again(ids, given, write="defects.md"))
+    if found.failed:
+        first = found.failed[0]
+        say(f"{len(found.failed)} trials could not run: {first.error}", first.reproduce)
+    return found.exit_code
 
 
 def to_run(chosen: list[Defect], ids: Sequence[str], given: Given) -> list[Defect]:
-    """What is to be run of those chosen.  BadInput when that is nothing, or not what was asked for."""
-    from stress.detect.detect import pairs_of
+    """What is to be run of those chosen.  BadInput, with the command that would run something."""
+    from stress.detect import choice
 
-    names = ", ".join(one.id for one in chosen)
-    if given["scripts"] and given["pairs"]:
-        raise BadInput(
-            "a script is that of one defect: --pairs needs chance", detecting_again(ids, given, scripts=None)
-        )
-    if not chosen:
-        raise BadInput(
-            f"there is no defect left to run: none fits {chosen_by(ids, given)}",
-            typed(ids, {**given, **NONE}),
-        )
-    if given["scripts"] and (without := [one.id for one in chosen if one.script is None]):
-        raise BadInput(
-            f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no script: only chance shows it",
-            detecting_again(ids, given, scripts=None),
-        )
-    if not given["pairs"]:
-        return chosen
-    if not ids:
-        chosen = [one for one in chosen if one.seed_named]
-    if pairs := pairs_of(chosen):
-        return pairs
-    if len(chosen) < 2:
-        why = f"{names} alone is none" if ids else f"of H1-H13 {len(chosen)} fit {chosen_by(ids, given)}"
-        raise BadInput(f"a pair needs two defects: {why}", "hangdog defects H7b H6a --detect --pairs")
-    why = "; ".join(
-        f"{one.id} and {two.id} replace the same step, {min(set(one.steps) & set(two.steps))}"
-        for one, two in combinations(chosen, 2)
-    )
-    raise BadInput(f"no two of {names} can be on at once: {why}", detecting_again(ids, given, pairs=None))
+    try:
+        return choice.to_run(chosen, given["scripts"], given["pairs"], bool(ids), chosen_by(ids, given))
+    except choice.NothingToRun as why:
+        if why.without == "filters":
+            hint = typed(ids, {**given, **NONE})
+        elif why.without:
+            hint = detecting_again(ids, given, **{why.without: None})
+        else:
+            hint = "hangdog defects H7b H6a --detect --pairs"
+        raise BadInput(str(why), hint) from None
 
 
 def target_of(options: DetectOptions, ids: Sequence[str], given: Given) -> Path | None:

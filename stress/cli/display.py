@@ -63,11 +63,11 @@ def line(look: Progress) -> str:
     return (
         f"{look.elapsed_s:7.1f} s  epoch {look.epoch}  {look.steps:,} steps ({look.steps_per_s:,.0f}/s)  "
         f"{look.faults:,} faults  chain {look.longest_chain}  free {look.free_pages}/{look.pages}  "
-        f"waiting {look.waiting}{left}{found(look)}"
+        f"waiting {look.waiting}{left}{findings_text(look)}"
     )
 
 
-def found(look: Progress) -> str:
+def findings_text(look: Progress) -> str:
     """Only said when there is something."""
     told = f"  notices {look.notices}" if look.notices else ""
     return f"{told}  FINDINGS {look.findings}" if look.findings else told

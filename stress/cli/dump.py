@@ -40,7 +40,7 @@ def dump(target: str, as_json: bool, out: Path | None, stacks: bool) -> int:
     The exit code is 1 when a thread waits for what cannot come.
     """
     with attach(target) as arena:
-        found = look(arena, target, stacks)
+        found = live_dump(arena, target, stacks)
     if out is not None:
         dumps.write(out, found)
     if as_json:
@@ -61,22 +61,22 @@ def attach(target: str) -> Arena:
     return Arena.attach(path=target)
 
 
-def look(arena: Arena, target: str, stacks: bool) -> Dump:
+def live_dump(arena: Arena, target: str, stacks: bool) -> Dump:
     """The state as a dump; its verdict is "live" when no thread is stuck for certain."""
     try:
         vm = inspect(arena)
     except ArenaError:  # records of another shape: its threads and locks can be shown all the same
         vm = None
     if vm is None:
-        return look_at(arena, target, stacks)
+        return dump_of(arena, target, stacks)
     render_vm.register(vm)
     try:
-        return look_at(arena, target, stacks)
+        return dump_of(arena, target, stacks)
     finally:
         render_vm.unregister()
 
 
-def look_at(arena: Arena, target: str, stacks: bool) -> Dump:
+def dump_of(arena: Arena, target: str, stacks: bool) -> Dump:
     """The same, with whatever sections are registered."""
     reader, history = Reader(arena), History()
     judge(take(reader), history, Limits())

@@ -45,11 +45,11 @@ def running() -> list[Running]:
         except OSError:
             continue  # ended meanwhile
         found.setdefault((status.st_dev, status.st_ino), []).append((pid, path))
-    arenas = [look(users) for users in found.values()]
+    arenas = [running_in(users) for users in found.values()]
     return sorted((arena for arena in arenas if arena), key=lambda arena: (arena.name, arena.pid))
 
 
-def look(users: list[tuple[int, str]]) -> Running | None:
+def running_in(users: list[tuple[int, str]]) -> Running | None:
     """One arena through the first of its processes that is still there."""
     pids = sorted(pid for pid, _ in users)
     for _, path in users:

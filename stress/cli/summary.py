@@ -41,7 +41,7 @@ def tell(report: RunReport) -> Iterator[str]:
             yield f"{'':10}dump: {notice.dump}"
     for incident in report.incidents:
         yield from labelled("note", incident)
-    yield from labelled("found", f"{len(report.findings)} findings" if report.findings[1:] else found(report))
+    yield from labelled("found", result_text(report))
     for finding in report.findings:
         yield from numbered(finding)
 
@@ -107,9 +107,10 @@ def limits(seconds: Mapping[str, float]) -> str:
     return ", ".join(told).replace("setup ", "set-up ")
 
 
-def found(report: RunReport) -> str:
-    """The last word, when there is at most one finding."""
-    return "1 finding" if report.findings else "nothing"
+def result_text(report: RunReport) -> str:
+    """How many findings there are, in words."""
+    count = len(report.findings)
+    return f"{count} findings" if count > 1 else "1 finding" if count else "nothing"
 
 
 def numbered(finding: FindingReport) -> Iterator[str]:

@@ -29,6 +29,7 @@ from stress.run.runner import run
 HEAD_LINES, SECTION_LINES = 16, 8  # of a dump's excerpt
 TELLING = (RULES, CANNOT_BE, JOURNEY)  # the sections that say something about the mistake
 NOT_SHOWN = ("/tmp/", "site-packages/")  # files of this machine, frames of libraries
+NOT_ALL_FOUND = 1  # the exit code
 LEAST_S = 2.0  # of R, however soon the defect was found
 DUMPS = "hangdog-dumps"  # of R alone: a finding there is a bug of ours
 
@@ -133,6 +134,23 @@ class Detected(msgspec.Struct, frozen=True, kw_only=True):
 
     detections: tuple[Detection, ...]
     interrupted: bool = False
+
+    @property
+    def made(self) -> int:
+        """Trials, of all of them."""
+        return sum(len(one.trials) for one in self.detections)
+
+    @property
+    def failed(self) -> list[Trial]:
+        """Trials that could not run, of all of them."""
+        return [trial for one in self.detections for trial in one.failed]
+
+    @property
+    def exit_code(self) -> int:
+        """0: every defect found, R clean; that of the worst error when a run could not be made; else 1."""
+        if self.failed:
+            return max(trial.error_code for trial in self.failed)
+        return 0 if all(one.ok for one in self.detections) else NOT_ALL_FOUND
 
 
 OnTrial = Callable[[Detection, Trial], None]

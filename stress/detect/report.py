@@ -165,12 +165,12 @@ def section(defect: Defect, detection: Detection, played: bool = False) -> Itera
     yield f"## {defect.id} {defect.name}"
     yield ""
     if not played:
-        yield from told(defect)
+        yield from defect_lines(defect)
     best = min(detection.found, key=lambda trial: trial.seed, default=None)
     yield from shown(detection, best)
 
 
-def told(defect: Defect) -> Iterator[str]:
+def defect_lines(defect: Defect) -> Iterator[str]:
     """What the catalogue says of a defect."""
     yield f"{defect.origin.capitalize()}: {defect.quote}. Symptom: {defect.symptom}."
     yield ""

@@ -49,7 +49,7 @@ def register(vm: Vm) -> None:
     sections.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     sections.register(SECTION, lambda _arena, dump: render(vm, dump))
     for point in page_events.ALL:
-        sections.register_argument(point, partial(page_events.told, point))
+        sections.register_argument(point, partial(page_events.event_text, point))
     for word, table in FLAGS.items():
         sections.register_word(word, partial(names, **table))
 

@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.outcome import Passed
-from harness.run.session import Session
 from stress.fuzz.programs import Caught, Program, draw, failures, shrink
 from stress.fuzz.scenario_file import as_scenario
+from stress.run.opening import OwnFindings
 from stress.run.options import RunOptions
-from stress.run.runner import setting_of
+from stress.run.runner import make_session, setting_of, succeeded
 from stress.run.set_up import SetUp, SetUpHung
 from stress.run.workload import ScenarioWorkload
 from stress.run.world import World
@@ -53,7 +52,7 @@ class Runner:
             name=f"program-{os.getpid()}",
             setup_limit=self.limit_s,
         )
-        workload, limit = ScenarioWorkload(find_scenario(path), options), SetUp(options)
+        workload, limit = ScenarioWorkload(find_scenario(path), options), SetUp(OwnFindings(options))
         world: World | None = None
         try:
             with limit:
@@ -71,16 +70,7 @@ class Runner:
 
     def verdict_of(self, options: RunOptions, workload: ScenarioWorkload, world: World) -> str | None:
         """What comes of the workers."""
-        session = Session(
-            workers=options.workers,
-            seed=options.seed,
-            arena=world.arena,
-            noise=workload.noise,
-            scenario=options.what,
-            linger_s=LINGER_S,
-            grace_s=GRACE_S,
-        )
-        with session:
+        with make_session(options, workload, world, LINGER_S, GRACE_S) as session:
             result = session.run_roles(
                 [*workload.roles(world), *world.services()],
                 epochs=self.epochs,
@@ -89,8 +79,7 @@ class Runner:
             )
         if result.findings:
             return str(result.findings[0].verdict)
-        well = all(isinstance(outcome, Passed) for outcome in result.outcomes if not outcome.service)
-        return None if well and result.ended_by == "done" else "no_end"
+        return None if succeeded(result) and result.ended_by == "done" else "no_end"
 
 
 def hunt(

@@ -10,25 +10,24 @@ from __future__ import annotations
 import msgspec
 
 from harness.outcome import Outcome, Passed, RunResult
-from stress.run.opening import record_finding
-from stress.run.options import RunOptions
+from stress.run.opening import OwnFindings
 from stress.run.world import World
 
 
-def unfinished_script(options: RunOptions, world: World, result: RunResult) -> RunResult:
+def unfinished_script(own: OwnFindings, world: World, result: RunResult) -> RunResult:
     """The result; when the clock ended a role, and nothing else explains it, in a script's words."""
     left = [one for one in result.outcomes if not (one.service or isinstance(one, Passed))]
     hung = [one for one in result.findings if one.verdict == "hung"]
     if len(result.findings) > len(hung) or result.ended_by != "time limit" or not left:
         return result
-    told = world.known_sync_points.told()
-    why = f"{options.what} was ended by the clock after {result.duration_s:.1f} s: " + "; ".join(
+    told = world.known_sync_points.unfinished()
+    why = f"{own.options.what} was ended by the clock after {result.duration_s:.1f} s: " + "; ".join(
         f"role {one.role} did not end{place(one)}" for one in left
     )
     summary = f"{why}. {told}".rstrip(". ")
     if hung:  # with the picture of the moment before they were ended
         return msgspec.structs.replace(result, findings=(msgspec.structs.replace(hung[0], summary=summary),))
-    finding = record_finding(options, world.arena, "hung", summary, [one.seat for one in left])
+    finding = own.record(world.arena, "hung", summary, [one.seat for one in left])
     return msgspec.structs.replace(result, findings=(finding,))
 
 

@@ -18,50 +18,60 @@ from stress.run.options import RunOptions
 from stress.run.world import World
 
 
-def setup_failure(options: RunOptions, world: World, error: HarnessError) -> RunResult:
-    """The run that ended before it began; an error without a verdict is raised again."""
-    verdict = getattr(error, "verdict", "")
-    if not verdict:
-        raise error
-    why = f"while {options.what} was set up: {error}"
-    finding = record_finding(options, world.arena, verdict, why, [world.arena.native.seat()])
-    return RunResult(
-        outcomes=(), findings=(finding,), ended_by="finding", seed=options.seed, mode=options.mode
-    )
+class OwnFindings:
+    """Findings of one run that are ours and not the watchdog's; ``options`` are those of the run."""
 
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
 
-def record_finding(
-    options: RunOptions,
-    arena: Arena | None,
-    verdict: str,
-    why: str,
-    seats: list[int],
-    stack: Sequence[str] = (),
-    workers: tuple[str, ...] = (),
-) -> Finding:
-    """A finding that is ours and not the watchdog's, with its dump; no other thread works in the arena now.
-
-    ``stack``: of the threads in ``seats``, innermost line first.  Without an arena there is no dump.
-    """
-    meta = RunMeta(seed=options.seed, scenario=options.what, reproduce=options.command())
-    found = Finding(
-        id=1, verdict=verdict, summary=why, reproduce=meta.reproduce, seats=tuple(seats), workers=workers
-    )
-    if arena is None:
-        return found
-    reader = Reader(arena)
-    suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why)
-    dump = dumps.build(reader, take(reader), suspicion, meta, with_stacks=False)
-    if stack:
-        threads = [
-            msgspec.structs.replace(one, stack=list(stack)) if one.number in seats else one
-            for one in dump.threads
-        ]
-        dump = msgspec.structs.replace(dump, threads=threads, summary=why)
-    try:
-        path = options.dump_dir and str(
-            dumps.write(Path(options.dump_dir).absolute() / f"{arena.name}-own-{verdict}.json", dump)
+    def setup_failure(self, world: World, error: HarnessError) -> RunResult:
+        """The run that ended before it began; an error without a verdict is raised again."""
+        verdict = getattr(error, "verdict", "")
+        if not verdict:
+            raise error
+        why = f"while {self.options.what} was set up: {error}"
+        finding = self.record(world.arena, verdict, why, [world.arena.native.seat()])
+        return RunResult(
+            outcomes=(),
+            findings=(finding,),
+            ended_by="finding",
+            seed=self.options.seed,
+            mode=self.options.mode,
         )
-    except dumps.DumpError:  # a full disk loses the file, not the finding
-        path = ""
-    return msgspec.structs.replace(found, dump=path, text="" if path else render(dump))
+
+    def record(
+        self,
+        arena: Arena | None,
+        verdict: str,
+        why: str,
+        seats: list[int],
+        stack: Sequence[str] = (),
+        workers: tuple[str, ...] = (),
+    ) -> Finding:
+        """The finding, with its dump; no other thread works in the arena now.
+
+        ``stack``: of the threads in ``seats``, innermost line first.  Without an arena there is no dump.
+        """
+        options = self.options
+        meta = RunMeta(seed=options.seed, scenario=options.what, reproduce=options.command())
+        found = Finding(
+            id=1, verdict=verdict, summary=why, reproduce=meta.reproduce, seats=tuple(seats), workers=workers
+        )
+        if arena is None:
+            return found
+        reader = Reader(arena)
+        suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why)
+        dump = dumps.build(reader, take(reader), suspicion, meta, with_stacks=False)
+        if stack:
+            threads = [
+                msgspec.structs.replace(one, stack=list(stack)) if one.number in seats else one
+                for one in dump.threads
+            ]
+            dump = msgspec.structs.replace(dump, threads=threads, summary=why)
+        try:
+            path = options.dump_dir and str(
+                dumps.write(Path(options.dump_dir).absolute() / f"{arena.name}-own-{verdict}.json", dump)
+            )
+        except dumps.DumpError:  # a full disk loses the file, not the finding
+            path = ""
+        return msgspec.structs.replace(found, dump=path, text="" if path else render(dump))

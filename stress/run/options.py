@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
@@ -19,14 +19,16 @@ DISKS = 2  # disk workers, so that writes overtake each other; a script has its 
 DEFAULT_SECONDS = 20.0  # of a scenario, which has no end of its own
 MOST_WORKERS = 64
 SETUP_S = 120.0  # usual ones take a second
-EXAMPLES = {
-    "seconds": "hangdog run --seconds 20",
-    "stops": "hangdog run --stops 2",
-    "switch_ms": "hangdog run --mode thread --switch-ms 0.1",
-    "disk_ms": "hangdog run --disk-ms 2",
-    "touches": "hangdog run --trace pool --touches 1",
-    "tasks": "hangdog run --trace pool --tasks 10",
+NUMBERS = {  # the least that each may be, and a command that is right
+    "seconds": (0.0, "hangdog run --seconds 20"),
+    "stops": (0.0, "hangdog run --stops 2"),
+    "switch_ms": (0.0, "hangdog run --mode thread --switch-ms 0.1"),
+    "disk_ms": (0.0, "hangdog run --disk-ms 2"),
+    "touches": (0.0, "hangdog run --trace pool --touches 1"),
+    "tasks": (1, "hangdog run --trace pool --tasks 10"),
 }
+LIMITS = ("stall", "livelock", "frozen", "setup_limit")
+LIMITS_EXAMPLE = "hangdog run --stall 30 --livelock 15 --frozen 2 --setup-limit 120"
 COMPLETED = "completed"  # of a script: every cue was passed
 
 
@@ -69,55 +71,56 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         """BadInput for what no run could be made of."""
-        if self.scenario and self.trace:
-            raise BadInput(
-                f"scenario {self.scenario!r} and trace {self.trace!r}: a run has one of them",
-                f"hangdog run --trace {self.trace}",
-            )
-        if self.script and (self.scenario or self.trace):
-            raise BadInput(
-                f"script {self.script!r} and {self.scenario or self.trace!r}: a run has one of them",
-                f"hangdog run --defect {self.script} --script",
-            )
-        if not 1 <= self.workers <= MOST_WORKERS:
-            raise BadInput(
-                f"{self.workers} workers: there can be 1 to {MOST_WORKERS}", "hangdog run --workers 4"
-            )
-        self._refuse_no_numbers()
-        if self.seconds is not None and self.seconds <= 0:
-            raise BadInput(f"a run of {self.seconds} seconds does nothing", "hangdog run --seconds 20")
-        if self.stops < 0 or (self.switch_ms is not None and self.switch_ms <= 0):
-            raise BadInput(
-                f"{self.stops:g} stops a second, {self.switch_ms} ms: less than nothing",
-                "hangdog run --stops 2",
-            )
-        if self.mode == "thread" and self.stops:
-            raise BadInput(
-                "--stops stops processes: with --mode thread all workers are one", "hangdog run --stops 2"
-            )
-        if self.mode == "process" and self.switch_ms is not None:
-            raise BadInput(
-                "--switch-ms is for threads that share an interpreter",
-                "hangdog run --mode thread --switch-ms 0.1",
-            )
-        for option in ("stall", "livelock", "frozen", "setup_limit"):
-            limit = getattr(self, option)
-            if limit is not None and not 0 < limit < inf:
-                raise BadInput(
-                    f"--{option.replace('_', '-')} {limit:g}: a limit is a number of seconds above 0",
-                    "hangdog run --stall 30 --livelock 15 --frozen 2 --setup-limit 120",
-                )
-        if self.epochs is not None and self.epochs < 1:
-            raise BadInput(f"a run of {self.epochs} epochs does nothing", "hangdog run --epochs 1")
+        for refused, fact, hint in self._refusals():
+            if refused:
+                raise BadInput(fact, hint)
 
-    def _refuse_no_numbers(self) -> None:
-        """BadInput for times and rates that no clock could keep: the run would seem to hang."""
-        for option, least in (("seconds", 0.0), ("stops", 0.0), ("switch_ms", 0.0), ("disk_ms", 0.0),
-                              ("touches", 0.0), ("tasks", 1)):  # fmt: skip
+    def _refusals(self) -> Iterator[tuple[bool, str, str]]:
+        """(is it so, what is wrong with it, a command that is right), in the order in which they count."""
+        yield (
+            bool(self.scenario and self.trace),
+            f"scenario {self.scenario!r} and trace {self.trace!r}: a run has one of them",
+            f"hangdog run --trace {self.trace}",
+        )
+        yield (
+            bool(self.script and (self.scenario or self.trace)),
+            f"script {self.script!r} and {self.scenario or self.trace!r}: a run has one of them",
+            f"hangdog run --defect {self.script} --script",
+        )
+        yield (
+            not 1 <= self.workers <= MOST_WORKERS,
+            f"{self.workers} workers: there can be 1 to {MOST_WORKERS}",
+            "hangdog run --workers 4",
+        )
+        # Times and rates that no clock could keep: the run would seem to hang.
+        for option, (least, example) in NUMBERS.items():
             value = getattr(self, option)
-            if value is not None and not least <= value < inf:
-                word = f"--{option.replace('_', '-')}"
-                raise BadInput(f"{word} {value:g}: it is a number from {least:g} on", EXAMPLES[option])
+            if value is not None:
+                fact = f"{typed(option)} {value:g}: it is a number from {least:g} on"
+                yield not least <= value < inf, fact, example
+        yield self.seconds == 0, f"a run of {self.seconds} seconds does nothing", "hangdog run --seconds 20"
+        yield (
+            self.switch_ms == 0,
+            f"{self.stops:g} stops a second, {self.switch_ms} ms: less than nothing",
+            "hangdog run --stops 2",
+        )
+        yield (
+            self.mode == "thread" and self.stops > 0,
+            "--stops stops processes: with --mode thread that is every process",
+            "hangdog run --stops 2",
+        )
+        yield (
+            self.mode == "process" and self.switch_ms is not None,
+            "--switch-ms is for threads that share an interpreter",
+            "hangdog run --mode thread --switch-ms 0.1",
+        )
+        for option in LIMITS:
+            limit = getattr(self, option)
+            if limit is not None:
+                fact = f"{typed(option)} {limit:g}: a limit is a number of seconds above 0"
+                yield not 0 < limit < inf, fact, LIMITS_EXAMPLE
+        if self.epochs is not None:
+            yield self.epochs < 1, f"a run of {self.epochs} epochs does nothing", "hangdog run --epochs 1"
 
     @property
     def what(self) -> str:
@@ -238,6 +241,11 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
         """Plain values, as printed."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
+
+
+def typed(option: str) -> str:
+    """How an option is typed."""
+    return f"--{option.replace('_', '-')}"
 
 
 def tightest(given: Mapping[str, int]) -> str | None:

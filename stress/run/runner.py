@@ -23,13 +23,13 @@ from stress.defect import find_defect
 from stress.disk_faults import DiskFaults
 from stress.oracles.hidden_pages import report as space_report
 from stress.run.closing import unfinished_script
-from stress.run.opening import setup_failure
+from stress.run.opening import OwnFindings
 from stress.run.options import COMPLETED, DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
 from stress.run.progress import Looker
 from stress.run.script_workload import ScriptWorkload
 from stress.run.set_up import SetUp, SetUpHung
 from stress.run.workload import ReplayWorkload, ScenarioWorkload, Workload
-from stress.run.world import Setting, World, switching
+from stress.run.world import Setting, World
 from stress.scenario.scenario import find_scenario
 from stress.trace import plan_trace, shipped
 from vmcore.config import OPTIONS, Config
@@ -46,8 +46,9 @@ def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport
 
 
 def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgress | None = None) -> RunReport:
-    """The same for a workload that is made already (a plan of one's own, a scenario that has no name)."""
-    setting, limit = setting_of(options, workload), SetUp(options)
+    """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
+    setting, own = setting_of(options, workload), OwnFindings(options)
+    limit = SetUp(own)
     world: World | None = None
     try:
         try:
@@ -59,8 +60,8 @@ def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgres
         except HarnessError as error:
             if world is None:
                 raise
-            return report_of(options, world, setup_failure(options, world, error))
-        result = act(options, workload, world, on_progress)
+            return report_of(options, world, own.setup_failure(world, error))
+        result = execute(own, workload, world, on_progress)
         return report_of(options, world, result)
     finally:
         limit.close(world)
@@ -127,13 +128,15 @@ def tables_of(given: Mapping[str, int]) -> dict[str, int]:
 # --- the run and its end
 
 
-def act(options: RunOptions, workload: Workload, world: World, on_progress: OnProgress | None) -> RunResult:
-    """The run itself; its last audit proves that nothing is left.
-
-    A run that the clock has ended had no last audit.  If all went well it gets a final audit: a short
-    run of one worker that ends every process and audits.
-    """
-    session = Session(
+def make_session(
+    options: RunOptions,
+    workload: Workload,
+    world: World,
+    linger_s: float = LINGER_S,
+    grace_s: float = GRACE_S,
+) -> Session:
+    """The session in the world's arena, with what the options ask of a run."""
+    return Session(
         workers=options.workers,
         mode=options.mode,
         seed=options.seed,
@@ -143,16 +146,25 @@ def act(options: RunOptions, workload: Workload, world: World, on_progress: OnPr
         faults=Faults(stops=options.stops) if options.stops else None,
         scenario=options.what,
         reproduce=options.command(),
-        linger_s=LINGER_S,
-        grace_s=GRACE_S,
+        linger_s=linger_s,
+        grace_s=grace_s,
         **limits_of(options, workload),
     )
+
+
+def execute(own: OwnFindings, workload: Workload, world: World, on_progress: OnProgress | None) -> RunResult:
+    """The run itself; its last audit proves that nothing is left.
+
+    A run that the clock has ended had no last audit.  If all went well it gets a final audit: a short
+    run of one worker that ends every process and audits.
+    """
+    options, session = own.options, make_session(own.options, workload, world)
     look = Looker(world, workload, on_progress, options.watch_chains) if on_progress else None
     seconds = options.seconds
     if seconds is None and options.epochs is None and not options.trace:
         seconds = DEFAULT_SECONDS
     epochs = workload.epochs(options.epochs)
-    with switching(options.switch_ms), session:
+    with world.switching(), session:
         result = session.run_roles(
             [*workload.roles(world), *world.services()],
             epochs=epochs,
@@ -161,14 +173,14 @@ def act(options: RunOptions, workload: Workload, world: World, on_progress: OnPr
             time_limit_s=seconds,
         )
         if isinstance(workload, ScriptWorkload):
-            result = unfinished_script(options, world, result)
-        if not well(result) or (result.ended_by == "done" and not workload.left()):
+            result = unfinished_script(own, world, result)
+        if not succeeded(result) or (result.ended_by == "done" and not workload.left()):
             return result
         world.restart_services()
         final = session.run_roles(
             [workload.final_audit(world), *world.services()], time_limit_s=FINAL_AUDIT_S
         )
-    return joined(result, final)
+    return merge_results(result, final)
 
 
 def never_begun(options: RunOptions, workload: Workload, finding: Finding | None) -> RunResult:
@@ -203,13 +215,13 @@ def limits_of(options: RunOptions, workload: Workload) -> dict[str, Any]:
     return {name: limit for name, limit in asked.items() if limit is not None}
 
 
-def well(result: RunResult) -> bool:
+def succeeded(result: RunResult) -> bool:
     """Did every worker come to an end by itself, with nothing found?"""
     workers = [outcome for outcome in result.outcomes if not outcome.service]
     return result.ok and all(isinstance(outcome, Passed) for outcome in workers)
 
 
-def joined(result: RunResult, final: RunResult) -> RunResult:
+def merge_results(result: RunResult, final: RunResult) -> RunResult:
     """The run with what its final audit found, which is later than all that the workers did."""
     late = (
         msgspec.structs.replace(finding, at_s=finding.at_s + result.duration_s) for finding in final.findings
@@ -254,7 +266,7 @@ def report_of(options: RunOptions, world: World | None, result: RunResult) -> Ru
         incidents=list(result.incidents),
         ended_by=result.ended_by,
         reproduce=options.command(),
-        script=(world.gates.told() or COMPLETED) if world and world.gates else "",
+        script=(world.gates.unfinished() or COMPLETED) if world and world.gates else "",
     )
 
 

@@ -27,8 +27,7 @@ from harness.run.process_control import in_main_thread
 from harness.run.scheduling import queued_s
 from harness.shm.arena import Arena
 from harness.watch.snapshot import Reader, take
-from stress.run.opening import record_finding
-from stress.run.options import RunOptions
+from stress.run.opening import OwnFindings
 from stress.run.world import World
 
 TICK_S = 0.25
@@ -43,10 +42,10 @@ class SetUpHung(BaseException):
 
 
 class SetUp:
-    """``with SetUp(options) as limit: ...``; SetUpHung out of the middle of it."""
+    """``with SetUp(own) as limit: ...``; SetUpHung out of the middle of it."""
 
-    def __init__(self, options: RunOptions) -> None:
-        self.options = options
+    def __init__(self, own: OwnFindings) -> None:
+        self.own, self.options = own, own.options
         self.arena: Arena | None = None
         self.finding: Finding | None = None
         self.busy = True  # the handler does nothing now
@@ -70,7 +69,7 @@ class SetUp:
         self.queued = self._queued()
         self.busy = False
         if in_main_thread():
-            handler = signal.signal(signal.SIGALRM, self._look)
+            handler = signal.signal(signal.SIGALRM, self._tick)
             self.before = (handler, signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S))
         return self
 
@@ -84,7 +83,7 @@ class SetUp:
         if left:  # what was asked for before us is late, not lost
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left - self.clock.now() + self.begun), every)
 
-    def _look(self, _number: int, frame: FrameType | None) -> None:
+    def _tick(self, _number: int, frame: FrameType | None) -> None:
         """One tick, in the middle of whatever the main thread does."""
         now = self.clock.now()
         if self.busy or not self._is_late(now - self.begun):
@@ -116,7 +115,7 @@ class SetUp:
         doing, line = self._doing(), innermost(stack)
         why += doing if line in doing else f"{doing}, at {line}"
         seats = [self.arena.native.seat()] if self.arena is not None else []
-        return record_finding(self.options, self.arena, "hung", why, seats, stack, ("set-up",))
+        return self.own.record(self.arena, "hung", why, seats, stack, ("set-up",))
 
     def _doing(self) -> str:
         """What it waits for, as far as that can be read."""

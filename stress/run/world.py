@@ -138,6 +138,17 @@ class World:
         rows: Sequence[Any] = self.arena.table("content_writers", WriterRow).views
         return sum(int(row.reads) for row in rows[1:])
 
+    @contextmanager
+    def switching(self) -> Iterator[None]:
+        """Threads of this process, and of those forked from it, take turns as often as the setting says."""
+        before = sys.getswitchinterval()
+        if self.setting.switch_ms is not None:
+            sys.setswitchinterval(self.setting.switch_ms / 1000)
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(before)
+
     def close(self) -> None:
         """Take everything back that this process keeps: descriptors, renderer, replaced steps."""
         sections.unregister()
@@ -145,18 +156,6 @@ class World:
         for descriptor in (self.vm.swap_fd, *self.vm.files):
             os.close(descriptor)
         self.arena.close()
-
-
-@contextmanager
-def switching(interval_ms: float | None) -> Iterator[None]:
-    """Threads of this process, and of those forked from it, change places so often."""
-    before = sys.getswitchinterval()
-    if interval_ms is not None:
-        sys.setswitchinterval(interval_ms / 1000)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def daemon(_context: Any, world: World) -> None:

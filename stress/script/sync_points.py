@@ -238,7 +238,7 @@ class SyncPoints:
             return None
         return tuple((seat.number, seat.wait_seq) for seat in others)
 
-    def told(self) -> str:
+    def unfinished(self) -> str:
         """How it went: empty when every cue was passed."""
         row = self.row
         if row.off:

@@ -51,9 +51,9 @@ class Files:
     def of(self, descriptor: str) -> int:
         """The file behind ``3</path>`` (strace -y), or behind ``3`` for want of a path."""
         _, angle, path = descriptor.partition("<")
-        return self.named(path.rsplit(">", 1)[0] if angle else f"descriptor {descriptor}")
+        return self.index_of(path.rsplit(">", 1)[0] if angle else f"descriptor {descriptor}")
 
-    def named(self, path: str) -> int:
+    def index_of(self, path: str) -> int:
         if path not in self.indexes:
             self.indexes[path] = len(self.sizes)
             self.sizes.append(0)
@@ -104,7 +104,7 @@ class Image:
         text = below[0][0] if below else low
         taken.map(Range(text, end, 0))
         maps: list[MapAnon | MapFile] = []
-        file, offset = files.named(f"program {self.path or 'of a task attached late'}"), 0
+        file, offset = files.index_of(f"program {self.path or 'of a task attached late'}"), 0
         if below:
             r = files.fit(Range(text, low, READ | EXECUTE, False, file, 0))
             maps.append(MapFile(r.start, r.end - r.start, r.prot, False, True, file, r.offset))

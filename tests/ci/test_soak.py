@@ -50,7 +50,7 @@ def test_the_results_of_another_soak_are_not_mixed_in(options, tmp_path):
         options()
 
 
-def test_four_rounds_take_every_scenario_through_both_modes_fast_and_checked(options):
+def test_four_rounds_run_every_scenario_in_both_modes_fast_and_checked(options):
     todo = orders(options("--seed", "7"))
     made = [next(todo) for _ in range(4 * len(all_scenarios()))]
 

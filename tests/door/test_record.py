@@ -47,7 +47,7 @@ def test_it_begins_as_told_and_is_the_same_memory_in_another_process(arena, acto
     assert (queue.space, queue.load, queue.closed) == (5, 0.5, True)
 
 
-def test_the_same_name_is_the_same_record_and_without_a_name_it_is_a_new_one(arena, fields):
+def test_the_same_name_gives_the_same_record_and_no_name_a_new_one(arena, fields):
     one, same, other, third = (
         arena.record(fields, "queue"),
         arena.record(fields, "queue"),
@@ -61,7 +61,7 @@ def test_the_same_name_is_the_same_record_and_without_a_name_it_is_a_new_one(are
     assert len({one.address, other.address, third.address}) == 3
 
 
-def test_a_process_that_attaches_finds_it_by_name_and_does_not_begin_it_again(arena, actors, fields):
+def test_a_process_that_attaches_finds_the_record_as_it_is(arena, actors, fields):
     arena.record(fields, "queue").space = 2
     path = f"/proc/self/fd/{arena.fd}"
 

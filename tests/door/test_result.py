@@ -24,7 +24,7 @@ def result_of(*findings: Finding, ended_by: str = "done") -> RunResult:
 
 
 @pytest.mark.parametrize("shown", [str, repr])
-def test_a_result_is_one_short_line_that_names_the_first_finding_and_its_dump(shown):
+def test_a_result_is_one_line_with_the_first_finding_and_its_dump(shown):
     line = shown(result_of(DEADLOCK, PANIC))
 
     assert len(line) <= SHORT
@@ -118,7 +118,7 @@ def said_by(*words: str, cwd: Path, program: str | None = None) -> str:
     ).stdout.strip()
 
 
-def test_the_command_to_see_it_again_is_the_programs_own_with_its_arguments_quoted(tmp_path):
+def test_the_reproduce_command_is_the_programs_own_with_quoted_arguments(tmp_path):
     (tmp_path / "my prog.py").write_text(PROGRAM)
     (tmp_path / "package.py").write_text(PROGRAM)
 

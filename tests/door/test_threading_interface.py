@@ -130,7 +130,7 @@ def test_what_threading_refuses_is_refused(ours, given, error, said):
 
 
 @pytest.mark.parametrize("number", [0, 1, 2.5, None])
-def test_a_number_in_place_of_blocking_is_refused_because_seconds_were_meant(ours, number):
+def test_a_number_in_place_of_blocking_is_refused(ours, number):
     with pytest.raises(TypeError, match=r"blocking=.*timeout="):
         ours.acquire(number)
 

@@ -28,7 +28,7 @@ Rule = Callable[[Path], Iterator[str]]
 # package -> what it may import besides itself.  Read it top-down: a row never
 # names a row below itself.  harness._native is the C extension.
 NATIVE = "harness._native"
-HANDLES = (NATIVE, "harness.errors")
+HANDLES = (NATIVE, "harness.errors", "harness.extension")
 SHM = (*HANDLES, "harness.handles")
 PROBE = (*SHM, "harness.shm")
 LOCKS = (*PROBE, "harness.probe")
@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "harness.clock": (),
     "harness.outcome": ("harness.errors",),
     NATIVE: (),
+    "harness.extension": ("harness.errors",),
     "harness.handles": HANDLES,
     "harness.shm": SHM,
     "harness.probe": PROBE,

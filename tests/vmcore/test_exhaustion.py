@@ -64,7 +64,7 @@ def shortage(call, *args, **kwargs):
 # --- records: a shortage, and nothing has changed
 
 
-def test_without_an_object_a_store_is_refused_and_loads_and_stores_elsewhere_go_on(vm):
+def test_without_an_object_a_store_is_refused_and_other_accesses_work(vm):
     space = space_of(vm, 4)
     other = space_of(vm, 4)
     write(vm, other, 0, 7)
@@ -80,7 +80,7 @@ def test_without_an_object_a_store_is_refused_and_loads_and_stores_elsewhere_go_
     assert (read(vm, space, 0), audit(vm)) == (1, [])
 
 
-def test_without_an_object_no_shadow_is_made_and_parent_and_child_keep_their_page(vm):
+def test_without_an_object_no_shadow_is_made_and_pages_are_kept(vm):
     parent = space_of(vm, 2)
     write(vm, parent, 0, 5)
     child = fork(vm, parent)

@@ -65,7 +65,7 @@ def listed(vm: Vm) -> list[int]:
     return slots
 
 
-def test_two_that_make_objects_and_two_that_end_neighbours_leave_a_whole_list(vm):
+def test_two_creators_and_two_terminators_leave_the_list_whole(vm):
     one, two = together(vm, vm.object_list_lock, *[lambda: vm_object_allocate(vm, 4096)] * 2)
 
     assert {one.slot, two.slot} <= set(listed(vm))

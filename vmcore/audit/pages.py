@@ -64,24 +64,22 @@ def audit_pages(vm: Vm) -> list[str]:
 
 def placed(page: VmPage, lists: dict[int, set[int]]) -> list[str]:
     """A3, Q4: a page is on the list its flags name; managed, unwired pages are on one."""
-    bad = []
-    for bit, members in lists.items():
-        if bool(page.flags_p & bit) != (page.slot in members):
-            bad.append(
-                f"A3: page {page.slot} has flags {page.flags_p:#x}, on that list: {page.slot in members}"
-            )
+    name, flags, wired = f"page {page.slot}", page.flags_p, page.wire_count
     on = sum(page.slot in members for members in lists.values())
-    tabled = page.flags_o & PG_TABLED and not page.flags_p & PG_FREE
-    if tabled and not page.wire_count and not page.flags_o & PG_FICTITIOUS and on != 1:
-        bad.append(f"Q4: page {page.slot} is on {on} queues")
-    if page.wire_count and on:
-        bad.append(f"A3: wired page {page.slot} is on a queue")
     managed = not page.flags_o & PG_FICTITIOUS
-    if on and not managed:
-        bad.append(f"A3: fictitious page {page.slot} is on a queue")
-    if managed and not tabled and not page.wire_count and not page.flags_p & PG_FREE:
-        bad.append(f"Q4: page {page.slot} is neither free nor in an object")
-    return bad
+    free = bool(flags & PG_FREE)
+    tabled = page.flags_o & PG_TABLED and not free
+    rules = (
+        (tabled and managed and not wired and on != 1, f"Q4: {name} is on {on} queues"),
+        (wired and on, f"A3: wired {name} is on a queue"),
+        (on and not managed, f"A3: fictitious {name} is on a queue"),
+        (managed and not (tabled or wired or free), f"Q4: {name} is neither free nor in an object"),
+    )
+    return [
+        f"A3: {name} has flags {flags:#x}, on that list: {page.slot in members}"
+        for bit, members in lists.items()
+        if bool(flags & bit) != (page.slot in members)
+    ] + [said for broken, said in rules if broken]
 
 
 def settled(page: VmPage) -> list[str]:

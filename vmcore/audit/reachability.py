@@ -71,10 +71,10 @@ class Cells:
         self.visible: set[Cell] = set()
         for slot, windows in self.windows.items():
             for low, high in windows:
-                self._look(slot, low, high)
+                self._mark_shown(slot, low, high)
         self._watched: dict[Cell, bool] = {}
 
-    def _look(self, slot: int, low: int, high: int) -> None:
+    def _mark_shown(self, slot: int, low: int, high: int) -> None:
         """What an entry shows that begins at this page of this object."""
         covered: set[int] = set()  # page numbers of the top object
         moved = 0

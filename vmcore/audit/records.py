@@ -98,27 +98,37 @@ def frames(vm: Vm) -> list[str]:
 
 def cached(vm: Vm) -> list[str]:
     """Q7: a cached object has no reference, may persist, and no entry shows it; it is listed once."""
+    listed = cache_list(vm)
+    bad = [f"Q7: object {slot} is cached twice" for slot, times in Counter(listed).items() if times > 1]
+    mapped, kernel = mapped_objects(vm), kernel_slots(vm)
+    for slot in dict.fromkeys(listed):
+        object = vm.objects.views[slot]
+        if object.ref_count or slot in mapped | kernel:
+            bad.append(
+                f"Q7: cached object {slot} counts {object.ref_count} references, mapped: {slot in mapped}"
+            )
+        if not object.is_cached:
+            bad.append(f"Q7: object {slot} is listed as cached, but not marked")
+    marked = [one.slot for one in vm.objects.live() if one.is_cached and one.slot not in listed]
+    return bad + [f"Q7: object {slot} is marked cached, but not listed" for slot in marked]
+
+
+def cache_list(vm: Vm) -> list[int]:
+    """Slots on the list of cached objects; it ends when it is longer than there are objects."""
     views, slot = vm.objects.views, vm.g.cached_first
     listed: list[int] = []
     while slot and len(listed) <= len(views):
         listed.append(slot)
         slot = views[slot].cached_next
-    twice = [slot for slot, times in Counter(listed).items() if times > 1]
-    bad = [f"Q7: object {slot} is cached twice" for slot in twice]
-    shown = {
+    return listed
+
+
+def mapped_objects(vm: Vm) -> set[int]:
+    """Slots of the objects that an entry points to."""
+    return {
         vm.objects(entry.object).slot
         for pool in (vm.maps, vm.sharing_maps)
         for map in pool.live()
         for entry in map_entries(vm, map)
         if entry.object and not entry.is_a_map
     }
-    for slot in dict.fromkeys(listed):
-        object = views[slot]
-        if object.ref_count or slot in shown or slot in kernel_slots(vm):
-            bad.append(
-                f"Q7: cached object {slot} counts {object.ref_count} references, mapped: {slot in shown}"
-            )
-        if bool(object.is_cached) != (slot in listed):
-            bad.append(f"Q7: object {slot} is listed as cached, but not marked")
-    marked = [one.slot for one in vm.objects.live() if one.is_cached and one.slot not in listed]
-    return bad + [f"Q7: object {slot} is marked cached, but not listed" for slot in marked]

@@ -72,12 +72,12 @@ def wired_in_share(vm: Vm, share: VmMap, shared: Counter[tuple[int, int]]) -> li
             bad.append(f"Q8: wired entry {entry.slot} of sharing map {share.slot} would need a new object")
         for va in range(entry.start, entry.end, vm.page_size):
             if shared[share.slot, va] != entry.wired_count:
-                bad.append(told(share, entry, va, shared[share.slot, va]))
+                bad.append(wiring_text(share, entry, va, shared[share.slot, va]))
                 break
     return bad
 
 
-def told(share: VmMap, entry: VmMapEntry, va: int, found: int) -> str:
+def wiring_text(share: VmMap, entry: VmMapEntry, va: int, found: int) -> str:
     """One sentence about a count that is wrong."""
     where = f"sharing map {share.slot}, entry {entry.slot}, {va:#x}"
     return f"Q8: {where}: counts {entry.wired_count} wirings, has {found}"

@@ -19,7 +19,7 @@ from vmcore.pmap.pmap_lists import BUCKETS
 # --- A14
 
 
-def look_at_frames(records: Records, group: int) -> None:
+def check_frames(records: Records, group: int) -> None:
     """The pv lock of this group of frames is held, and about to be let go."""
     touched = records.touched.frames
     for frame in [frame for frame in touched if frame % PV_LOCKS == group]:
@@ -42,7 +42,7 @@ def frame_facts(records: Records, page: Any) -> Iterator[str]:
         yield f"A14: {name} is fake and mapped"
 
 
-def look_at_pmap(records: Records, pmap: Any) -> None:
+def check_pmap(records: Records, pmap: Any) -> None:
     """The pmap's lock is held, and about to be let go."""
     if records.due("pmap", 64):
         records.require(pmap_facts(records, pmap))
@@ -75,7 +75,7 @@ def is_in(records: Iterator[Any], wanted: Any) -> bool:
 # --- A13
 
 
-def look_at_rights(records: Records, object: Any) -> None:
+def check_rights(records: Records, object: Any) -> None:
     """The object is locked, and about to be let go."""
     touched = records.touched.mappings
     while touched:

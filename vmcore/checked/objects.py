@@ -25,7 +25,7 @@ from vmcore.constants import (
 )
 
 
-def look_at_object(records: Records, object: Any) -> None:
+def check_object(records: Records, object: Any) -> None:
     """The object is locked, and about to be let go."""
     if not records.object_lives(object.slot):
         return  # it was freed under its lock; a thread that looks for it now finds a stale link

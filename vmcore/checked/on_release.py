@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.locks.observed import observe
-from vmcore.checked.mappings import look_at_frames, look_at_pmap, look_at_rights
-from vmcore.checked.objects import look_at_object
-from vmcore.checked.pages import look_at_queues
+from vmcore.checked.mappings import check_frames, check_pmap, check_rights
+from vmcore.checked.objects import check_object
+from vmcore.checked.pages import check_queues
 from vmcore.checked.records import Records
-from vmcore.checked.store import look_at_cache, look_at_name, look_at_pager
+from vmcore.checked.store import check_cache, check_name, check_pager
 from vmcore.constants import VM_PROT_WRITE
 from vmcore.structs import Mapping as MappingRecord
 from vmcore.vm import Vm
@@ -40,10 +40,10 @@ def observers(vm: Vm) -> Observers:
     records = Records(vm)
     touched = records.touched
 
-    def look_under_object(plain: Any) -> None:
-        look_at_object(records, plain)
-        look_at_name(records, plain)
-        look_at_rights(records, plain)
+    def check_under_object(plain: Any) -> None:
+        check_object(records, plain)
+        check_name(records, plain)
+        check_rights(records, plain)
 
     def on_release(look: View, views: Any) -> View:
         def prepare(view: Any) -> None:
@@ -67,17 +67,17 @@ def observers(vm: Vm) -> Observers:
         if prot(view) & VM_PROT_WRITE:
             touched.mappings.add(view.slot)
 
-    vm.page_queue_lock = observe(vm.page_queue_lock, lambda: look_at_queues(records))
-    vm.cache_lock = observe(vm.cache_lock, lambda: look_at_cache(records))
+    vm.page_queue_lock = observe(vm.page_queue_lock, lambda: check_queues(records))
+    vm.cache_lock = observe(vm.cache_lock, lambda: check_cache(records))
     vm.pv_locks = [
-        observe(lock, lambda group=group: look_at_frames(records, group))  # type: ignore[misc]
+        observe(lock, lambda group=group: check_frames(records, group))  # type: ignore[misc]
         for group, lock in enumerate(vm.pv_locks)
     ]
     return Observers(
         prepare={
-            "objects": on_release(look_under_object, records.objects),
-            "pagers": on_release(lambda plain: look_at_pager(records, plain), records.pagers),
-            "pmaps": on_release(lambda plain: look_at_pmap(records, plain), records.pmaps),
+            "objects": on_release(check_under_object, records.objects),
+            "pagers": on_release(lambda plain: check_pager(records, plain), records.pagers),
+            "pmaps": on_release(lambda plain: check_pmap(records, plain), records.pmaps),
         },
         wrote={
             "pages": {

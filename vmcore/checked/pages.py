@@ -29,7 +29,7 @@ from vmcore.constants import (
 QUEUED = PG_ACTIVE | PG_INACTIVE
 
 
-def look_at_queues(records: Records) -> None:
+def check_queues(records: Records) -> None:
     """The queue lock is held, and about to be let go."""
     touched = records.touched.pages
     while touched:

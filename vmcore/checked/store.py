@@ -13,7 +13,7 @@ from vmcore.checked.records import SLOT, Records, walk
 from vmcore.constants import OBJ_CANPERSIST, OBJ_DYING, OBJ_INTERNAL
 
 
-def look_at_cache(records: Records) -> None:
+def check_cache(records: Records) -> None:
     """The cache lock is held, and about to be let go."""
     records.require(cache_facts(records))
     if records.due("hash"):
@@ -53,7 +53,7 @@ def hash_facts(records: Records) -> Iterator[str]:
             seen.add(pager)
 
 
-def look_at_name(records: Records, object: Any) -> None:
+def check_name(records: Records, object: Any) -> None:
     """The object is locked, and about to be let go."""
     if records.object_lives(object.slot):
         records.require(name_facts(records, object))
@@ -75,7 +75,7 @@ def name_facts(records: Records, object: Any) -> Iterator[str]:
             yield f"A9: {name} has pager {pager.slot}, which is object {pager.pg_object & SLOT}'s"
 
 
-def look_at_pager(records: Records, pager: Any) -> None:
+def check_pager(records: Records, pager: Any) -> None:
     """The pager's lock is held, and about to be let go."""
     if records.pager_lives(pager.slot) and records.due("pager"):
         records.require(pager_facts(records, pager))

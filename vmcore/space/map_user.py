@@ -216,38 +216,64 @@ def move_locked(
     vm: Vm, map: VmMap, old: int, old_size: int, new_size: int, address: int | None, shares: list[VmMap]
 ) -> tuple[int, int]:
     """The decision of vm_map_move; map write-locked."""
-    old_end = old + old_size
-    entries = entries_between(vm, map, old, old_end)
-    if not entries or old_size <= 0 or new_size <= 0:
-        return KERN_INVALID_ADDRESS, 0
     # All refusals come before the first change: a call that fails must not have unmapped anything.
-    if address is not None and address < old_end and old < address + new_size:
-        return KERN_INVALID_ARGUMENT, 0
-    grown = new_size - old_size
-    moves = address is not None or (grown > 0 and not range_is_free(vm, map, old_end, old_end + grown))
+    code = why_not_move(vm, map, old, old_size, new_size, address)
+    if code == KERN_SUCCESS and new_size < old_size:
+        code, old_size = shrink(vm, map, old, old_size, new_size, shares), new_size
+    if code != KERN_SUCCESS:
+        return code, 0
+    if address is not None or not has_room(vm, map, old, old_size, new_size):
+        return relocate(vm, map, old, old_size, new_size, address, shares)
+    if new_size > old_size:
+        last = entries_between(vm, map, old, old + old_size)[-1]
+        code = grow(vm, map, last, old + old_size, new_size - old_size)
+    return code, old
+
+
+def why_not_move(vm: Vm, map: VmMap, old: int, old_size: int, new_size: int, address: int | None) -> int:
+    """KERN_SUCCESS, or why the range cannot be resized or moved; map write-locked."""
+    entries = entries_between(vm, map, old, old + old_size)
+    if not entries or old_size <= 0 or new_size <= 0:
+        return KERN_INVALID_ADDRESS
+    if address is not None and address < old + old_size and old < address + new_size:
+        return KERN_INVALID_ARGUMENT
+    moves = address is not None or not has_room(vm, map, old, old_size, new_size)
     if moves and any(entry.wired_count for entry in entries):
-        return KERN_INVALID_ARGUMENT, 0
+        return KERN_INVALID_ARGUMENT
     if address is not None and not map.min_offset <= address < address + new_size <= map.max_offset:
-        return KERN_NO_SPACE, 0
-    if new_size < old_size:
-        gone = vm_map_delete(vm, map, old + new_size, old_end)
-        if gone is None:
-            return KERN_RESOURCE_SHORTAGE, 0
-        shares += gone
-        old_end, old_size = old + new_size, new_size
-    grown = new_size - old_size
-    if address is None and (not grown or range_is_free(vm, map, old_end, old_end + grown)):
-        return (grow(vm, map, entries[-1], old_end, grown) if grown else KERN_SUCCESS), old
+        return KERN_NO_SPACE
+    return KERN_SUCCESS
+
+
+def has_room(vm: Vm, map: VmMap, old: int, old_size: int, new_size: int) -> bool:
+    """Can the range have its new size where it lies?  Map locked."""
+    return new_size <= old_size or range_is_free(vm, map, old + old_size, old + new_size)
+
+
+def shrink(vm: Vm, map: VmMap, old: int, old_size: int, new_size: int, shares: list[VmMap]) -> int:
+    """Unmap what is too much; KERN_RESOURCE_SHORTAGE: nothing was.  Map write-locked."""
+    gone = vm_map_delete(vm, map, old + new_size, old + old_size)
+    if gone is None:
+        return KERN_RESOURCE_SHORTAGE
+    shares += gone
+    return KERN_SUCCESS
+
+
+def relocate(
+    vm: Vm, map: VmMap, old: int, old_size: int, new_size: int, address: int | None, shares: list[VmMap]
+) -> tuple[int, int]:
+    """Move the range to ``address``, or where there is room, and let it grow there; map write-locked."""
+    old_end = old + old_size
     if address is not None and congruent(vm, old, address) != address:
-        note_moved(vm, entries)
+        note_moved(vm, entries_between(vm, map, old, old_end))
     code, start, gone = place(vm, map, new_size, address, lambda at: congruent(vm, old, at))
     shares += gone
     if code == KERN_SUCCESS and not vm_map_clip_range(vm, map, old, old_end):
         code = KERN_RESOURCE_SHORTAGE
     if code == KERN_SUCCESS:
         last = relink(vm, map, old, old_end, start - old)
-        if grown and last is not None:
-            code = grow(vm, map, last, start + old_size, grown)
+        if new_size > old_size and last is not None:
+            code = grow(vm, map, last, start + old_size, new_size - old_size)
     return code, start
 
 

@@ -26,7 +26,7 @@ class Restarts:
     every: int = 0  # with all that is spun
     count: int = 0
 
-    def look(self, seat: SeatFacts, clock: float, limit_s: float) -> None:
+    def update(self, seat: SeatFacts, clock: float, limit_s: float) -> None:
         """One more look at it.  What a lock may still take back counts when it has lasted for the limit."""
         if seat.spun < self.spun:
             self.since = clock
@@ -50,7 +50,7 @@ def livelocks(now: Snapshot, history: History, limits: Limits) -> list[Suspicion
         if seen.facts is None:
             seen.facts = Restarts(seat.restarts, history.clock, history.clock)
         state = seen.facts
-        state.look(seat, history.clock, limits.livelock_s)
+        state.update(seat, history.clock, limits.livelock_s)
         if history.clock - state.grew > limits.livelock_s / 4:
             history.forget(key)  # it got through what it met
             continue

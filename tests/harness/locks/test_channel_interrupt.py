@@ -71,9 +71,7 @@ def waits_begun(arena) -> int:
     return seat.wait_seq if seat.activity else 0
 
 
-def test_any_number_of_interrupts_end_the_wait_with_the_lock_held_and_the_first_one_raised(
-    lock, cell, arena, actors
-):
+def test_many_interrupts_end_the_wait_lock_held_with_the_first_raised(lock, cell, arena, actors):
     seen, into = os.pipe()
     waiter = actors.actor(waits(lock, cell, into))
     wait_until(lambda: activity(arena) == ["sleeping"], "the sleeper")

@@ -45,7 +45,7 @@ def dead_holder(lock, arena, actors):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_error_names_the_lock_and_the_dead_its_role_its_line_and_how_long_ago(way, arena, actors):
+def test_the_error_names_lock_dead_holder_role_line_and_age(way, arena, actors):
     kind, take = WAYS[way]
     arena.native.sit("test")
     lock = getattr(arena, kind)("account", instance=7)

@@ -84,7 +84,7 @@ def tell(made, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_however_a_holder_ends_the_next_one_is_told_once_and_a_reader_is_simply_gone(how, arena):
+def test_a_holders_end_is_told_once_and_a_readers_end_not_at_all(how, arena):
     arena.native.sit("test")
     told = {"m": arena.mutex("m"), "w": arena.rwlock("w"), "u": arena.rwlock("u")}
     shared = arena.rwlock("r")

@@ -21,7 +21,7 @@ def all_that_say_who_holds(arena, lock) -> list[object]:
     return who + (lock.holders() if hasattr(lock, "holders") else [])
 
 
-def test_a_reader_that_has_left_its_cell_holds_nothing_though_its_row_is_there(arena):
+def test_a_reader_that_has_left_its_cell_holds_nothing(arena):
     lock = arena.rwlock("map")
     record = native.RwLock.from_buffer(arena.mapping, lock.offset)
     lock.read()
@@ -37,7 +37,7 @@ def test_a_reader_that_has_left_its_cell_holds_nothing_though_its_row_is_there(a
 
 
 @pytest.mark.parametrize("kind", ["mutex", "rwlock"])
-def test_a_word_that_names_another_occupant_of_the_same_seat_is_not_this_one(kind, arena, seat):
+def test_a_word_of_an_earlier_occupant_of_the_seat_is_not_this_ones(kind, arena, seat):
     lock = getattr(arena, kind)("tested")
     record = (native.Mutex if kind == "mutex" else native.RwLock).from_buffer(arena.mapping, lock.offset)
     word = "owner" if kind == "mutex" else "writer"

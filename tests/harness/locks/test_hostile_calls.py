@@ -139,7 +139,7 @@ def test_bytes_of_another_program_that_are_no_text_can_be_read(arena):
 # --- tables that are full
 
 
-def test_operations_that_have_no_room_for_their_names_are_operations_all_the_same(arena):
+def test_operations_are_counted_without_room_for_their_names(arena):
     seat = native.Seat.from_buffer(arena.mapping, arena.native.offset_of_seat(arena.native.seat()))
     told = []
     for i in range(2 * C["NAMES"]):
@@ -156,7 +156,7 @@ def test_operations_that_have_no_room_for_their_names_are_operations_all_the_sam
     assert seat.steps == 2 * C["NAMES"]
 
 
-def test_too_many_locks_is_said_before_anything_is_taken_and_hides_no_death(arena, actors):
+def test_too_many_locks_is_refused_before_taking_and_hides_no_death(arena, actors):
     wanted = arena.mutex("wanted")
     held = [arena.mutex("many", i, nest=True) for i in range(C["MAX_HELD"])]
 

@@ -97,7 +97,7 @@ def test_the_same_violation_is_reported_once(arena, actors):
     assert len(order.violations(arena)) == 1
 
 
-def test_reports_are_the_last_128_oldest_first_and_violations_those_about_order(arena, actors):
+def test_reports_are_the_last_128_and_violations_those_about_order(arena, actors):
     a, b, own = arena.mutex("a"), arena.mutex("b"), arena.mutex("own")
     elsewhere(actors, a, b)
     with own:
@@ -210,7 +210,7 @@ def test_a_strict_arena_refuses_the_pair_every_time(arena, actors):
     assert len(order.violations(arena)) == 1
 
 
-def test_the_writer_that_makes_readers_wait_for_each_other_is_told_with_their_locks(arena, actors):
+def test_a_queued_writer_that_closes_a_cycle_of_readers_is_reported(arena, actors):
     a, b = arena.rwlock("a"), arena.rwlock("b")
 
     def reads(*locks):
@@ -236,7 +236,7 @@ def test_the_writer_that_makes_readers_wait_for_each_other_is_told_with_their_lo
     assert (report.held_lock, report.wanted_lock) == (a.offset, b.offset)
 
 
-def test_more_pairs_of_a_class_than_there_is_room_for_are_missed_never_invented(arena):
+def test_pairs_beyond_the_table_are_missed_and_never_invented(arena):
     locks = [arena.mutex("n", number) for number in range(70)]
     for _ in range(2):
         for first in range(70):

@@ -170,7 +170,7 @@ def test_with_nothing_held_any_lock_ends_what_was_tried_at_others(arena, actors,
         keeper.end()
 
 
-def test_with_a_lock_kept_only_one_that_was_tried_ends_the_tries(arena, actors, seat):
+def test_polling_with_a_lock_kept_fails_on_all_locks_but_one(arena, actors, seat):
     taken = [arena.mutex("account", number) for number in range(2)]
     keepers = [kept(lock, actors) for lock in taken]
     with arena.mutex("mine"):

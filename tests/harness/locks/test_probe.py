@@ -272,7 +272,7 @@ def test_the_same_seed_makes_the_same_decisions(used):
     assert len(set(first)) == 20
 
 
-def test_a_seat_without_a_delay_for_a_while_then_late_everywhere_then_again_otherwise(used):
+def test_a_seats_delays_change_by_phases_of_the_run(used):
     """Each seat draws a speed and keeps it for some places: fast ones overtake, slow ones are overtaken."""
     probe.noise(used, Profile(point=ALWAYS // 2, sleep_ns=0, turn=10), seed=5)
     seat = seat_of(used)

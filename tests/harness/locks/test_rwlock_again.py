@@ -26,7 +26,7 @@ def mode(request):
     return request.param
 
 
-def test_a_thread_that_reads_twice_is_one_reader_until_it_has_released_twice(lock, mode, actors):
+def test_a_thread_that_reads_twice_is_a_reader_until_its_second_release(lock, mode, actors):
     lock.read()
     lock.read(pass_writers=True)
 

@@ -141,7 +141,7 @@ def test_a_service_that_was_woken_and_did_not_run_yet_does_not_rest():
     assert result.values("looker") == [(True, None)]
 
 
-def test_a_service_that_was_told_to_go_on_and_did_not_run_yet_does_not_rest():
+def test_a_resumed_service_that_did_not_run_yet_does_not_rest():
     """It looks parked either way: only the supervisor's word makes the difference."""
 
     def look(context):

@@ -134,7 +134,7 @@ def test_a_process_that_ends_a_little_after_its_last_word_is_not():
 
 
 @pytest.mark.parametrize("mode", ["process", "thread"])
-def test_a_worker_that_is_stopped_while_it_ends_is_continued_and_is_not_hung(mode):
+def test_a_worker_stopped_while_it_ends_is_continued_and_not_hung(mode):
     def role(context):
         turn_until_told(context)
         for _ in range(2):

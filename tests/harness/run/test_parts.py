@@ -82,7 +82,7 @@ def test_the_last_messages_of_a_dead_peer_are_read(wires):
 def test_a_supervisor_without_a_front_leaves(arena):
     context = multiprocess.get_context("spawn")
     ours, theirs = context.Pipe()
-    plan = RunPlan(arena, (RoleSpec("worker", turn_until_told),), epochs=None)
+    plan = RunPlan(arena=arena, roles=(RoleSpec("worker", turn_until_told),), epochs=None)
     import dill
 
     args = (os.getpid(), theirs, -1, dill.dumps(plan))

@@ -46,7 +46,7 @@ def test_a_stop_that_comes_in_a_destructor_is_raised_behind_it():
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_stop_that_comes_in_the_callback_of_a_weak_set_is_raised_behind_it():
+def test_a_stop_in_the_callback_of_a_weak_set_is_raised_after_it():
     one = WorkerHandle()
     kept = weakref.WeakSet([one])
     with listening(), pytest.raises(WorkerStopped):

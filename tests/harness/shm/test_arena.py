@@ -106,7 +106,7 @@ def open_descriptors() -> int:
 
 
 @pytest.mark.parametrize("place", ["memory", "file"])
-def test_lack_of_memory_is_an_error_with_the_number_of_bytes_and_leaves_nothing(tmp_path, place):
+def test_lack_of_memory_is_an_error_with_the_bytes_and_leaves_nothing(tmp_path, place):
     path = tmp_path / "arena" if place == "file" else None
     before = open_descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

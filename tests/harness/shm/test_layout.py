@@ -62,7 +62,7 @@ def test_embedded_locks_are_found_with_their_offsets():
 BASE = ((".", "generation", c_uint32, ""), ("O", "size", c_uint64, "bytes"))
 
 
-def test_the_fingerprint_of_the_same_rows_is_the_same_whatever_the_notes_say():
+def test_the_fingerprint_depends_on_the_rows_and_not_on_the_notes():
     assert fingerprint(record(*BASE)) == fingerprint(record(BASE[0], ("O", "size", c_uint64, "octets")))
 
 

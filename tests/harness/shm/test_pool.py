@@ -108,7 +108,7 @@ def test_freeing_leaves_the_lock_held_and_the_channel_alone(pool):
     assert record.chan.intend() == intent
 
 
-def test_a_double_free_is_found_although_the_record_is_junk_and_is_reported(arena, pool):
+def test_a_double_free_of_a_record_of_junk_is_found_and_reported(arena, pool):
     record = pool.allocate()
     pool.free(record)
     record.next_free = record.generation = 0xDBDBDBDB

@@ -62,7 +62,7 @@ def test_a_thread_that_ends_has_left_and_a_killed_process_is_dead(arena, actors)
     assert [row.alive for row in roster.rows()] == [True, False]
 
 
-def test_a_seat_is_dead_when_the_kernel_has_marked_it_and_not_because_of_its_pid(arena):
+def test_a_seat_is_dead_by_the_kernels_mark_and_not_by_its_pid(arena):
     number = arena.native.sit("me")
     roster = Roster(arena)
 

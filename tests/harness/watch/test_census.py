@@ -9,7 +9,7 @@ from harness.watch.snapshot import take
 OTHER = 65534  # whose processes have no rights over those of root, or of us
 
 
-def test_a_younger_process_that_may_not_be_looked_at_counts_and_an_older_one_is_named(arena, actors):
+def test_an_unreadable_process_counts_if_younger_and_is_named_if_older(arena, actors):
     """It may have inherited the arena; the first process of the machine cannot have."""
 
     def hidden(me):

@@ -89,7 +89,7 @@ def held_up(arena, actors):
     return one
 
 
-def test_a_stopped_holder_is_reported_first_and_a_finding_at_the_stall_limit(arena, actors, tmp_path):
+def test_a_stopped_holder_is_a_notice_and_at_the_stall_limit_a_finding(arena, actors, tmp_path):
     watchdog = Watchdog(arena, tmp_path, limits=Limits(frozen_s=0.2, stall_s=1.0), with_stacks=False)
     one = held_up(arena, actors)
     os.kill(one.pid, signal.SIGSTOP)

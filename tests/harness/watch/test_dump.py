@@ -219,7 +219,7 @@ def test_a_renderer_that_fails_costs_its_section_and_nothing_else(arena, tmp_pat
     assert "note: section 'bad'" in render(told)
 
 
-def test_a_renderer_of_the_same_name_replaces_the_other_and_can_be_taken_away(arena, sections):
+def test_a_renderer_replaces_one_of_its_name_and_can_be_removed(arena, sections):
     sections.register("world", lambda *_: ["old"])
     sections.register("world", lambda *_: ["new"])
     assert built(arena).sections == {"world": ["new"]}
@@ -229,7 +229,7 @@ def test_a_renderer_of_the_same_name_replaces_the_other_and_can_be_taken_away(ar
     assert built(arena).sections == {}
 
 
-def test_a_dump_of_a_lock_with_a_dead_holder_tells_process_lock_place_and_versions(arena, actors, tmp_path):
+def test_a_dump_of_a_dead_holder_has_process_lock_place_and_versions(arena, actors, tmp_path):
     lock = arena.mutex("precious")
     reached, say = os.pipe()
 

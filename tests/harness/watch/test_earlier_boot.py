@@ -8,7 +8,7 @@ from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.roster import Roster
 from harness.watch.snapshot import Reader, take
-from stress.cli.dump import look_at
+from stress.cli.dump import dump_of
 from tests.harness.actors import wait_until
 from tests.harness.watch.looking import me, waiting
 
@@ -61,7 +61,7 @@ def test_all_that_sit_in_it_are_dead_and_one_sentence_says_so(left):
             ("waiter", True, "-"),
         ]
         assert [row.dead for row in Roster(arena).rows()] == [True, True]
-        dump = look_at(arena, "here", stacks=True)
+        dump = dump_of(arena, "here", stacks=True)
 
     assert dump.summary.startswith(
         "left over by an earlier boot of the machine: all 2 threads in it are dead"

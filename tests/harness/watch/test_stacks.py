@@ -88,7 +88,7 @@ def churn(depth=40):
         depth -= 1
 
 
-def test_a_thread_that_runs_is_asked_for_its_stack_again_and_again_and_lives(arena, actors):
+def test_a_running_thread_is_asked_for_its_stack_many_times_and_lives(arena, actors):
     """No other thread may walk its frames, as they change under it: that killed one process in three."""
 
     def two_threads(actor):

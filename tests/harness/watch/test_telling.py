@@ -73,13 +73,13 @@ def hang(arena, crew):
 
 def look_until(watcher, done, what):
     def looked():
-        watcher.look()
+        watcher.one_pass()
         return done()
 
     wait_until(looked, what)
 
 
-def test_a_deadlock_is_found_while_stacks_for_another_finding_are_still_to_come(
+def test_a_deadlock_is_found_while_stacks_of_another_finding_are_awaited(
     arena, actors, watcher, told, monkeypatch
 ):
     crew = crosswise(arena, actors)

@@ -194,7 +194,7 @@ def test_a_table_that_only_the_defect_fills_stays_a_finding(alone):
         preflight.refuse_shortage(short, {"objects": 8}, lambda: short)
 
 
-def test_too_few_pages_to_begin_with_is_said_at_once_and_not_waited_for(start):
+def test_too_few_pages_for_the_set_up_are_refused_without_a_wait(start):
     said = start("run", "--pages", "14", "--seconds", "5", "--json").wait()
 
     fact, remedy = said.err.splitlines()[-2:]  # after the line that says what runs

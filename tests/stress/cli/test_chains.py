@@ -6,7 +6,7 @@ import threading
 
 from harness import outcome
 from stress.cli.display import block, line
-from stress.cli.dump import look, look_at
+from stress.cli.dump import dump_of, live_dump
 from stress.dump_sections import sections
 from stress.run.options import Progress, RunOptions
 from stress.run.progress import LINKS, WATCHED, Looker
@@ -100,11 +100,11 @@ def test_a_dump_of_a_running_vm_draws_its_chains_and_takes_no_seat(start, hangdo
 
 
 def test_the_section_is_there_for_one_dump_only(world):
-    found = look(world.arena, "here", stacks=False)
+    found = live_dump(world.arena, "here", stacks=False)
 
     assert found.sections["vmcore"][0].startswith("free 256 (target ")
     # The world of a run has its own; what the command registered for itself is gone.
-    assert "vmcore" not in look_at(world.arena, "here", stacks=False).sections
+    assert "vmcore" not in dump_of(world.arena, "here", stacks=False).sections
 
 
 def test_records_of_another_shape_leave_the_threads_to_be_shown(world):
@@ -113,7 +113,7 @@ def test_records_of_another_shape_leave_the_threads_to_be_shown(world):
     shape, entry.fingerprint = entry.fingerprint, 1
     world.arena.tables.clear()
 
-    found = look(world.arena, "here", stacks=False)
+    found = live_dump(world.arena, "here", stacks=False)
 
     entry.fingerprint = shape
     assert found.verdict == "live"

@@ -193,7 +193,7 @@ def test_too_few_file_descriptors_are_said_before_anything_starts(start):
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_takes_no_dump_of_the_vm_without_the_defect_is_said_before(start, tmp_path):
+def test_an_unusable_dump_folder_is_refused_before_the_first_run(start, tmp_path):
     tmp_path.chmod(0o500)
 
     said = start("defects", "H6a", "--detect").wait()
@@ -206,7 +206,7 @@ def test_a_folder_that_takes_no_dump_of_the_vm_without_the_defect_is_said_before
 # --- interrupted
 
 
-def test_an_interrupted_detection_says_so_and_what_there_was_and_writes_no_page(start, tmp_path):
+def test_an_interrupted_detection_says_what_it_has_and_writes_no_page(start, tmp_path):
     started = start("defects", "H6a", "L42", "--detect", "--seeds", "3", "--write", "page.md")
     first = started.process.stderr.readline()
 

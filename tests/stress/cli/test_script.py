@@ -30,9 +30,7 @@ def test_a_script_that_did_not_show_its_defect_is_an_error_of_two_lines(monkeypa
 
 
 @pytest.mark.parametrize(("typed", "verdict"), [((), "deadlock"), (("--checks",), "contract_violation")])
-def test_a_script_is_looked_at_as_its_defect_asks_unless_options_say_otherwise(
-    hangdog, tmp_path, typed, verdict
-):
+def test_a_script_runs_with_its_defects_checks_unless_told_otherwise(hangdog, tmp_path, typed, verdict):
     said = hangdog("run", "--defect", "L50", "--script", *typed, "--json", "--dump-dir", str(tmp_path))
 
     assert said.code == FOUND, said

@@ -89,7 +89,7 @@ def test_a_wrong_verdict_is_a_detection_that_does_not_count_as_right():
     assert found.trials[0].verdict == "lost_wakeup"
 
 
-def test_an_excerpt_has_the_head_and_what_its_sections_prove_without_the_rest():
+def test_an_excerpt_is_the_head_and_what_the_sections_prove():
     (found,) = detect([find_defect("L9")], DetectOptions(scripts=True)).detections
 
     excerpt = found.trials[0].excerpt
@@ -247,7 +247,7 @@ def test_pairs_are_every_two_that_replace_different_steps():
         assert set(pair.verdicts) == set(one.verdicts) | set(two.verdicts)
 
 
-def test_a_pair_runs_where_its_first_shows_best_with_no_option_of_another_scenario():
+def test_a_pair_runs_in_the_scenario_of_its_first_with_those_options():
     assert find_defect("H8").scenario != find_defect("H7a").scenario == find_defect("H4").scenario
     assert set(find_defect("H7a").options) - set(find_defect("H8").options)
 
@@ -256,7 +256,7 @@ def test_a_pair_runs_where_its_first_shows_best_with_no_option_of_another_scenar
     assert find_defect("H4+H7a").options == {**find_defect("H4").options, **find_defect("H7a").options}
 
 
-def test_those_that_the_log_tells_of_are_the_first_thirteen_with_every_form():
+def test_the_defects_of_the_log_are_the_first_thirteen_in_all_variants():
     assert [defect.id for defect in all_defects().values() if defect.seed_named] == [
         "H1", "H2", "H3", "H4", "H5a", "H5b", "H6a", "H6b", "H6c", "H7a", "H7b", "H7c", "H8", "H9",
         "H10a", "H10b", "H10c", "H11", "H12", "H13",
@@ -313,7 +313,7 @@ def test_filters_leave_those_that_fit(words, fits, capsys):
     assert shown
 
 
-def test_detection_from_the_command_line_writes_its_page_and_says_what_it_found(tmp_path, capsys):
+def test_detection_by_command_writes_its_page_and_prints_what_it_found(tmp_path, capsys):
     target = tmp_path / "page.md"
 
     code = outcome(["defects", "H7b", "--detect", "--script", "--json", "--write", str(target)])

@@ -57,7 +57,7 @@ def test_with_all_detectors_each_of_them_is_found(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", BY_CHANCE)
-def test_wrong_data_is_what_the_content_oracle_of_a_scenario_says_and_no_other(name, tmp_path):
+def test_only_the_content_oracle_of_a_scenario_says_wrong_data(name, tmp_path):
     """A script's own loads are none of it: the scripts would be found without the oracle."""
     assert "wrong_data" in said_without("nothing", name, tmp_path, "30").split()
 

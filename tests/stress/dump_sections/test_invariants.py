@@ -29,7 +29,7 @@ def test_each_rule_is_told_once_in_the_order_of_the_violations():
     assert told("nothing of the kind, Q4 or A3") == []
 
 
-def test_a_dump_of_a_broken_invariant_has_its_rule_and_the_life_of_its_page(tmp_path):
+def test_a_dump_of_a_broken_invariant_has_its_rule_and_page_history(tmp_path):
     """H11 takes a page off its queue in a copy-on-write fault and does not put it back."""
     report = run(RunOptions(script="H11", defect="H11", dump_dir=str(tmp_path)))
     found = dump.read(Path(report.findings[0].dump))

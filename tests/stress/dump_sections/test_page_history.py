@@ -41,7 +41,7 @@ def texts(lines):
     return [line.split("tester: ", 1)[1] for line in lines if "tester: " in line]
 
 
-def test_a_copy_on_write_is_told_with_both_pages_and_nothing_of_the_neighbour(vm):
+def test_a_copy_on_write_shows_both_pages_and_not_the_neighbour(vm):
     parent = space_of(vm, 4)
     write(vm, parent, 1, 5)
     write(vm, parent, 2, 6)
@@ -186,7 +186,7 @@ def test_a_packed_place_is_read_back(place):
     ],
 )
 def test_an_argument_is_told_by_what_its_event_packs(what, told):
-    assert page_events.told(what, page_events.pack(4, 3, 2)) == told
+    assert page_events.event_text(what, page_events.pack(4, 3, 2)) == told
 
 
 def test_what_happened_after_the_look_stands_behind_a_plus(vm):

@@ -40,7 +40,7 @@ def a_busy_page(vm, object):
     return page.slot
 
 
-def test_a_page_that_another_thread_owns_may_be_looked_at_in_a_checked_run(vm):
+def test_another_threads_own_page_may_be_read_in_a_checked_run(vm):
     space = space_of(vm, 2)
     write(vm, space, 0, 1)
     bottom = top(vm, space)
@@ -57,7 +57,7 @@ def test_a_page_that_another_thread_owns_may_be_looked_at_in_a_checked_run(vm):
 
 
 @pytest.mark.parametrize("told", ["objects {} and {} could be joined", "chain O{}(ref1,0p)→O{}(ref1,1p)"])
-def test_the_objects_that_the_head_names_are_shown_and_not_those_looked_at_since(vm, told):
+def test_the_objects_named_in_the_head_are_shown_and_no_later_ones(vm, told):
     spaces = [space_of(vm, 2) for _ in range(3)]
     for space in spaces:
         write(vm, space, 0, 1)

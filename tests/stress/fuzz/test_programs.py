@@ -106,7 +106,7 @@ def test_a_rare_failure_does_not_shrink_to_something_that_never_fails():
 # --- real runs
 
 
-def test_a_planted_mistake_is_found_shrunk_and_found_again_by_the_printed_file(tmp_path):
+def test_a_planted_mistake_is_found_shrunk_and_found_by_its_file(tmp_path):
     caught = hunt(1, HUNT_S, "H3", k=2, n=2, repeat=1)
 
     assert caught is not None

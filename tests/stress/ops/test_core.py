@@ -51,7 +51,7 @@ def test_every_step_is_counted_and_leaves_no_lock(world, actor, process):
     assert world.arena.native.held() == []
 
 
-def test_a_store_behind_the_oracles_back_is_found_and_the_report_names_the_chain(world, actor, process):
+def test_a_store_unknown_to_the_oracle_is_found_and_names_the_chain(world, actor, process):
     core.write(actor, process, BASE)
     vm_write(world.vm, process.space, BASE, b"\xdb" * PAGE)
 
@@ -60,7 +60,7 @@ def test_a_store_behind_the_oracles_back_is_found_and_the_report_names_the_chain
     assert WrongData.verdict == "wrong_data"
 
 
-def test_a_file_is_read_as_it_lies_on_disk_and_its_private_copy_stays_private(world, actor, process):
+def test_a_file_is_read_as_on_disk_and_its_private_copy_stays_private(world, actor, process):
     core.map_file(actor, process, Range(0x100000, 0x104000, READ_WRITE, False, 1, 0))
     core.map_file(actor, process, Range(0x200000, 0x204000, READ_WRITE, True, 1, 0))
     read_all(actor, process)

@@ -117,7 +117,7 @@ def test_unmapped_memory_starts_afresh_and_moved_memory_keeps_its_stamps(me):
     assert journal.regions == [(8, 9, 1 << 31, 0), (10, 12, 1 << 31, 2)]
 
 
-def test_a_shared_page_may_show_any_writers_store_but_none_that_was_seen_replaced(me, other):
+def test_a_shared_page_shows_any_store_but_none_seen_replaced(me, other):
     initial = file_stamp(3, 2)
     first, second = other.issue(FILE, 2), other.issue(FILE, 2)
 

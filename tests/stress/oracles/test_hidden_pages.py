@@ -66,7 +66,7 @@ def long_lived_parent(vm, forks):
         yield parent
 
 
-def test_a_paged_parent_that_never_collapses_is_a_leak_that_names_the_chain():
+def test_a_paged_parent_that_never_collapses_is_a_leak_with_its_chain():
     with world_with(collapse__vm_object_collapse=refuse_paged_front) as vm:
         *_, parent = long_lived_parent(vm, 5)
         assert len(chain(vm, parent)) > 3
@@ -85,7 +85,7 @@ def test_a_paged_parent_that_never_collapses_is_a_leak_that_names_the_chain():
     assert "swap" in drawn
 
 
-def test_a_pair_that_was_left_comes_first_as_long_as_hardly_anything_is_hidden():
+def test_a_left_pair_comes_first_while_hardly_anything_is_hidden():
     with world_with(collapse__vm_object_collapse=refuse_paged_front) as vm:
         for _ in long_lived_parent(vm, 1):
             pass
@@ -147,7 +147,7 @@ def test_what_the_right_vm_bypasses_is_none():
         assert len(chain(vm, child)) == 1
 
 
-def test_hidden_pages_below_two_users_are_the_price_of_chains_and_within_the_bound(world):
+def test_hidden_pages_below_two_users_are_within_the_bound(world):
     vm = world.vm
     parent = space_of(vm, 2)
     fill(vm, parent, {0: 1, 1: 1})
@@ -223,7 +223,7 @@ def test_a_dump_of_a_leak_says_which_object_hides_what():
     assert not any(" hides " in line for line in others)
 
 
-def test_a_dump_of_a_leak_tells_the_growth_and_why_each_holder_is_still_there():
+def test_a_dump_of_a_leak_has_the_growth_and_the_reason_of_each_holder():
     hidden = []
     with world_with(collapse__vm_object_collapse=refuse_paged_front) as vm:
         for parent in long_lived_parent(vm, 5):  # noqa: B007 - the last one is looked at below

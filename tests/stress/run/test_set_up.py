@@ -7,6 +7,7 @@ import time
 import pytest
 
 from stress.run import set_up
+from stress.run.opening import OwnFindings
 from stress.run.options import RunOptions
 from stress.run.set_up import SetUp, SetUpHung
 from tests.harness.actors import fork
@@ -44,7 +45,7 @@ def test_a_set_up_that_does_not_get_a_processor_does_not_hang(crowded, monkeypat
     monkeypatch.setattr(set_up, "MOST_TIMES", 10_000)
     begun = time.monotonic()
 
-    with SetUp(RunOptions(setup_limit=LIMIT_S)) as limit:
+    with SetUp(OwnFindings(RunOptions(setup_limit=LIMIT_S))) as limit:
         compute(LIMIT_S / 2)
 
     assert time.monotonic() - begun > LIMIT_S, "nothing was in the way; this test would prove nothing"
@@ -52,7 +53,7 @@ def test_a_set_up_that_does_not_get_a_processor_does_not_hang(crowded, monkeypat
 
 
 def test_a_set_up_that_had_its_time_hangs_also_where_others_are_in_the_way(crowded):
-    with pytest.raises(SetUpHung), SetUp(RunOptions(setup_limit=LIMIT_S)) as limit:
+    with pytest.raises(SetUpHung), SetUp(OwnFindings(RunOptions(setup_limit=LIMIT_S))) as limit:
         compute(1000.0)
 
     assert limit.finding is not None

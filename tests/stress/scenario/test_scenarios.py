@@ -38,7 +38,7 @@ def test_a_scenario_without_roles_cannot_be_cast():
         Scenario("empty").cast(1)
 
 
-def test_ids_of_the_catalogue_are_those_of_the_reference_and_forms_have_letters():
+def test_catalogue_ids_are_those_of_the_reference_variants_with_letters():
     ids = list(all_defects())
 
     assert {"H1", "H2", "H3", "H6a", "H6b", "H6c", "L6", "L11", "L40"} <= set(ids)

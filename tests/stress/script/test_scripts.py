@@ -132,7 +132,7 @@ def test_roles_pass_their_points_in_the_order_of_the_cues(mode, order):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_worker_that_has_come_to_a_named_point_waits_there_with_what_it_knows(mode):
+def test_a_worker_waits_at_a_named_point_with_what_it_knows(mode):
     def count(scene):
         known = scene.read("LAST", 0)
         scene.vm.point("known")
@@ -150,7 +150,7 @@ def test_a_worker_that_has_come_to_a_named_point_waits_there_with_what_it_knows(
     assert report.script == COMPLETED
 
 
-def test_a_space_that_has_left_does_not_leave_again_when_its_record_is_in_new_use():
+def test_a_space_that_left_does_not_leave_again_in_a_reused_record():
     def scene(scene):
         scene.map("P")
         slot = scene.space("P").slot
@@ -192,7 +192,7 @@ def test_a_point_that_a_role_never_reaches_ends_the_script_in_good_order():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_role_that_waits_for_one_at_a_gate_ends_the_script_and_not_the_run(mode):
+def test_a_role_that_waits_for_one_at_a_gate_ends_only_the_script(mode):
     def locked(scene):
         scene.object("O").lock.acquire()
         scene.object("O").lock.release()
@@ -249,7 +249,7 @@ def test_a_thread_at_an_open_gate_is_about_to_move(world, next_role, stuck):
         ("write", "WAIT_WRITE", True),
     ],
 )
-def test_a_waiter_for_a_map_that_is_free_again_has_been_woken_and_only_has_to_run(world, take, waits, stuck):
+def test_a_waiter_for_a_released_map_is_woken_and_only_has_to_run(world, take, waits, stuck):
     native, lock = world.arena.native, world.arena.rwlock("map")
     native.leave()  # the thread that has the lock takes a seat of its own
     gates = SyncPoints(world.arena, (Cue("B", "start"),), ("A", "B"))

@@ -156,7 +156,7 @@ def test_moving_a_file_mapping_is_an_unmap_and_a_new_mapping(plan):
     assert body(made)[1:] == [Unmap(0x10000, 2 * PAGE), MapFile(0x80000, PAGE, READ, True, True, 0, PAGE)]
 
 
-def test_what_was_protected_but_never_mapped_belongs_to_the_program_that_execve_mapped(plan):
+def test_protected_but_unmapped_ranges_belong_to_the_execed_program(plan):
     made = plan(
         START,
         "7 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x50d000",
@@ -185,7 +185,7 @@ def test_a_range_unmapped_before_is_not_invented_again(plan):
     assert body(made)[2] == Unmap(0x10000, 2 * PAGE)
 
 
-def test_what_a_forked_child_needs_of_the_program_is_mapped_by_its_ancestors_execve(plan):
+def test_a_forked_childs_program_is_mapped_by_its_ancestors_execve(plan):
     made = plan(
         START,
         "7 fork() = 8",
@@ -318,7 +318,7 @@ def test_threads_that_reuse_each_others_addresses_keep_their_order(plan):
     assert made.tasks[0].avoid == ((0x10000, 0x11000), (0x90000, 0x91000))
 
 
-def test_a_child_does_not_believe_what_a_thread_changed_behind_its_parents_back(plan):
+def test_a_child_does_not_get_changes_of_its_parents_other_threads(plan):
     made = plan(
         START,
         "7 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x10000",

@@ -119,7 +119,7 @@ def test_a_call_in_two_halves_is_one_event_from_start_to_end(log):
     assert (events[-1].time, events[-1].end_time, events[-1].result) == (1.5, 4.5, 8)
 
 
-def test_a_split_clone3_keeps_its_flags_and_comes_behind_its_childs_first_call(log):
+def test_a_split_clone3_keeps_its_flags_and_follows_its_childs_first_call(log):
     events = log(
         "7 clone3({flags=CLONE_VM|CLONE_VFORK, exit_signal=SIGCHLD, stack=0x1000}, 88 <unfinished ...>",
         '8 execve("x", ["x"], 0x1 /* 2 vars */) = 0',

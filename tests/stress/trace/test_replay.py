@@ -60,7 +60,7 @@ def family(children):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_forks_and_waits_in_any_interleaving_give_every_process_its_own_memory(workers):
+def test_forks_and_waits_in_any_order_give_each_process_its_own_memory(workers):
     report = replay(family(12), workers=workers, seed=workers)
 
     assert report.findings == []

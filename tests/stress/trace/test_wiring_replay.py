@@ -49,7 +49,7 @@ def test_locks_do_not_nest(actor, process):
     assert audit(actor.vm) == []
 
 
-def test_everything_can_be_locked_and_unlocked_and_what_is_too_much_stays_unlocked(actor, process):
+def test_mlockall_locks_what_fits_and_munlockall_unlocks_everything(actor, process):
     pages = actor.vm.g.v_wire_max
     core.allocate(actor, process, Range(MORE, MORE + pages * PAGE, 3))
 

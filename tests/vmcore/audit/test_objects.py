@@ -194,7 +194,7 @@ def test_a14_a_mapping_that_its_frame_does_not_list(vm, world):
     assert f"A14: page {page.slot} lists 0 mappings, the hardware has 1" in said
 
 
-def test_a16_a_stale_link_is_a_violation_and_ends_only_the_part_that_met_it(vm, world):
+def test_a16_a_stale_link_is_a_violation_and_ends_only_its_own_part(vm, world):
     obj = top(vm, world[1])
 
     said = broken(vm, obj, "shadow", 5 << 32 | 200)

@@ -130,7 +130,7 @@ def test_a12_what_another_program_wrote_to_the_swap_file_is_seen_too(vm, world, 
     assert audit(vm) == []
 
 
-def test_a12_a_page_that_was_stored_to_since_is_dirty_whatever_its_flag_says(vm, world):
+def test_a12_a_page_stored_to_since_is_dirty_whatever_its_flag_says(vm, world):
     write(vm, world, 2, 77)
     page = page_at(vm, top(vm, world), 2)
 

@@ -195,7 +195,7 @@ def test_a_page_that_was_unmapped_is_not_hidden_by_another_page(vm):
     vmspace_exit(vm, space)
 
 
-def test_without_a_free_frame_nothing_is_said_about_what_could_not_be_read_in(vm, parted):
+def test_without_a_free_frame_unread_pages_are_not_judged(vm, parted):
     swap_both_out(vm, parted)
     taken = []
     while (page := frame_or_none(vm)) is not None:
@@ -239,7 +239,7 @@ def test_a_daemon_makes_room_for_the_sweep(vm_of):
     assert all_gone(vm) == []
 
 
-def test_a_pair_that_is_being_written_when_it_is_looked_for_is_not_missed(vm, parted, monkeypatch):
+def test_a_pair_that_is_being_written_is_not_taken_for_missing(vm, parted, monkeypatch):
     """The daemon begins to write when the pass has begun: the pass is in vain, and the pair does not show."""
     scans = [scan, scan]  # active to inactive; inactive to the disk
     seen = []

@@ -189,7 +189,7 @@ def test_every_record_is_met_under_its_guard(vm, work):
     assert all_gone(vm) == []
 
 
-def test_a_page_out_without_a_record_for_its_pager_meets_them_under_their_guard_too(vm_of):
+def test_a_page_out_without_a_pager_record_keeps_to_the_guards(vm_of):
     vm = vm_of(checked=True, pagers=1)
     first, second = space_of(vm, 1), empty_space(vm)
     vm_allocate(vm, space_map(vm, second), vm.page_size, va(vm, 0))

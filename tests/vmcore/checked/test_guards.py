@@ -180,7 +180,7 @@ def space_map_first(vm, space):
         return space_map(vm, space).first
 
 
-def test_a_view_of_an_earlier_life_is_stale_even_when_the_record_lives_again(broken):
+def test_a_view_of_an_earlier_use_is_stale_also_after_reuse(broken):
     vm = broken
     old = new_object(vm, 1)
     slot = old.slot

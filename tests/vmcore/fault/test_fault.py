@@ -119,7 +119,7 @@ def wait_until_wanted(vm, page):
     raise AssertionError("no thread waits for the page")
 
 
-def test_a_failing_pager_is_an_error_for_the_reader_and_nothing_is_left_busy(vm, monkeypatch):
+def test_a_failing_pager_is_an_error_and_leaves_nothing_busy(vm, monkeypatch):
     space = space_of(vm, 2)
     fill(vm, space, {0: 1, 1: 2})
     swap_out(vm, top(vm, space))
@@ -136,7 +136,7 @@ def test_a_failing_pager_is_an_error_for_the_reader_and_nothing_is_left_busy(vm,
     assert all_gone(vm) == []
 
 
-def test_a_range_that_is_replaced_while_its_page_is_read_in_shows_the_new_memory(vm_of):
+def test_a_range_replaced_during_a_page_in_shows_the_new_memory(vm_of):
     vm = vm_of(contracts=False)  # the hook takes locks in the middle of a read
     space = space_of(vm, 1)
     write(vm, space, 0, 1)
@@ -271,7 +271,7 @@ def test_two_threads_that_fault_the_same_page_share_it(vm):
     vmspace_exit(vm, space)
 
 
-def test_lookups_that_must_both_upgrade_start_over_instead_of_waiting_for_each_other(vm):
+def test_two_lookups_that_both_upgrade_start_over_and_do_not_deadlock(vm):
     for _ in range(30):
         space = space_of(vm, 2)
         fill(vm, space, {0: 1, 1: 1})

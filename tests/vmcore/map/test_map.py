@@ -233,7 +233,7 @@ def test_shared_memory_survives_its_creator_and_a_second_fork(vm):
     assert all_gone(vm) == []
 
 
-def test_a_copy_on_write_range_that_is_shared_later_is_shadowed_once_for_all(vm):
+def test_a_copy_on_write_range_shared_later_is_shadowed_once_for_all(vm):
     grandparent = space_of(vm, 2)
     fill(vm, grandparent, {0: 1, 1: 2})
     parent = fork(vm, grandparent)

@@ -42,7 +42,7 @@ def pair(vm):
     return parent, child
 
 
-def test_a_child_that_leaves_without_writing_gives_the_parent_one_object_back(vm, pair):
+def test_a_child_that_exits_unwritten_leaves_the_parent_one_object(vm, pair):
     parent, child = pair
     front = top(vm, parent)
 
@@ -301,7 +301,7 @@ def test_bypass_skips_a_backing_object_that_is_hidden_completely(vm, back_swappe
     assert all_gone(vm) == []
 
 
-def test_the_release_that_a_bypass_leaves_behind_lets_the_other_shadower_collapse(vm, pair):
+def test_the_late_release_of_a_bypass_lets_the_other_shadower_collapse(vm, pair):
     parent, child = pair
     fill(vm, child, {0: 5, 1: 6})
     assert len(chain(vm, parent)) == 2

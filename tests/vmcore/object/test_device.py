@@ -301,7 +301,7 @@ def test_a_device_in_the_cache_keeps_its_pages_and_no_page_of_it_is_queued(vm):
     clear(vm)
 
 
-def test_of_an_object_that_enters_the_cache_wired_and_busy_pages_stay_off_the_queues(vm):
+def test_wired_and_busy_pages_of_a_cached_object_stay_off_the_queues(vm):
     obj = new_object(vm, 3)
     with locked(obj):
         pages = [alloc(vm, obj, index) for index in range(3)]

@@ -83,7 +83,7 @@ def create(vm, me, rounds, enough):
         vmspace_exit(vm, space)
 
 
-def test_two_processes_create_the_same_device_at_once_and_there_is_one_object(vm_of):
+def test_two_processes_that_map_a_device_at_once_make_one_object(vm_of):
     vm = vm_of(cache_max=0)  # so that every exit may end it, and every mapping create it
     team, before = Team(vm), pagers_made(vm)
     try:

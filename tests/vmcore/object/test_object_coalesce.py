@@ -273,7 +273,7 @@ def test_an_object_that_is_paging_stays_as_it_is(vm):
     vm_object_deallocate(vm, obj)
 
 
-def test_an_object_with_a_second_reference_a_name_a_pager_or_a_shadow_does_not_grow(vm):
+def test_a_referenced_named_paged_or_shadowing_object_does_not_grow(vm):
     obj = new_object(vm, 2)
     new_page(vm, obj, 1, 7)
     obj.ref_count += 1

@@ -116,7 +116,7 @@ def test_a_page_that_the_file_has_got_since_is_not_pushed(file_vm):
     leave_all(vm, snapshot, writer)
 
 
-def test_a_second_snapshot_shares_an_untouched_copy_object_and_goes_in_front_of_a_used_one(file_vm):
+def test_a_second_snapshot_shares_a_copy_object_only_if_untouched(file_vm):
     vm = file_vm
     writer = mapped(vm, shared=True)
     write(vm, writer, 0, 1)
@@ -346,7 +346,7 @@ def test_snapshots_taken_while_the_file_is_written_are_one_instant_each(vm_of):
     leave_all(vm, space)
 
 
-def test_wiring_of_shared_pages_is_as_good_as_a_store_and_leaves_the_snapshot_what_they_held(file_vm):
+def test_wiring_shared_pages_copies_them_for_the_snapshot_like_a_store(file_vm):
     vm = file_vm
     writer = mapped(vm, shared=True)
     for page in range(PAGES):

@@ -143,7 +143,7 @@ def test_a_page_that_is_mapped_somewhere_decides_for_the_whole_object(vm):
 # --- mapping
 
 
-def test_mappings_made_before_any_page_is_there_get_the_same_colour(vm):
+def test_a_mapping_made_before_any_page_gets_the_colour_of_the_others(vm):
     spaces = [empty_space(vm) for _ in range(3)]
     for index, space in enumerate(spaces):
         vm_allocate(vm, space_map(vm, space), (index + 1) * vm.page_size)  # the lowest hole is elsewhere
@@ -199,7 +199,7 @@ def test_a_free_mapping_follows_one_that_was_fixed_before(vm):
     clear(vm, one, two)
 
 
-def test_a_fixed_mapping_goes_where_it_says_and_what_comes_of_it_is_counted(vm):
+def test_a_fixed_mapping_keeps_its_address_and_its_conflict_is_counted(vm):
     free, here = mapped(vm, PAGES, True)
     store(vm, free, here, 1)
     assert counters(vm)["colour_conflicts"] == 0

@@ -83,7 +83,7 @@ def test_a_store_after_a_clean_makes_the_page_dirty_again(vm):
     assert all_gone(vm) == []
 
 
-def test_a_clean_takes_the_right_to_write_so_that_the_next_store_is_a_fault(vm):
+def test_a_clean_removes_write_access_so_that_the_next_store_faults(vm):
     space = space_of(vm, 2)
     fill(vm, space, {0: 1, 1: 2})
     assert clean(vm, space, 0, True)

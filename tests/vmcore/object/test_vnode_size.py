@@ -323,7 +323,7 @@ def test_a_dying_object_does_not_make_a_shorter_file_longer(vm):
     assert all_gone(vm) == []
 
 
-def test_what_a_dying_object_still_writes_does_not_come_back_when_the_file_grows(vm):
+def test_late_writes_of_a_dying_object_do_not_return_when_a_file_grows(vm):
     """Cut and extended while the terminator is between two writes: the file is as long as it was."""
     space, start = mapped(vm, PAGES, True)
     for page in range(PAGES):

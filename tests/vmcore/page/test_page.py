@@ -68,7 +68,7 @@ def test_the_page_list_keeps_the_order_of_insertion_whatever_is_removed(vm):
     assert obj.resident_page_count == 2
 
 
-def test_a_freed_page_is_found_no_more_and_goes_to_the_tail_of_the_free_list(vm):
+def test_a_freed_page_is_not_found_and_is_last_on_the_free_list(vm):
     obj = new_object(vm, 2)
     page = new_page(vm, obj, 1)
 

@@ -27,7 +27,7 @@ def test_a_released_page_is_active(vm, page):
     assert page.flags_p == PG_ACTIVE
 
 
-def test_deactivate_forgets_the_reference_and_says_whether_there_is_laundry(vm, page):
+def test_deactivate_clears_the_reference_and_says_if_there_is_laundry(vm, page):
     clean = new_page(vm, vm.objects(page.object), 1)
     clean.flags_o |= PG_CLEAN
     modified = new_page(vm, vm.objects(page.object), 2)

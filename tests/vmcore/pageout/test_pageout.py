@@ -258,9 +258,7 @@ def test_the_daemon_never_waits_for_memory(vm):
 
 
 @pytest.mark.parametrize(("wired", "limit"), [(True, FRUITLESS_LIMIT), (False, TRANSIT_LIMIT)])
-def test_with_waiters_and_nothing_in_flight_the_daemon_looks_again_until_it_gives_up(
-    vm, monkeypatch, wired, limit
-):
+def test_with_waiters_and_nothing_in_flight_the_daemon_retries_then_ends(vm, monkeypatch, wired, limit):
     """Frames that another thread owns may come back: they earn more patience than wired ones."""
     monkeypatch.setattr(vmcore.pageout.pageout, "BACK_OFF_S", 0)
     frames = [frame(vm) for _ in range(vm.g.v_free_count - 2)]

@@ -172,7 +172,7 @@ def test_an_injected_error_for_the_run_falls_back_to_the_page_alone(asleep):
     assert resident(vm, top(vm, space)) == [2]
 
 
-def test_while_it_is_read_every_page_of_the_run_is_busy_and_fake_under_one_paging_count(asleep):
+def test_during_a_read_all_pages_of_the_run_are_busy_under_one_count(asleep):
     vm, space = asleep
     obj, seen = top(vm, space), []
 

@@ -149,7 +149,7 @@ def test_after_the_cache_is_cleared_the_file_gets_a_new_object(file):
     assert load(vm, obj, 0) == 1
 
 
-def test_a_mapping_that_meets_a_dying_pager_waits_without_the_vnode_lock_and_starts_over(file, monkeypatch):
+def test_a_fault_at_a_dying_pager_waits_without_the_vnode_lock(file, monkeypatch):
     vm, vnode = file
     dying = vm.pagers.allocate_or_raise()
     dying.pg_type, dying.pg_handle = PG_VNODE, vm.vnodes.ref(vnode)

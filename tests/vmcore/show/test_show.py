@@ -230,7 +230,7 @@ def test_a_freed_record_full_of_junk_is_shown_all_the_same(vm):
     assert "its map is stale" in show_vmspace(vm, parent)
 
 
-def test_a_reader_opens_the_tables_without_a_seat_or_a_lock_and_sees_the_same(vm, family):
+def test_a_reader_without_a_seat_or_lock_sees_the_same_tables(vm, family):
     before = bytes(Header.from_buffer(vm.arena.mapping)), len(Roster(vm.arena).rows(left=True))
     vm.arena.tables.clear()
     seat = vm.native.seat()

@@ -348,7 +348,7 @@ def copier(vm, space, number, rounds):
 
 @pytest.mark.parametrize("pages", [1000, 50])
 @pytest.mark.parametrize("mode", ["thread", "process"])
-def test_shared_memory_is_one_memory_while_sharers_wire_it_and_copies_are_taken(vm_of, mode, pages):
+def test_shared_memory_stays_one_while_wired_and_copied(vm_of, mode, pages):
     vm = vm_of(pages=pages)
     one, board = space_of(vm, PAGES), space_of(vm, PAGES)
     vm_map_inherit(vm, space_map(vm, one), va(vm, 0), va(vm, PAGES), VM_INHERIT_SHARE)

@@ -104,7 +104,7 @@ def test_a_store_to_a_range_made_writable_moves_the_wiring_to_the_copy(vm, famil
     assert audit(vm) == []
 
 
-def test_the_copy_of_a_wired_page_is_not_collapsed_over_it_before_the_wiring_has_moved(vm, family):
+def test_a_wired_pages_copy_does_not_replace_it_before_its_wiring_moves(vm, family):
     parent, child = family
     vmspace_exit(vm, fork(vm, child))  # so that the fixture's child may go as well
     protect(vm, parent, 0, 4, VM_PROT_ALL)
@@ -127,7 +127,7 @@ def vm_map_delete_all(vm, space):
     return vm_map_remove(vm, space_map(vm, space), va(vm, 0), va(vm, 4)) == KERN_SUCCESS
 
 
-def test_a_fork_of_a_range_whose_wirings_have_moved_in_part_copies_every_page(vm, family):
+def test_a_fork_of_a_range_with_wirings_moved_in_part_copies_every_page(vm, family):
     parent, _ = family
     protect(vm, parent, 0, 4, VM_PROT_ALL)
     write(vm, parent, 0, 10)
@@ -229,7 +229,7 @@ def test_a_fault_before_the_wirer_has_come_enters_an_ordinary_mapping(vm):
     vmspace_exit(vm, space)
 
 
-def test_a_wirer_that_gives_up_ends_the_wired_mappings_before_the_entry_says_so(vm_of, monkeypatch):
+def test_a_failed_wiring_ends_wired_mappings_before_the_entry_says_so(vm_of, monkeypatch):
     """Faults go on beside it: one that saw no wiring would replace a wired mapping by an ordinary one."""
     vm = vm_of(files=(4096,))
     space = space_of(vm, 1)

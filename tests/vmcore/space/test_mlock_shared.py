@@ -140,9 +140,7 @@ def test_wiring_shared_memory_that_needs_a_copy_makes_the_shadow_now(vm, sharers
 
 
 @pytest.mark.parametrize("writable_again", [False, True])
-def test_a_range_wired_read_only_over_a_parents_object_gets_its_own_before_it_is_shared(
-    vm, space, writable_again
-):
+def test_a_range_wired_read_only_gets_its_own_object_before_sharing(vm, space, writable_again):
     fill(vm, space, {0: 1, 1: 2})
     child = fork(vm, space)
     protect(vm, child, 0, 2, VM_PROT_READ)

@@ -65,7 +65,7 @@ def resizer(vm, me, rounds):
             cache_clear(vm)
 
 
-def test_processes_use_a_file_that_others_resize_while_its_object_comes_and_goes(vm_of):
+def test_processes_use_a_file_while_others_resize_and_release_it(vm_of):
     vm = vm_of(files=(PAGES * 4096,), cache_max=1, pages=64)
     for page in range(PAGES):
         put(vm, page, 100 + page)

@@ -52,7 +52,7 @@ def test_a_livelock_shows_its_way_round_and_that_no_other_is_at_work(arena, acto
     assert said.endswith("; no other thread is at work, so it will find the same every time")
 
 
-def test_a_livelock_beside_those_who_wait_is_told_from_one_beside_another_at_work(arena, actors, quick):
+def test_a_livelock_beside_waiters_differs_from_one_beside_workers(arena, actors, quick):
     mine, taken = arena.mutex("mine"), arena.mutex("taken")
     taken.acquire()
     actors.actor(resting(arena, "patient", taken))

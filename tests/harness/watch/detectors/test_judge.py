@@ -45,9 +45,7 @@ def forever(arena, role, first, second):
 
 
 @pytest.mark.parametrize("mode", ["process", "thread"])
-def test_two_that_took_two_locks_crosswise_are_a_deadlock_that_names_everything(
-    arena, actors, watchdog, mode
-):
+def test_two_locks_taken_crosswise_are_a_deadlock_that_names_everything(arena, actors, watchdog, mode):
     a, b = arena.mutex("alpha"), arena.mutex("beta")
     if mode == "thread":  # a thread that hangs cannot be killed: both live in a child that can
         host = actors.actor(two_threads(arena, a, b))

@@ -43,7 +43,7 @@ def test_the_step_of_the_change_has_to_be_over(arena, watchdog, asleep, cell):
     assert "last changed by" in find(watchdog, "lost_wakeup").summary
 
 
-def test_a_change_outside_of_any_step_is_not_past_because_a_later_step_ended(arena, watchdog, asleep, cell):
+def test_a_change_outside_any_step_is_not_past_when_a_later_step_ends(arena, watchdog, asleep, cell):
     guard, _ = asleep
     with guard:
         store(arena, cell)

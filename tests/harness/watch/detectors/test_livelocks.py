@@ -26,7 +26,7 @@ def restarting(arena, between):
     return body
 
 
-def test_an_operation_that_restarts_for_ever_is_named_with_its_argument_and_how_often(arena, actors, quick):
+def test_an_endlessly_restarted_operation_is_named_with_its_count(arena, actors, quick):
     actor = actors.actor(restarting(arena, lambda: None))
     actor.expect("begun")
 
@@ -40,7 +40,7 @@ def test_an_operation_that_restarts_for_ever_is_named_with_its_argument_and_how_
     assert seat.failures >= int(said[1])
 
 
-def test_it_need_not_spin_one_that_sleeps_between_its_attempts_starves_all_the_same(arena, actors, quick):
+def test_an_operation_that_sleeps_between_attempts_is_a_livelock_too(arena, actors, quick):
     actor = actors.actor(restarting(arena, lambda: time.sleep(0.001)))
     actor.expect("begun")
 
