@@ -94,7 +94,7 @@ class Supervisor:
         self.mode_before = self.plan.arena.native.mode
         self.delays()
         if self.plan.watch is not False:
-            self.plan.arena.native.mode |= _C["RECORD"] | _C["FREEZE"]
+            self.plan.arena.native.mode |= _C["RECORD"] | _C["WAIT_FOR_WATCHER"]
             self.watchdog.start()
         self.crew.start(self.state.descriptors())
         self.workers.begin()

@@ -106,7 +106,7 @@ class RunOptions:
         )
         yield (
             self.mode == "thread" and self.stops > 0,
-            "--stops stops processes: with --mode thread that is every process",
+            "--stops stops processes: with --mode thread all workers are one",
             "hangdog run --stops 2",
         )
         yield (

@@ -46,7 +46,7 @@ def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport
 
 
 def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgress | None = None) -> RunReport:
-    """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
+    """The same for a workload that is made already (a plan of one's own, a scenario that has no name)."""
     setting, own = setting_of(options, workload), OwnFindings(options)
     limit = SetUp(own)
     world: World | None = None
