@@ -77,7 +77,7 @@ class WatchdogEvents:
             return
         how = self.watcher.trouble or process_control.died_by(body.process.exitcode)
         if self.watcher.restarts >= MOST_RESTARTS or not self.watcher.ready:
-            state.broken = f"the watchdog died, and no thread would have seen a hang: {how}"
+            state.broken = f"the watchdog died, so a hang would not have been found: {how}"
             state.ending = state.ending or "broken"
             return
         state.store.incident(f"the watchdog died ({how}) and was started again")

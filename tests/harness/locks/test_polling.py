@@ -191,7 +191,7 @@ def test_polling_with_a_lock_kept_fails_on_all_locks_but_one(arena, actors, seat
     keepers[1].end()
 
 
-def test_a_thread_that_gives_back_what_it_held_at_its_tries_has_failed_for_good(arena, actors, seat):
+def test_a_thread_that_gives_back_what_it_tried_with_has_failed_for_good(arena, actors, seat):
     taken = [arena.mutex("account", number) for number in range(2)]
     keepers = [kept(lock, actors) for lock in taken]
     mine, beside = arena.mutex("mine"), arena.mutex("beside")

@@ -149,7 +149,7 @@ def test_a_process_travels_through_bytes(world, actor, process):
         assert getattr(copy.journal, name) == getattr(process.journal, name)
 
 
-def test_a_pool_gives_back_the_processes_it_was_given_and_is_full_at_its_size(world, actor, process):
+def test_a_pool_gives_back_its_processes_and_is_full_at_its_size(world, actor, process):
     pool = ProcessPool(world.arena, 1)
     child = core.fork(actor, process)
 

@@ -233,7 +233,7 @@ def test_our_own_paging_share_does_not_hold_collapse_off(vm, pair):
 
 
 @pytest.mark.parametrize("flag", [OBJ_FADING, OBJ_COLLAPSING])
-def test_collapse_leaves_a_backing_object_alone_that_another_thread_works_on(vm, pair, flag):
+def test_collapse_leaves_a_backing_object_of_another_thread_alone(vm, pair, flag):
     parent, child = pair
     front, back = top(vm, parent), below(vm, top(vm, parent))
     back.flags |= flag

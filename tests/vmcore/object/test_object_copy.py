@@ -270,7 +270,7 @@ def test_a_writer_that_waits_for_the_copys_page_keeps_its_own_busy(file_vm):
     leave_all(vm, snapshot, writer)
 
 
-def test_a_thread_that_finds_the_copy_object_locked_backs_off_and_comes_back(file_vm):
+def test_a_thread_that_finds_the_copy_object_locked_tries_again(file_vm):
     vm = file_vm
     writer = mapped(vm, shared=True)
     write(vm, writer, 0, 1)

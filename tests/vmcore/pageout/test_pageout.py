@@ -276,7 +276,7 @@ def test_with_waiters_and_nothing_in_flight_the_daemon_retries_then_ends(vm, mon
         frame_free(vm, page)
 
 
-def test_with_a_write_in_flight_the_daemon_may_sleep_and_no_waiter_is_refused(vm):
+def test_with_a_write_in_flight_the_daemon_sleeps_and_refuses_no_waiter(vm):
     frames = [frame(vm) for _ in range(vm.g.v_free_count - 2)]
     vm.g.memory_waiters, epoch = 1, vm.g.memory_epoch
     vm.g.writes_in_flight = 1

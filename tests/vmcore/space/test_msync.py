@@ -124,7 +124,7 @@ def test_after_invalidation_the_file_is_read_again(vm):
     clear(vm, space)
 
 
-def test_without_the_right_to_write_nothing_that_others_stored_is_thrown_away(vm):
+def test_without_write_access_no_store_of_another_is_thrown_away(vm):
     writer, here = mapped(vm, 2, True)
     reader, there = mapped(vm, 2, True)
     store(vm, writer, here, 5)
