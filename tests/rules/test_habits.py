@@ -1,9 +1,29 @@
 """What surrounds the code: the hooks run what `make check` runs, the issue form asks for what is needed."""
 
+import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+MOST_NAME = 70  # characters of a test's name, so that it is read at once
+
+
+def too_long(text: str) -> list[str]:
+    """Names of tests that are sentences of more than one thought."""
+    names = [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return [name for name in names if name.startswith("test_") and len(name) > MOST_NAME]
+
+
+def test_names_of_tests_are_short_enough_to_be_read():
+    found = {path: too_long(path.read_text()) for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+    assert {str(path.relative_to(ROOT)): names for path, names in found.items() if names} == {}
+
+
+def test_a_planted_name_that_is_too_long_is_found():
+    name = "test_" + "x" * (MOST_NAME - 4)
+
+    assert too_long(f"class A:\n    def {name}(self): ...\ndef {name[:-1]}(): ...\n") == [name]
 
 
 def test_the_hooks_are_the_parts_of_make_check():
