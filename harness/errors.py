@@ -209,9 +209,13 @@ class OwnerDied(LockError):
 
 
 class LockBroken(LockError):
-    """Abandoned after its owner died, and never repaired."""
+    """Abandoned after its owner died, and never repaired.
+
+    The death itself was told to the thread that had the lock next, so this is not a finding of its own.
+    """
 
     verdict = "orphaned_lock"
+    follows_from_a_death = True
 
 
 class HeldTooMany(LockError):

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Any
 
+from harness.errors import NotOwner
 from harness.handles.channel import AnyLock, Channel, Predicate
 
 
@@ -41,7 +42,11 @@ class Condition:
         self.lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Release the lock, sleep until a wakeup, take it back.  False after ``timeout`` seconds."""
+        """Release the lock, sleep until a wakeup, take it back.  False after ``timeout`` seconds.
+
+        Error, as of all that follow: NotOwner when this thread does not hold the lock.
+        """
+        self._require_held("wait")
         return self.channel.wait(self.lock, timeout=timeout)
 
     def wait_for(self, predicate: Predicate, timeout: float | None = None) -> bool:
@@ -49,12 +54,19 @@ class Condition:
 
         ``predicate``: (record, field, operator, value), or a function.
         """
+        self._require_held("wait_for")
         return self.channel.wait_for(self.lock, predicate, timeout)
 
     def notify(self, n: int = 1) -> None:
         """Wake up to ``n`` of the threads that wait.  Change what they wait for first, under the lock."""
+        self._require_held("notify")
         self.channel.notify(n)
 
     def notify_all(self) -> None:
         """Wake every thread that waits.  Change what they wait for first, under the lock."""
+        self._require_held("notify_all")
         self.channel.notify_all()
+
+    def _require_held(self, verb: str) -> None:
+        if not self.lock.held():
+            raise NotOwner(f"{verb} on {self.channel.name}: this thread does not hold {self.lock.name}")

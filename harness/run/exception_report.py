@@ -28,6 +28,8 @@ def describe(error: BaseException, arena: "Arena", report: bool = False) -> tupl
     """
     verdict = str(getattr(type(error), "verdict", ""))
     text = str(error) or type(error).__name__
+    if getattr(type(error), "follows_from_a_death", False):
+        report = False  # the lock has reported the death to its next holder
     if report and not (getattr(type(error), "reports_itself", False) and reported(arena, verdict)):
         where = os.path.basename(place(error))
         stacks.publish(error)

@@ -94,7 +94,7 @@ class FindingStore:
         """A worker failed.  Without a watchdog nothing else will report it."""
         if any(f.verdict == candidate.verdict and candidate.seat in f.seats for f in self.findings):
             return
-        if candidate.verdict == "orphaned_lock" and (why := self._left_behind()):
+        if candidate.verdict == "orphaned_lock" and (why := self._left_behind([candidate.seat])):
             self.incident(f"orphaned_lock not counted, {why}: {candidate.summary}")
             return
         self.candidates.append(candidate)
@@ -188,6 +188,10 @@ class FindingStore:
         """Candidates whose time is over become findings."""
         ripe = [c for c in self.candidates if at_once or now - c.at >= CONFIRM_S]
         self.candidates = [c for c in self.candidates if c not in ripe]
+        if any(known.verdict == "orphaned_lock" for known in self.findings):
+            for late in [c for c in ripe if c.verdict == "orphaned_lock"]:  # it met what the death left
+                self.incident(f"orphaned_lock not counted, the death is a finding already: {late.summary}")
+                ripe.remove(late)
         found = [
             self._add(
                 Finding(
@@ -219,16 +223,17 @@ class FindingStore:
         """Verdicts of hangs that name a seat."""
         return [f.verdict for f in self.findings if f.verdict in _HANGS and seat in f.seats]
 
-    def _left_behind(self) -> str:
+    def _left_behind(self, seats: Sequence[int] = ()) -> str:
         """A worker that failed left its locks behind: the failure is the finding, not the locks.
 
         After a kill an orphaned lock is reported all the same: it says what the dead worker held.
         """
         causes = [f for f in self.findings if f.verdict in self.stop_on - {"crash", "orphaned_lock"}]
+        causes.sort(key=lambda cause: not set(cause.seats) & set(seats))  # those that name its thread first
         return f"a worker that failed in finding {causes[0].id} left it behind" if causes else ""
 
     def _excuse(self, found: Finding, now: float) -> str:
-        if found.verdict == "orphaned_lock" and (why := self._left_behind()):
+        if found.verdict == "orphaned_lock" and (why := self._left_behind(found.seats)):
             return why
         for seat in found.seats:
             how, until = self.injured.get(seat, ("", 0.0))

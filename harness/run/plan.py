@@ -5,6 +5,7 @@ here, because every process must come to the same ones.
 """
 
 import hashlib
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,20 @@ class RoleSpec:
         require(isinstance(self.args, tuple), f"{role}: args", self.args, "a tuple")
         for name, value in (("stop", self.stop), ("prepare", self.prepare)):
             require(value is None or callable(value), f"{role}: {name}", value, "a function, or None")
+
+
+def require_call(what: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """BadInput when a worker could not call it with its context and these arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return
+    try:
+        signature.bind(None, *args)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        given = f"(context, and {len(args)} of args)"
+        raise BadInput(f"{what}: {name}{signature} cannot be called with {given}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +141,10 @@ def validate_times(times: Mapping[str, float], least: float | None = None) -> No
 
 
 def validate_roles(roles: tuple[RoleSpec, ...]) -> None:
-    """BadInput: no worker that could end by itself, two roles of one name, or what is no role."""
+    """BadInput: no worker could end by itself, two roles of one name, a function that cannot be called so."""
     for role in roles:
         require(isinstance(role, RoleSpec), "role", role, "a RoleSpec")
+        require_call(f"role {role.name!r}: function", role.function, role.args)
     names = [role.name for role in roles]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -105,7 +105,7 @@ def _build(fields: Any) -> tuple[type[Record], dict[str, Any]]:
         initial = {field: value for field, value in fields.items() if not isinstance(value, type)}
     rows = {field: _without_annotation(kind) for field, kind in rows.items()}
     if not rows:
-        raise BadInput(f"fields={fields!r}: it has no field")
+        raise BadInput(f"fields={fields!r}: it has no field; one is written with its type: `items: int`")
     for field, kind in rows.items():
         if not isinstance(field, str) or not field.isidentifier() or field in (*OWN, _READY):
             raise BadInput(

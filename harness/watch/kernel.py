@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STOPPED = ("T", "t")
+PF_EXITING = 0x4  # in the flags of /proc/PID/stat
 _GET_INFO = 0xC0000000 | 0xFF << 8 | 11  # PIDFD_GET_INFO without its size
 _EXIT = 1 << 3  # PIDFD_INFO_EXIT: also after the process was reaped (Linux 6.15)
 _INFO_BYTES, _EXIT_AT = 64, 60
@@ -52,6 +53,12 @@ def state(pid: int, tid: int) -> str:
     """State letter of a thread, "-" when it is gone."""
     text = _text(f"/proc/{pid}/task/{tid}/stat")
     return text[text.rindex(")") + 2] if ")" in text else "-"
+
+
+def exiting(pid: int, tid: int) -> bool:
+    """Is the thread on its way out?  Its state letter says so only in the end."""
+    text = _text(f"/proc/{pid}/task/{tid}/stat")
+    return ")" in text and bool(int(text[text.rindex(")") + 2 :].split()[6]) & PF_EXITING)
 
 
 def started(pid: int, tid: int) -> int:

@@ -293,9 +293,9 @@ def ended_by(reader: Reader, pid: int, tid: int) -> str:
     how = reader.endings.of(pid)
     if how:
         return how
-    if kernel.state(pid, tid) not in ("-", "Z", "X"):
+    if kernel.state(pid, tid) not in ("-", "Z", "X") and not kernel.exiting(pid, tid):
         return f"it started another program ({kernel.command(pid)})"
-    if kernel.state(pid, pid) not in ("-", "Z", "X"):
+    if kernel.state(pid, pid) not in ("-", "Z", "X") and not kernel.exiting(pid, pid):
         return "its thread ended, its process goes on"
     return ""
 

@@ -161,3 +161,15 @@ def test_a_class_has_the_rank_that_it_was_declared_with(arena, kind):
 def test_what_is_no_lock_makes_no_condition(arena):
     with pytest.raises(BadInput, match="lock=3"):
         arena.condition("room", 3)
+
+
+@pytest.mark.parametrize("args", [(), (1, 2, 3)])
+def test_a_role_that_could_not_be_called_is_refused_before_a_worker_is_made(args):
+    def two(_context, _first, _second):
+        """Never called."""
+
+    with (
+        Session() as session,
+        pytest.raises(BadInput, match=r"role 'r': function: .*two\(_context, _first, _second\)"),
+    ):
+        session.run_roles([RoleSpec("r", two, args)])

@@ -163,3 +163,11 @@ def test_a_name_that_is_none_and_one_of_another_shape_are_refused(arena):
         arena.record({"a": float, "b": int}, "taken")
     with pytest.raises(BadInput, match="must have 1 to 47"):
         arena.record({"a": int}, "x" * 48)
+
+
+def test_a_class_whose_fields_have_no_types_says_how_one_is_written(arena):
+    class Cell:
+        word = 0
+
+    with pytest.raises(BadInput, match="it has no field; one is written with its type: `items: int`"):
+        arena.record(Cell)

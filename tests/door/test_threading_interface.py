@@ -297,3 +297,17 @@ def test_a_channel_names_the_argument_that_is_wrong(arena, call, said):
 
     assert said in str(caught.value)
     assert not isinstance(caught.value, LockError)
+
+
+@pytest.mark.parametrize("verb", ["wait", "notify", "notify_all"])
+@pytest.mark.parametrize("kind", ["mutex", "rwlock"])
+def test_a_condition_without_its_lock_refuses(arena, verb, kind):
+    room = arena.condition("room", getattr(arena, kind)("m"))
+
+    with pytest.raises(NotOwner, match=rf"{verb} on room\[0\]: this thread does not hold m\[0\]"):
+        getattr(room, verb)()
+
+
+def test_a_condition_that_holds_already_still_needs_its_lock(arena):
+    with pytest.raises(NotOwner, match="wait_for on room"):
+        arena.condition("room", arena.mutex("m")).wait_for(lambda: True)

@@ -81,6 +81,8 @@ def _lost(seat: SeatFacts) -> str:
     wait = seat.wait
     if wait is None:
         return ""
+    if wait.holds is None:
+        return "Cause: every thread that could wake it has gone or waits itself"
     if not wait.holds:
         return "Cause: those that could make it true have gone or wait themselves"
     if wait.last_waker and wait.last_wake_s < wait.waited_s:

@@ -90,7 +90,7 @@ def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> Su
         verdict="orphaned_lock",
         key=key,
         seats=seats,
-        why=f"{text}; {who} has it now, was told, and has to repair it",
+        why=f"{text}; {who} took it next and was told",
         lines=[f"{who} {report.text}: {report.lock_b}", f"  {text}", f"  at {report.site_b}"],
         certain=True,
         report=report.number,

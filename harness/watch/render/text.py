@@ -21,7 +21,8 @@ NOT_ABOUT_ORDER = frozenset(
         "wrong_data",
     }
 )
-OURS = re.compile(r"harness/run/|stress/run/|.*/multiprocess/|<string>:")
+OURS = re.compile(r"(?:.*/site-packages/)?(?:harness|stress)/run/|.*/multiprocess/|<string>:")
+CALLS_ROLE = re.compile(r"(?:^|/)harness/run/worker\.py:\d+ _work$")
 FRAMES, EVENTS = 12, 10
 
 
@@ -64,8 +65,11 @@ def _thread(seat: SeatFacts, involved: bool, named: bool) -> list[str]:
 
 
 def _frames(stack: list[str]) -> list[str]:
-    """Without the outermost frames, the same in every worker; the first when there is nothing else."""
-    end = len(stack)
+    """Without the outermost frames, the same in every worker; the first when there is nothing else.
+
+    What lies outside of the call of the role is how the worker was made: with fork, the whole of its parent.
+    """
+    end = next((i for i, frame in enumerate(stack) if i and CALLS_ROLE.search(frame)), len(stack))
     while end > 1 and OURS.match(stack[end - 1]):
         end -= 1
     return stack[: min(end, FRAMES)]

@@ -1,5 +1,6 @@
 """The end of a run: what we kill ourselves is no finding, and one death is one finding."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -105,3 +106,28 @@ def test_forty_members_with_long_names_have_a_dump(tmp_path):
     (crash,) = [one for one in result.findings if one.verdict == "crash"]
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,120}", Path(crash.dump).name), crash.dump
     assert Path(crash.dump).is_file()
+
+
+def take_in_turn(context):
+    """One dies inside; a plain ``with`` of the next gives the lock up, and breaks it for all others."""
+    lock = context.arena.mutex("counter")
+    if context.index == 0:
+        lock.acquire()
+        os._exit(3)
+    spin_until(lock.locked)
+    while True:
+        with lock:
+            pass
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_who_meets_the_lock_that_a_death_broke_is_no_second_finding(workers):
+    with Session(workers=workers) as session:
+        result = session.run(take_in_turn)
+
+    (found,) = result.findings
+    assert found.verdict == "orphaned_lock"
+    assert re.search(
+        r"worker#0 \(pid \d+\) died inside \(exited with code 3\) with counter\[0\]", found.summary
+    )
+    assert re.search(r"worker#\d \(pid \d+\) took it next and was told", found.summary)

@@ -76,6 +76,10 @@ def test_a_thread_that_the_head_names_is_shown_with_its_last_events(full):
         (["harness/run/worker.py:5 act", "vm/a.py:3 f"], ["harness/run/worker.py:5 act", "vm/a.py:3 f"]),
         (["harness/run/exception_report.py:36 describe", "x/multiprocess/process.py:1 run"],
          ["harness/run/exception_report.py:36 describe"]),
+        (["a.py:3 role", "/v/harness/run/worker.py:9 _work", "/v/click/core.py:1 main", "a.py:9 <module>"],
+         ["a.py:3 role"]),
+        (["/v/site-packages/harness/run/worker.py:9 _work", "a.py:9 <module>"],
+         ["/v/site-packages/harness/run/worker.py:9 _work", "a.py:9 <module>"]),
     ],
 )  # fmt: skip
 def test_how_the_harness_called_the_program_is_left_out(full, stack, shown):
