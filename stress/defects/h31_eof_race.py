@@ -5,23 +5,54 @@ from __future__ import annotations
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
-from vmcore.structs import Vnode
+from vmcore.constants import VM_PAGER_BAD, VM_PAGER_ERROR, VM_PAGER_OK
+from vmcore.pager.swap import pager_offset
+from vmcore.structs import Pager, VmPage, Vnode
 from vmcore.vm import Vm
 
 
-def lock_and_measure(vm: Vm, vnode: Vnode, offset: int) -> int:
+def vnode_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     """As the repaired step, but the length is known before the vnode is locked.
 
-    Enter:  vnode unlocked.
-    Exit:   vnode locked.
+    Enter:  nothing locked.
+    Exit:   same.
     Takes:  vnode.
-    Sleeps: yes (the vnode lock).
+    Sleeps: yes (the vnode lock, and the read under it).
     """
-    length = int(min(vm.page_size, vnode.v_size - offset))
-    vm.point("size tested", vnode.slot)
-    vm.point("wants the vnode", vnode.slot)
+    offset, frame = pager_offset(vm, page), vm.frames[page.slot]
+    vnode: Vnode = vm.vnodes(pager.pg_handle)
+    length = min(vm.page_size, vnode.v_size - offset)
+    if length <= 0:
+        return VM_PAGER_BAD
+    vm.point("page in, size tested", page.slot)
     vnode.lock.acquire()
-    return length
+    came = vm.io.file_read(vnode.number, offset, frame[:length])
+    vnode.lock.release()
+    if came < 0:
+        return VM_PAGER_ERROR
+    frame[came:] = vm.zeros[came:]
+    return VM_PAGER_OK
+
+
+def vnode_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:
+    """As the repaired step, but the length is known before the vnode is locked.
+
+    Enter:  nothing locked.
+    Exit:   same.
+    Takes:  vnode.
+    Sleeps: yes (the vnode lock, and the write under it).
+    """
+    offset, frame = pager_offset(vm, page), vm.frames[page.slot]
+    vnode: Vnode = vm.vnodes(pager.pg_handle)
+    length = min(vm.page_size, vnode.v_size - offset)
+    if length <= 0:
+        return VM_PAGER_BAD
+    vm.point("page out, size tested", page.slot)
+    vm.point("page out, wants the vnode", page.slot)
+    vnode.lock.acquire()
+    good = vm.io.file_write(vnode.number, offset, frame[:length])
+    vnode.lock.release()
+    return VM_PAGER_OK if good else VM_PAGER_ERROR
 
 
 def scene(scene: Scene) -> None:
@@ -40,10 +71,10 @@ script = Script(
     scene=scene,
     roles={"W": lambda scene: scene.clean("O"), "T": lambda scene: scene.resize(0, 1)},
     cues=(
-        ("W", "point size tested"),
+        ("W", "point page out, size tested"),
         ("T", "start"),
         ("T", "enter vnode_size.remove_beyond"),  # the file is short; soon T waits for W's page
-        ("W", "point wants the vnode"),
+        ("W", "point page out, wants the vnode"),
     ),
     check=zeros_behind_the_old_end,
     files=(4,),
@@ -64,7 +95,8 @@ defect = Defect(
     verdicts=("wrong_data", "invariant_violation"),
     scenario="cut-logs",
     replacements={
-        "vnode_pager.lock_and_measure": lock_and_measure,
+        "vnode_pager.vnode_pager_getpage": vnode_pager_getpage,
+        "vnode_pager.vnode_pager_putpage": vnode_pager_putpage,
     },
     script=script,
 )

@@ -26,7 +26,8 @@ def vnode_pager_getpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     """
     offset, frame = pager_offset(vm, page), vm.frames[page.slot]
     vnode: Vnode = vm.vnodes(pager.pg_handle)
-    length = lock_and_measure(vm, vnode, offset)
+    vnode.lock.acquire()
+    length = min(vm.page_size, vnode.v_size - offset)
     if length <= 0:
         vnode.lock.release()
         return VM_PAGER_BAD
@@ -50,25 +51,13 @@ def vnode_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:
     """
     offset, frame = pager_offset(vm, page), vm.frames[page.slot]
     vnode: Vnode = vm.vnodes(pager.pg_handle)
-    length = lock_and_measure(vm, vnode, offset)
+    vnode.lock.acquire()
+    length = min(vm.page_size, vnode.v_size - offset)
     good = length > 0 and vm.io.file_write(vnode.number, offset, frame[:length])
     vnode.lock.release()
     if length <= 0:
         return VM_PAGER_BAD
     return VM_PAGER_OK if good else VM_PAGER_ERROR
-
-
-@contract
-def lock_and_measure(vm: Vm, vnode: Vnode, offset: int) -> int:
-    """Lock the vnode for a transfer; how many bytes of the page at offset the file has, 0 or less: none.
-
-    Enter:  vnode unlocked.
-    Exit:   vnode locked.
-    Takes:  vnode.
-    Sleeps: yes (the vnode lock).
-    """
-    vnode.lock.acquire()
-    return int(min(vm.page_size, vnode.v_size - offset))
 
 
 @contract
