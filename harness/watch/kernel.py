@@ -16,6 +16,7 @@ STOPPED = ("T", "t")
 _GET_INFO = 0xC0000000 | 0xFF << 8 | 11  # PIDFD_GET_INFO without its size
 _EXIT = 1 << 3  # PIDFD_INFO_EXIT: also after the process was reaped (Linux 6.15)
 _INFO_BYTES, _EXIT_AT = 64, 60
+_EXITING = 0x4  # PF_EXITING, among the flags of a thread
 _MOST_ENDINGS = 512
 _MOST_TEXT = 1 << 14  # several times what any of these files holds
 _CALLS = {
@@ -52,6 +53,12 @@ def state(pid: int, tid: int) -> str:
     """State letter of a thread, "-" when it is gone."""
     text = _text(f"/proc/{pid}/task/{tid}/stat")
     return text[text.rindex(")") + 2] if ")" in text else "-"
+
+
+def goes_on(pid: int, tid: int) -> bool:
+    """Is the thread there, and not on its way out?  While it ends the kernel still calls it runnable."""
+    fields = _text(f"/proc/{pid}/task/{tid}/stat").rpartition(")")[2].split()
+    return bool(fields) and fields[0] not in "ZX" and not int(fields[6]) & _EXITING
 
 
 def started(pid: int, tid: int) -> int:

@@ -285,9 +285,9 @@ def ended_by(reader: Reader, pid: int, tid: int) -> str:
     how = reader.endings.of(pid)
     if how:
         return how
-    if kernel.state(pid, tid) not in ("-", "Z", "X"):
+    if kernel.goes_on(pid, tid):
         return f"it started another program ({kernel.command(pid)})"
-    if kernel.state(pid, pid) not in ("-", "Z", "X"):
+    if kernel.goes_on(pid, pid):
         return "its thread ended, its process goes on"
     return ""
 
