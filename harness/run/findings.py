@@ -75,6 +75,7 @@ class FindingStore:
             return None
         self._withdraw(found.key)
         if found.verdict == "orphaned_lock":
+            self.candidates = [c for c in self.candidates if not self._is_same(c, found)]
             return self._orphaned(found, now)
         for i, known in enumerate(self.findings):
             if known.verdict != found.verdict:
@@ -85,9 +86,7 @@ class FindingStore:
                 return None
             if (known.seats, known.summary) == (found.seats, found.summary):  # a restarted watchdog
                 return None
-        self.candidates = [
-            c for c in self.candidates if not (c.verdict == found.verdict and c.seat in found.seats)
-        ]
+        self.candidates = [c for c in self.candidates if not self._is_same(c, found)]
         return self._add(found, now)
 
     def from_exception(self, candidate: Candidate, watched: bool) -> None:
@@ -97,6 +96,11 @@ class FindingStore:
         if candidate.verdict == "orphaned_lock" and (why := self._left_behind([candidate.seat])):
             self.incident(f"orphaned_lock not counted, {why}: {candidate.summary}")
             return
+        for known in self.notices:
+            if self._is_same(candidate, known):  # who fails with it will not repair it
+                self.notices.remove(known)
+                self._orphaned(known, candidate.at)
+                return
         self.candidates.append(candidate)
         if not watched:
             self.settle(candidate.at, at_once=True)
@@ -136,7 +140,16 @@ class FindingStore:
         dead = set(found.seats) & set(self.died)
         for i, known in enumerate(self.findings):
             same = dead & set(known.seats)
-            if known.verdict == "orphaned_lock" and (same or known.summary == found.summary):
+            if (
+                known.verdict == found.verdict
+                and known.id in self._bare
+                and set(known.seats) & set(found.seats)
+            ):
+                self._bare.remove(known.id)
+                self.findings[i] = self._with_end(_with_dump(known, found))
+                return None
+            told = known.summary == found.summary or (found.key and known.key == found.key)
+            if known.verdict == "orphaned_lock" and (same or told):
                 forget(found)
                 return None
             if known.verdict == "crash" and same:
@@ -150,6 +163,9 @@ class FindingStore:
                 )  # fmt: skip
                 return self.findings[i]
         return self._add(self._with_end(found), now)
+
+    def _is_same(self, candidate: Candidate, found: Finding) -> bool:
+        return candidate.verdict == found.verdict and candidate.seat in found.seats
 
     def _is_orphan_of(self, known: Finding, seat: int) -> bool:
         return known.verdict == "orphaned_lock" and seat in known.seats

@@ -12,6 +12,7 @@ from harness.watch import kernel
 from harness.watch.records import LockFact
 
 _C = _native.CONSTANTS
+BROKEN = 2  # `suspect` of a lock that was let go unrepaired
 
 
 def shorten(file: str) -> str:
@@ -101,6 +102,15 @@ class Reader:
                     if number <= len(self.seats) and not self.dead(number):
                         readers.append(int(self.seats[number - 1].id))
         return LockFact(holder=inside[0] if inside else 0, claimer=ahead[0] if ahead else 0, readers=readers)
+
+    def doubt(self, offset: int) -> str:
+        """Of a lock whose last holder died: "in doubt", "broken" (let go so), or "repaired"."""
+        kind = native.Mutex if self.words[offset // 4] >> 16 == _C["MUTEX"] else native.RwLock
+        lock = kind.from_buffer(self.mapping, offset)
+        words = (lock.owner,) if kind is native.Mutex else (lock.writer, lock.upgrader)
+        if lock.suspect == BROKEN:
+            return "broken"
+        return "in doubt" if any(word & _C["SUSPECT"] for word in words) else "repaired"
 
     def value(self, address: int, size: int) -> int:
         """The word at an address, unsigned.  ValueError when no word can lie there."""

@@ -94,6 +94,7 @@ class Watchdog:
         self._last_pass = self._last_look = time.monotonic()
         self._pulse: dict[int, int] = {}
         self._again = self._put_off = False
+        self._told: dict[str, tuple[orphans.Told, Suspicion]] = {}  # deaths whose locks are in doubt
         self._suspected: set[str] = set()  # at the last look, and not yet certain
         self._counted = float("-inf")
 
@@ -169,6 +170,7 @@ class Watchdog:
         could start no other.
         """
         found = judge(snapshot, self.history, self.limits)
+        found += orphans.open_stories(self._told, self.reader, snapshot, self.history, self.limits)
         due = self.history.clock - self._counted >= CENSUS_S or any(
             one.verdict == "stall" and not {one.key} & (self._known | self._noticed) for one in found
         )
@@ -179,7 +181,7 @@ class Watchdog:
         if any(seat.wait and seat.wait.kind == "parked" and not seat.dead for seat in snapshot.seats):
             outsiders += [name] if (name := self._gatekeeper()) else []
         again = msgspec.structs.replace(take(self.reader), outsiders=outsiders, closed=closed)
-        return judge(again, self.history, self.limits)
+        return [*judge(again, self.history, self.limits), *(one for one in found if one.key in self._told)]
 
     def _reports(self) -> list[ReportFact]:
         """Those that are complete.  One whose writer was killed or is slow does not stop the later ones."""
@@ -230,7 +232,9 @@ class Watchdog:
         seat = next((seat for seat in snapshot.seats if seat.number == report.seat), None)
         who = seat.name if seat else f"seat {report.seat}"
         if report.kind == _C["REPORT_OWNER_DIED"]:
-            return orphans.of_report(self.reader, snapshot, report, who)
+            told, suspicion = orphans.of_report(self.reader, snapshot, report, who)
+            self._told[suspicion.key] = told, suspicion
+            return suspicion
         lines = [f"{who} {report.text}"]
         note = report.kind == _C["REPORT_ORDER_NOTE"]  # one thread alone: it cannot meet itself
         if report.kind in _ORDER and not report.text.startswith("holds "):  # a writer among readers

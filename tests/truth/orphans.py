@@ -1,7 +1,7 @@
 """Deaths: with a lock held, while waiting, at every place where the next one must or must not be told.
 
-A death inside a mutex or a write is told once.  Who only read, waited, slept or claimed to upgrade
-is simply not there any more, and nothing is said.
+A death inside a mutex or a write is told once: a finding, or a notice when it is repaired.
+Who only read, waited, slept or claimed to upgrade is simply not there any more, and nothing is said.
 """
 
 import os
@@ -53,9 +53,9 @@ def killed_holder_and_one_who_waits(w):
     w.kill(pid)
 
 
-@program("orphaned_lock", names=("m[0]", "holder"))
+@program("orphaned_lock", names=("m[0]", "holder"), notice_only=True)
 def killed_holder_and_a_waiter_that_is_stopped(w):
-    """The seats tell of the death first; the waiter's own report, when it goes on, tells nothing new."""
+    """The seats tell of the death first; the waiter's report tells nothing new when it goes on."""
     m = w.a.mutex("m")
 
     def waiter():
@@ -83,9 +83,9 @@ def killed_holder_says_how_it_ended(w):
     w.kill(pid)
 
 
-@program("orphaned_lock", names=("m[0]",))
+@program("orphaned_lock", names=("m[0]",), notice_only=True)
 def killed_holder_and_five_who_wait(w):
-    """Five ask; one death is one finding."""
+    """Five ask; one death is one notice, and the first one repairs."""
     m = w.a.mutex("m")
     pid = holder(w, m)
 
@@ -126,7 +126,7 @@ def killed_upgraded_reader(w):
     w.kill(pid)
 
 
-@program("orphaned_lock", names=("m[0]",), at_end=True)
+@program("orphaned_lock", names=("m[0]",), at_end=True, repair_s=0.3)
 def killed_holder_that_no_thread_misses(w):
     """Told at the end of the run, not before."""
     m = w.a.mutex("m")
@@ -217,7 +217,7 @@ def one_dies_and_who_was_told_dies_too(w):
     w.kill(second)
 
 
-@program("orphaned_lock", also=("contract_violation",))
+@program("orphaned_lock", also=("contract_violation",), names=("unrepaired",))
 def abandoned_lock_is_broken(w):
     """It was told, did not repair, and let go; the next one is refused."""
     m = w.a.mutex("m")

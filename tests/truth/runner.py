@@ -125,7 +125,7 @@ def watch(watched: Watched, it: Program, driver: int, start: float) -> str:
             left = time.monotonic() + TAIL_S
         elif time.monotonic() - start > LONGEST_S:
             return "" if it.truth and not driving else "it did not come to its end"
-    if "orphaned_lock" in {it.truth, *it.also} and not it.at_end:
+    if "orphaned_lock" in {it.truth, *it.also, *it.notices} and not it.at_end:
         watched.finish()  # a death that was told is not told again at the end
     return ""
 

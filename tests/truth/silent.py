@@ -9,9 +9,9 @@ from tests.truth.program import program
 from tests.truth.world import stay
 
 
-@program(None, also=("orphaned_lock",), quick=True)
+@program(None, notices=("orphaned_lock",), quick=True)
 def killed_and_repaired_at_once(w):
-    """It may be told, once and truly; never a second time after the repair."""
+    """It may be noticed, once and truly; it ends no run, and is not told again after the repair."""
     m = w.a.mutex("m")
     pid = holder(w, m)
 
@@ -28,7 +28,7 @@ def killed_and_repaired_at_once(w):
     w.join()
 
 
-@program(None, also=("orphaned_lock",))
+@program(None, notices=("orphaned_lock",))
 def ended_thread_and_repaired_at_once(w):
     m = w.a.mutex("m")
 
@@ -46,7 +46,7 @@ def ended_thread_and_repaired_at_once(w):
     w.join()
 
 
-@program(None, also=("orphaned_lock",))
+@program(None, notices=("orphaned_lock",))
 def repaired_rwlock_stays_good(w):
     """After the repair: contention longer than a slice, readers and writers, and no second word."""
     lock = w.a.rwlock("l")

@@ -36,10 +36,11 @@ CATALOG = (
     ),
     Entry(
         "orphaned_lock",
-        "the kernel marked the holder dead, and another thread waits for the lock or was told; "
-        "once per death",
-        "no thread wants it: at the end of the run",
-        "two looks",
+        "the kernel marked the holder dead, and who was told let the lock go unrepaired, or it is in doubt "
+        "for {repair_s:g} s while a thread has it or waits for it; once per death",
+        "at once when a thread waits for it or was told, and no more than that when it is repaired; in "
+        "doubt, or wanted by no thread, at the end of the run: a finding",
+        "at once when it is let go; {repair_s:g} s",
         "repair the data and call recover(); the sentence says who died, how, and where it had taken it",
     ),
     Entry(

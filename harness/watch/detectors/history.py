@@ -15,6 +15,7 @@ class Limits:
     ``livelock_s``: failures and restarts of one operation that go on growing.
     ``frozen_s``: a holder or awaited worker that is stopped: a notice.
     ``waker_s``: a waker may be this late: a notice.  ``none_left_s``: all threads wait without limit.
+    ``repair_s``: who was told of a death may take this long to repair what is in doubt.
     """
 
     stall_s: float = 30.0
@@ -22,6 +23,7 @@ class Limits:
     frozen_s: float = 2.0
     waker_s: float = 5.0
     none_left_s: float = 0.3
+    repair_s: float = 5.0
 
 
 @dataclass

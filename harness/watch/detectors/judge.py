@@ -40,7 +40,7 @@ def judge(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
     graph = edges(now)
     watch_work(now, history)
     found = _cycles(now, graph, by_number, history)
-    found += orphans(now, graph, history)
+    found += orphans(now, graph, history, limits)
     found += _frozen(now, graph, by_number, history, limits)
     for seat in now.seats:
         found += lost(seat, now, history, limits)

@@ -1,12 +1,21 @@
-"""A thread that ended with a lock: told once per death, by whichever sees it first, seats or a report."""
+"""A thread that ended with a lock: told once per death, by whichever sees it first, seats or a report.
+
+The kernel hands the lock to the next thread, which is told and has to repair it.  So a death is a
+notice at first.  Repaired, it stays one.  It is certain when the lock is let go unrepaired, and when
+it is in doubt for ``repair_s`` while a thread has it or wants it; at the end of the run it is a finding
+whenever it is still in doubt.
+"""
 
 import time
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from harness import _native
 from harness.locks.waitgraph import Edge
 from harness.shm import native
-from harness.watch.detectors.history import History
+from harness.watch.detectors.history import History, Limits
 from harness.watch.records import ReportFact, SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, ended_by
 
@@ -14,7 +23,54 @@ LATE_LOOKS, LATE_S = 50, 0.002
 _C = _native.CONSTANTS
 
 
-def orphans(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicion]:
+@dataclass
+class Told:
+    """A death of which the next holder was told."""
+
+    offset: int
+    who: str  # was told
+    pid: int  # of the dead; 0: unknown
+    tid: int
+    name: str
+    rest: str
+    ended: str = ""
+
+    def how(self, reader: Reader) -> str:
+        """How it ended, as soon as that is known."""
+        self.ended = self.ended or ended_by(reader, self.pid, self.tid)
+        return self.ended
+
+    def death(self, reader: Reader) -> str:
+        """The sentence about it."""
+        if not self.pid:
+            return f"{self.name}: {self.rest}"
+        how = self.how(reader)
+        return f"{self.name} died inside{f' ({how})' if how else ''} {self.rest}"
+
+
+def open_stories(
+    told: dict[str, tuple[Told, Suspicion]], reader: Reader, now: Snapshot, history: History, limits: Limits
+) -> list[Suspicion]:
+    """What has become of those that were told; a story that is over is taken out of ``told``."""
+    found = []
+    for key, (one, suspicion) in list(told.items()):
+        doubt = reader.doubt(one.offset)
+        if doubt == "repaired":
+            del told[key]
+            continue
+        seen = history.hold(f"doubt:{key}", now.taken_ns)
+        why, certain = suspicion.why, True
+        if doubt == "broken":
+            why = f"{one.death(reader)}; {one.who} was told and let it go unrepaired: it is broken for good"
+        elif seen.told >= limits.repair_s:
+            why = f"{one.death(reader)}; {one.who} was told and has not repaired it"
+        else:
+            certain = False
+        found.append(msgspec.structs.replace(suspicion, why=why, certain=certain, at_end=True))
+    return found
+
+
+def orphans(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -> list[Suspicion]:
     """The kernel marked the holder, and a thread waits for what it has; none waits: told at the end only.
 
     What an earlier run in the same arena left held is told again only when it stops a thread of this one.
@@ -32,14 +88,16 @@ def orphans(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicio
         ]
         if seat.id in history.dead_before and not waiters:
             continue
-        seen = history.hold(f"orphaned:{seat.id}", now.taken_ns)
+        seen = history.hold(f"orphaned:{seat.id}", now.taken_ns, bool(waiters))
+        wanted_twice = bool(waiters) and seen.looks > 1
         found.append(
             Suspicion(
                 verdict="orphaned_lock",
                 key=f"orphaned_lock:{seat.id}",
                 seats=[seat.number, *waiters],
                 why=_sentence(seat, waiters),
-                certain=bool(waiters) and seen.looks > 1,
+                certain=wanted_twice and (not seat.held or seen.told >= limits.repair_s),
+                notice=wanted_twice,
                 at_end=True,
                 since_ns=seen.first_ns,
             )
@@ -63,36 +121,31 @@ def _sentence(seat: SeatFacts, waiters: list[int]) -> str:
     return f"{seat.name} is dead{how} and still holds {locks}{waits}"
 
 
-def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> Suspicion:
+def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> tuple[Told, Suspicion]:
     """The next holder was told: it names itself, and the rows of the dead name who it was."""
     dead = _who_died(reader, report.offset)
     if dead is None:
-        key, text = f"orphaned_lock:report:{report.number}", f"{report.lock_b}: its last holder died inside"
-        seats = [report.seat]
+        key, seats = f"orphaned_lock:report:{report.number}", [report.seat]
+        told = Told(report.offset, who, 0, 0, report.lock_b, "its last holder died inside")
     else:
         row, held = dead
         key, seats = f"orphaned_lock:{int(row.id)}", [report.seat, int(row.number)]
-        fact = next((seat for seat in now.seats if seat.id == row.id), None)
-        ended = fact.ended if fact else ""
-        for _ in range(LATE_LOOKS):  # the kernel marks the locks first and says how it ended a moment later
-            if ended:
-                break
-            time.sleep(LATE_S)
-            ended = ended_by(reader, int(row.pid), int(row.tid))
-        how = f" ({ended})" if ended else ""
-        age = max(0, now.taken_ns - int(held.since)) / 1e9
         name = f"{row.role.decode(errors='replace')} (pid {int(row.pid)})"
-        text = (
-            f"{name} died inside{how} with {report.lock_b}, which it had taken {age:.3f} s ago at "
-            f"{reader.site(held.site)}"
-        )
-    return Suspicion(
+        age = max(0, now.taken_ns - int(held.since)) / 1e9
+        rest = f"with {report.lock_b}, which it had taken {age:.3f} s ago at {reader.site(held.site)}"
+        told = Told(report.offset, who, int(row.pid), int(row.tid), name, rest)
+    for _ in range(LATE_LOOKS if told.pid else 0):
+        if told.how(reader):  # the kernel marks the locks first and says how it ended a moment later
+            break
+        time.sleep(LATE_S)
+    text = told.death(reader)
+    return told, Suspicion(
         verdict="orphaned_lock",
         key=key,
         seats=seats,
         why=f"{text}; {who} took it next and was told",
         lines=[f"{who} {report.text}: {report.lock_b}", f"  {text}", f"  at {report.site_b}"],
-        certain=True,
+        notice=True,
         report=report.number,
         locks=(report.lock_a, report.lock_b),
         since_ns=now.taken_ns - int(report.age_s * 1e9),

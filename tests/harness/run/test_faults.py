@@ -162,3 +162,33 @@ def test_nothing_is_injected_before_all_is_ready():
 
     assert result.steps == 0
     assert len(result.outcomes) == 1  # and not WorkerFailed
+
+
+def test_a_death_that_the_next_one_repairs_is_noticed_and_ends_no_run():
+    def take(context):
+        context.arena.mutex("precious").acquire()
+
+    def hold(_context):
+        spin_until(lambda: False)
+
+    def repair(context):
+        with context.arena.mutex("precious").repaired_by(lambda _: None) as repaired:
+            assert repaired
+        turn_until_told(context)
+
+    faults = Faults(kills=20, spare=0, roles=("holder",), most=1)
+    roles = [RoleSpec("holder", hold, prepare=take), RoleSpec("next", repair)]
+
+    def run(limit_s):
+        with Session(faults=faults, time_limit_s=limit_s) as session:
+            return session.run_roles(roles)
+
+    result = until_enough(run, lambda result: isinstance(result.of("holder#0"), Killed))
+
+    assert [f.verdict for f in result.findings] == []
+    (notice,) = result.notices
+    assert notice.verdict == "orphaned_lock"
+    assert set(notice.workers) == {"holder#0", "next#0"}
+    assert isinstance(result.of("next#0"), Passed)
+    assert result.ok
+    assert result.ended_by == "time limit"

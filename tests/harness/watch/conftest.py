@@ -9,7 +9,7 @@ from harness.watch.detectors.judge import Limits
 from harness.watch.records import RunMeta
 from harness.watch.watchdog import Watchdog
 
-QUICK = Limits(waker_s=1.0, none_left_s=0.1, frozen_s=0.2, livelock_s=0.2, stall_s=0.4)
+QUICK = Limits(waker_s=1.0, none_left_s=0.1, frozen_s=0.2, livelock_s=0.2, stall_s=0.4, repair_s=0.4)
 
 
 class Cell(Structure):

@@ -6,7 +6,7 @@ from harness import _native
 from harness.watch.snapshot import Reader, _again, seat_facts, take
 from tests.harness.actors import wait_until
 from tests.harness.watch.conftest import Cell
-from tests.harness.watch.looking import find, look_for, me, waiting
+from tests.harness.watch.looking import find, find_notice, look_for, me, waiting
 
 C = _native.CONSTANTS
 
@@ -109,7 +109,7 @@ def test_a_lock_that_was_repaired_is_not_held_by_the_dead_at_the_end(arena, acto
     lock.recover()
     lock.release()
 
-    find(watchdog, "orphaned_lock")
+    find_notice(watchdog, "orphaned_lock")
     assert watchdog.settle_notices() == []
     assert [one for row in watchdog.reader.live() for one in seat_facts(watchdog.reader, row, 0).held] == []
 
