@@ -32,7 +32,7 @@ def page() -> str:
 
     limits = asdict(Limits())
     rows = [
-        f"| `{one.verdict}` | {one.certain or '–'} | {one.reported.format(**limits) or '–'} | "
+        f"| `{one.verdict}` | {one.certain.format(**limits) or '–'} | {one.reported.format(**limits) or '–'} | "
         f"{one.after.format(**limits)} | {one.do} |"
         for one in CATALOG
     ]

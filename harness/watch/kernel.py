@@ -17,7 +17,6 @@ PF_EXITING = 0x4  # in the flags of /proc/PID/stat
 _GET_INFO = 0xC0000000 | 0xFF << 8 | 11  # PIDFD_GET_INFO without its size
 _EXIT = 1 << 3  # PIDFD_INFO_EXIT: also after the process was reaped (Linux 6.15)
 _INFO_BYTES, _EXIT_AT = 64, 60
-_EXITING = 0x4  # PF_EXITING, among the flags of a thread
 _MOST_ENDINGS = 512
 _MOST_TEXT = 1 << 14  # several times what any of these files holds
 _CALLS = {
