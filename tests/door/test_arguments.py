@@ -164,7 +164,7 @@ def test_what_is_no_lock_makes_no_condition(arena):
 
 
 @pytest.mark.parametrize("args", [(), (1, 2, 3)])
-def test_a_role_that_could_not_be_called_is_refused_before_a_worker_is_made(args):
+def test_a_role_that_could_not_be_called_is_refused_at_once(args):
     def two(_context, _first, _second):
         """Never called."""
 
