@@ -31,11 +31,10 @@ def page() -> str:
     from harness.watch.detectors.history import Limits
 
     limits = asdict(Limits())
-    rows = [
-        f"| `{one.verdict}` | {one.certain.format(**limits) or '–'} | {one.reported.format(**limits) or '–'} | "
-        f"{one.after.format(**limits)} | {one.do} |"
-        for one in CATALOG
-    ]
+    rows = []
+    for one in CATALOG:
+        certain, reported, after = (text.format(**limits) for text in (one.certain, one.reported, one.after))
+        rows.append(f"| `{one.verdict}` | {certain or '–'} | {reported or '–'} | {after} | {one.do} |")
     values = "\n".join(f"* `{name}`: {value:g} s" for name, value in limits.items())
     return HEAD + "\n".join(rows) + f"\n\n## Limits\n\n{values}\n"
 
