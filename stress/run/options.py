@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from shlex import quote
 from typing import Any, Literal
 
 import msgspec
@@ -128,7 +129,10 @@ class RunOptions:
 
     def command(self) -> str:
         """The command line that does the same again."""
-        words = ["hangdog run", f"--trace {self.trace}" if self.trace else f"--scenario {self.what}"]
+        words = [
+            "hangdog run",
+            f"--trace {quote(self.trace)}" if self.trace else f"--scenario {quote(self.what)}",
+        ]
         left_out = {"mode"} if self.mode == "process" else set()
         if self.script:
             words[1:] = [self._of_script()]

@@ -40,12 +40,17 @@ FINAL_AUDIT_S = 120.0  # of watched time: the last audit has so long, and then i
 GRACE_S = 3.0  # a round of a scenario under heavy noise
 
 
-def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport:
+def run(options: RunOptions, on_progress: OnProgress | None = None, linger_s: float = LINGER_S) -> RunReport:
     """Run it.  Errors: BadInput and its kin for options, HarnessError when the harness itself failed."""
-    return run_workload(options, make_workload(options), on_progress)
+    return run_workload(options, make_workload(options), on_progress, linger_s)
 
 
-def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgress | None = None) -> RunReport:
+def run_workload(
+    options: RunOptions,
+    workload: Workload,
+    on_progress: OnProgress | None = None,
+    linger_s: float = LINGER_S,
+) -> RunReport:
     """The same for a play that is made already (a plan of one's own, a scenario that has no name)."""
     setting, limit = setting_of(options, workload), SetUp(options)
     world: World | None = None
@@ -60,7 +65,7 @@ def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgres
             if world is None:
                 raise
             return report_of(options, world, setup_failure(options, world, error))
-        result = act(options, workload, world, on_progress)
+        result = act(options, workload, world, on_progress, linger_s)
         return report_of(options, world, result)
     finally:
         limit.close(world)
@@ -127,7 +132,13 @@ def tables_of(given: Mapping[str, int]) -> dict[str, int]:
 # --- the run and its end
 
 
-def act(options: RunOptions, workload: Workload, world: World, on_progress: OnProgress | None) -> RunResult:
+def act(
+    options: RunOptions,
+    workload: Workload,
+    world: World,
+    on_progress: OnProgress | None,
+    linger_s: float,
+) -> RunResult:
     """The run itself; its last audit proves that nothing is left.
 
     A run that the clock has ended had no last audit.  If all went well it gets a final audit: a short
@@ -143,7 +154,7 @@ def act(options: RunOptions, workload: Workload, world: World, on_progress: OnPr
         faults=Faults(stops=options.stops) if options.stops else None,
         scenario=options.what,
         reproduce=options.command(),
-        linger_s=LINGER_S,
+        linger_s=linger_s,
         grace_s=GRACE_S,
         **limits_of(options, workload),
     )
