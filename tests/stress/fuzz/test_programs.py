@@ -128,8 +128,10 @@ def test_a_program_is_judged_once_and_only_a_smaller_one_is_tried():
     assert so_far.first is not None
     tried = list(dict.fromkeys(hunt.played))
     assert [one for one in tried if hunt.played.count(one) > OF + REPEATS] == []
-    at = tried.index(so_far.first)
-    assert [one for one in tried[at + 1 :] if one.size() >= so_far.first.size()] == []
+    smallest = so_far.first
+    for one in tried[tried.index(so_far.first) + 1 :]:
+        assert one.size() < smallest.size()
+        smallest = one if has_both(one) else smallest
 
 
 def test_a_smaller_program_must_fail_as_often_and_is_not_run_longer_than_that_takes():
