@@ -48,7 +48,7 @@ NONE = dict.fromkeys(FILTERS)
 Given = Mapping[str, Any]
 
 
-class Duration(click.ParamType[float]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # old versions of click have none
     """Seconds: 90, 90s, 1.5m."""
 
     name = "time"

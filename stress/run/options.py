@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from shlex import quote
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -237,11 +237,6 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """0 nothing found, 1 findings."""
         return 1 if self.findings else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as printed."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
 
 
 def tightest(given: Mapping[str, int]) -> str | None:
