@@ -42,7 +42,7 @@ def the_one_who_chose(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("mapper", count=3)
-def follow_him(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no other process stays
+def follow_him(actor: Actor, pool: ProcessPool) -> None:
     """Some memory in the way, then pieces of the files, which must lie right; use them, go."""
     rng = actor.rng
     person = create_process(actor)

@@ -44,7 +44,7 @@ def use_the_device(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process that keeps the daemon awake."""
     person = with_written_heap(actor, HEAP, 2 * HEAP_PAGES)
     leave(actor, person)

@@ -47,7 +47,7 @@ def run_a_program(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("installer")
-def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def replace_a_program(actor: Actor, pool: ProcessPool) -> None:
     """Another process writes into a program's file while others run it, and is its last user at times."""
     person = create_process(actor)
     file = actor.rng.randrange(PROGRAMS)

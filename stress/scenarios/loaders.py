@@ -64,7 +64,7 @@ def look_at_the_files(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("author")
-def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def change_a_file(actor: Actor, pool: ProcessPool) -> None:
     """A process of its own that stores to a file now and then."""
     person = create_process(actor)
     allocate(actor, person, pages_of(OWN, 2))

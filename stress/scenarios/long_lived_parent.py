@@ -51,7 +51,7 @@ def serve_a_request(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process whose every visit drives the others' pages to the disk."""
     person = with_written_heap(actor, HEAP, HEAP_PAGES)
     read_all(actor, person)

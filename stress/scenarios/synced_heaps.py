@@ -63,7 +63,7 @@ def sync_the_heap(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process that keeps the daemon awake."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 4 * HEAP_PAGES), draw=False)
