@@ -11,15 +11,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.errors import BadInput
+from stress.cli.interrupts import interruptible
 from stress.cli.messages import say, unknown
 from stress.cli.preflight import (
     require_descriptors,
@@ -47,7 +46,7 @@ NONE = dict.fromkeys(FILTERS)
 Given = Mapping[str, Any]
 
 
-class Duration(click.ParamType[float]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # old versions of click have none
     """Seconds: 90, 90s, 1.5m."""
 
     name = "time"
@@ -217,7 +216,12 @@ def run_detection(chosen: list[Defect], as_json: bool, ids: Sequence[str], given
     target = target_of(options, ids, given)
     require_runs(chosen, options)
     with interruptible() as heed:
-        found = detect(chosen, options, heed)
+
+        def told(detection: Detection, trial: Trial) -> None:
+            tell(detection, trial)
+            heed()
+
+        found = detect(chosen, options, told)
     if as_json:
         click.echo(json.dumps([result_of(one) for one in found.detections]))
     elif found.detections:
@@ -277,33 +281,6 @@ def require_runs(chosen: Sequence[Defect], options: DetectOptions) -> None:
         biggest.workers + (biggest.disks or DISKS),
         f"hangdog run --defect {biggest.defect} --workers 1 --disks 1",
     )
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[Detection, Trial], None]]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, whatever a run makes of them.
-
-    A run that has found something is ending already, and forgets an interrupt; here hours would follow.
-    The function that is yielded tells a trial, and raises KeyboardInterrupt once more: raised by a handler
-    while a destructor runs, it is lost.
-    """
-    heard: list[int] = []
-
-    def interrupt(number: int, _frame: Any) -> None:
-        heard.append(number)
-        raise KeyboardInterrupt
-
-    def heed(detection: Detection, trial: Trial) -> None:
-        tell(detection, trial)
-        if heard:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield heed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def tell(detection: Detection, trial: Trial) -> None:

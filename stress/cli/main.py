@@ -35,6 +35,7 @@ COMMANDS = {
     "show": "stress.cli.show:show",
     "list": "stress.cli.list:list_",
     "defects": "stress.cli.defects:defects",
+    "fuzz": "stress.cli.fuzz:fuzz",
     "ps": "stress.cli.ps:ps",
     "dump": "stress.cli.dump:dump",
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from stress.fuzz.programs import KINDS, LOG_PAGES, PAGES, Operation, Program
-from stress.ops.address_map import Range
 from stress.ops.core import (
     Actor,
     Process,
@@ -23,17 +22,23 @@ from stress.ops.core import (
 )
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
+from stress.scenario.steps import (
+    PAGE,
+    file_pages,
+    pages_of,
+    processes_read_everything,
+    return_to_pool,
+    write_all,
+)
 
-PAGE = 4096
 HEAP, LOG = 0x10000, 0x100000
-READ_WRITE = 3
 OLDEST = 5  # generations in one line
 PLACES = 8
 MOST_RELATIVES = 4  # of one role at a time
 
 HEADER = '''"""{about}
 
-    hangdog run --scenario {path} --workers {workers} --seed {seed}
+    {again}
 """
 
 from stress.fuzz.scenario_file import scenario_of
@@ -52,14 +57,17 @@ def scenario_of(program: Program, name: str = "program") -> Scenario:
     scenario.setup(two_families)
     for number, operations in enumerate(program.roles, 1):
         scenario.role(f"role {number}")(partial(play, operations))
-    scenario.check(processes_can_read_everything)
+    scenario.check(processes_read_everything)
     return scenario
 
 
-def as_scenario(program: Program, about: str = "A generated program.", path: str = "program.py") -> str:
-    """A ready-to-run scenario file, for ``hangdog run --scenario FILE``."""
-    workers = len(program.roles)
-    lines = [HEADER.format(about=about, path=path, workers=workers, seed=program.seed).rstrip("\n")]
+def as_scenario(
+    program: Program,
+    about: str = "A generated program.",
+    again: str = "hangdog run --scenario program.py",
+) -> str:
+    """A ready-to-run scenario file, for ``hangdog run --scenario FILE``; ``again``: how it is played."""
+    lines = [HEADER.format(about=about, again=again).rstrip("\n")]
     for role in program.roles:
         lines.append("        (")
         lines += [f"            {show(operation)}" for operation in role]
@@ -83,6 +91,11 @@ def show(operation: Operation) -> str:
     return f'("{kind}", {", ".join(map(str, values))}),  # {said}'
 
 
+def listed(role: Iterable[Sequence[str | int]]) -> str:
+    """A role in one line, for reading."""
+    return ", ".join(" ".join(map(str, operation)) for operation in role)
+
+
 # --- the processes
 
 
@@ -95,29 +108,10 @@ def two_families(actor: Actor, pool: ProcessPool) -> None:
 def new_family(actor: Actor) -> Process:
     """An ancestor with a heap and the shared log."""
     person = create_process(actor)
-    allocate(actor, person, Range(HEAP, HEAP + PAGES * PAGE, READ_WRITE))
-    map_file(actor, person, Range(LOG, LOG + LOG_PAGES * PAGE, READ_WRITE, True, 0, 0))
-    for page in range(PAGES):
-        write(actor, person, HEAP + page * PAGE)
+    allocate(actor, person, pages_of(HEAP, PAGES))
+    map_file(actor, person, file_pages(LOG, LOG_PAGES, 0, shared=True))
+    write_all(actor, person, HEAP, PAGES)
     return person
-
-
-def return_to_pool(actor: Actor, pool: ProcessPool, person: Process) -> None:
-    """Put it into the pool for another worker; when the pool is full, it exits."""
-    if not pool.put(actor, person):
-        leave(actor, person)
-
-
-def processes_can_read_everything(actor: Actor, pool: ProcessPool) -> None:
-    """Every mapped page of every space."""
-    people = []
-    while (person := pool.take(actor)) is not None:
-        people.append(person)
-        for piece in person.picture.touchable(False):
-            for va in range(piece.start, piece.end, PAGE):
-                read(actor, person, va)
-    for person in people:
-        return_to_pool(actor, pool, person)
 
 
 # --- one round of a role

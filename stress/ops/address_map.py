@@ -126,11 +126,6 @@ class AddressMap:
             found.append((start, end))
         return found
 
-    def allows(self, addr: int, prot: int) -> bool:
-        """Whether the byte at addr is mapped with all the rights in prot."""
-        at = bisect_right(self._starts, addr) - 1
-        return at >= 0 and addr < self._ranges[at].end and self._ranges[at].prot & prot == prot
-
     def touchable(self, write: bool) -> list[Range]:
         """The pieces with read (or read and write) access outside ``avoid``; cached until a change."""
         cached = self._writable if write else self._readable

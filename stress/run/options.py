@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Literal
+from shlex import quote
+from typing import Literal
 
 import msgspec
 
@@ -131,7 +132,10 @@ class RunOptions:
 
     def command(self) -> str:
         """The command line that does the same again."""
-        words = ["hangdog run", f"--trace {self.trace}" if self.trace else f"--scenario {self.what}"]
+        words = [
+            "hangdog run",
+            f"--trace {quote(self.trace)}" if self.trace else f"--scenario {quote(self.what)}",
+        ]
         left_out = {"mode"} if self.mode == "process" else set()
         if self.script:
             words[1:] = [self._of_script()]
@@ -236,11 +240,6 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """0 nothing found, 1 findings."""
         return 1 if self.findings else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as printed."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
 
 
 def typed(option: str) -> str:

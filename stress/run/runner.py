@@ -40,12 +40,17 @@ FINAL_AUDIT_S = 120.0  # of watched time: the last audit has so long, and then i
 GRACE_S = 3.0  # a round of a scenario under heavy noise
 
 
-def run(options: RunOptions, on_progress: OnProgress | None = None) -> RunReport:
+def run(options: RunOptions, on_progress: OnProgress | None = None, linger_s: float = LINGER_S) -> RunReport:
     """Run it.  Errors: BadInput and its kin for options, HarnessError when the harness itself failed."""
-    return run_workload(options, make_workload(options), on_progress)
+    return run_workload(options, make_workload(options), on_progress, linger_s)
 
 
-def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgress | None = None) -> RunReport:
+def run_workload(
+    options: RunOptions,
+    workload: Workload,
+    on_progress: OnProgress | None = None,
+    linger_s: float = LINGER_S,
+) -> RunReport:
     """The same for a workload that is made already (a plan of one's own, a scenario that has no name)."""
     setting, own = setting_of(options, workload), OwnFindings(options)
     limit = SetUp(own)
@@ -61,7 +66,7 @@ def run_workload(options: RunOptions, workload: Workload, on_progress: OnProgres
             if world is None:
                 raise
             return report_of(options, world, own.setup_failure(world, error))
-        result = execute(own, workload, world, on_progress)
+        result = execute(own, workload, world, on_progress, linger_s)
         return report_of(options, world, result)
     finally:
         limit.close(world)
@@ -152,13 +157,15 @@ def make_session(
     )
 
 
-def execute(own: OwnFindings, workload: Workload, world: World, on_progress: OnProgress | None) -> RunResult:
+def execute(
+    own: OwnFindings, workload: Workload, world: World, on_progress: OnProgress | None, linger_s: float
+) -> RunResult:
     """The run itself; its last audit proves that nothing is left.
 
     A run that the clock has ended had no last audit.  If all went well it gets a final audit: a short
     run of one worker that ends every process and audits.
     """
-    options, session = own.options, make_session(own.options, workload, world)
+    options, session = own.options, make_session(own.options, workload, world, linger_s)
     look = Looker(world, workload, on_progress, options.watch_chains) if on_progress else None
     seconds = options.seconds
     if seconds is None and options.epochs is None and not options.trace:

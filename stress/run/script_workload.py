@@ -12,6 +12,7 @@ from stress.oracles.at_rest import audit_at_rest, audit_the_end
 from stress.run.world import World
 from stress.script.scene import Scene
 from stress.script.script import Act, Script
+from vmcore.config import OPTIONS
 
 OTHERS = 80  # records of each other table
 
@@ -29,10 +30,8 @@ class ScriptWorkload:
     def sizes(self) -> dict[str, int]:
         """Small tables: a run lives for less than a second, and most of that is making them."""
         return {
-            "pages": self.script.pages, "objects": OTHERS, "entries": OTHERS, "maps": OTHERS,
-            "sharing_maps": OTHERS, "pmaps": OTHERS, "vmspaces": OTHERS, "mappings": 4 * OTHERS,
-            "pagers": OTHERS, "swap_blocks": OTHERS, "swap_pages": 4 * OTHERS, "pending": 16,
-            **self.script.tables,
+            **dict.fromkeys(OPTIONS, OTHERS), "pages": self.script.pages, "mappings": 4 * OTHERS,
+            "swap_pages": 4 * OTHERS, "pending": 16, **self.script.tables,
         }  # fmt: skip
 
     def file_sizes(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from stress.ops.address_map import Range
-from stress.ops.core import Actor, Process, leave, read, write
+from stress.ops.core import Actor, Process, allocate, create_process, leave, read, write
 from stress.ops.placement import if_there_is_room
 from stress.scenario.process_pool import ProcessPool
 
@@ -59,6 +59,14 @@ def write_all(actor: Actor, person: Process, start: int, count: int) -> None:
     """Store to so many pages from start on."""
     for page in range(count):
         write(actor, person, start + page * PAGE)
+
+
+def with_written_heap(actor: Actor, start: int, count: int) -> Process:
+    """A new process with so many pages of memory, all of them written."""
+    person = create_process(actor)
+    allocate(actor, person, pages_of(start, count))
+    write_all(actor, person, start, count)
+    return person
 
 
 def read_all(actor: Actor, person: Process) -> None:

@@ -42,7 +42,7 @@ def choose_and_stay(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("mapper", count=3)
-def follow_the_choice(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no other process stays
+def follow_the_choice(actor: Actor, pool: ProcessPool) -> None:
     """Some memory in the way, then pieces of the files, which must lie right; use them, go."""
     rng = actor.rng
     person = create_process(actor)

@@ -25,13 +25,13 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:
     """Make the tables that count the cuts of each page."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
 @scenario.role("program", count=3)
-def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def run_a_program(actor: Actor, pool: ProcessPool) -> None:
     """A process that could read the last page of its mapping can read all of it, until it unmaps the file."""
     person = create_process(actor)
     map_file(actor, person, file_pages(TEXT, FILE_PAGES, actor.rng.randrange(FILES), prot=READ))
@@ -43,7 +43,7 @@ def run_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no
 
 
 @scenario.role("installer")
-def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def install(actor: Actor, pool: ProcessPool) -> None:
     """Replace a file that no process runs, and write a little into the new one."""
     file = actor.rng.randrange(FILES)
     if not replace(actor, file):
@@ -55,7 +55,7 @@ def install(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no proce
 
 
 @scenario.check
-def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
+def every_file_is_whole(actor: Actor, pool: ProcessPool) -> None:
     """No process cuts now."""
     for file in range(FILES):
         person = create_process(actor)

@@ -4,17 +4,16 @@ The window: a clipped entry gives its next shadow an offset that is not zero, an
 paged objects the pager has one too; code that forgets to translate finds another page's data.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, discard, fork, leave, protect, unmap
+from stress.ops.core import Actor, Process, discard, fork, leave, protect, unmap
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     exit_with_probability,
-    pages_of,
     processes_read_everything,
     random_accesses,
     read_all,
-    write_all,
+    with_written_heap,
     write_somewhere,
 )
 
@@ -59,10 +58,7 @@ scenario.check(processes_read_everything)
 
 def whole(actor: Actor) -> Process:
     """A heap in one piece."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, person, HEAP, HEAP_PAGES)
-    return person
+    return with_written_heap(actor, HEAP, HEAP_PAGES)
 
 
 def cut(actor: Actor, person: Process) -> None:

@@ -26,7 +26,7 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:
     """Make the tables that count the cuts of each page."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
@@ -46,7 +46,7 @@ def use_the_files(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("cutter")
-def cut_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - a cutter needs no mapping
+def cut_a_file(actor: Actor, pool: ProcessPool) -> None:
     """A process that opens with O_TRUNC, so to speak."""
     truncate(actor, actor.rng.randrange(FILES), actor.rng.randrange(FILE_PAGES))
 

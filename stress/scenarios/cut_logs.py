@@ -24,13 +24,13 @@ scenario = Scenario(
 
 
 @scenario.setup
-def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
+def count_the_cuts(actor: Actor, pool: ProcessPool) -> None:
     """Make the tables that count the cuts of each page."""
     lay_down_cuts(actor.vm.arena, (FILE_PAGES,) * FILES)
 
 
 @scenario.role("writer", count=2)
-def store_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def store_and_sync(actor: Actor, pool: ProcessPool) -> None:
     """Store to all pages and write them back, twice; then drop what is clean, and look at all of it."""
     person = create_process(actor)
     end = LOG + FILE_PAGES * PAGE
@@ -45,13 +45,13 @@ def store_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - n
 
 
 @scenario.role("cutter")
-def cut_a_log(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - a cutter needs no mapping
+def cut_a_log(actor: Actor, pool: ProcessPool) -> None:
     """Begin a new one."""
     truncate(actor, actor.rng.randrange(FILES), actor.rng.randrange(FILE_PAGES))
 
 
 @scenario.check
-def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
+def what_is_left_can_be_read(actor: Actor, pool: ProcessPool) -> None:
     """No process cuts now: every page is right."""
     for file in range(FILES):
         person = create_process(actor)

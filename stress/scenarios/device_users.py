@@ -8,7 +8,14 @@ from stress.ops.core import Actor, Process, allocate, create_process, fork, leav
 from stress.oracles.contents import SHARED_SPACES, Region
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, exit_with_probability, pages_of, processes_read_everything, write_all
+from stress.scenario.steps import (
+    PAGE,
+    exit_with_probability,
+    pages_of,
+    processes_read_everything,
+    with_written_heap,
+    write_all,
+)
 from vmcore.space.map_device import vm_map_device
 
 MEMORY, MEMORY_PAGES = 0x10000, 6  # where every process maps the device
@@ -37,11 +44,9 @@ def use_the_device(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process that keeps the daemon awake."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, 2 * HEAP_PAGES))
-    write_all(actor, person, HEAP, 2 * HEAP_PAGES)
+    person = with_written_heap(actor, HEAP, 2 * HEAP_PAGES)
     leave(actor, person)
 
 

@@ -25,7 +25,7 @@ scenario = Scenario(
 
 
 @scenario.role("visitor", count=3)
-def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:
     """All its pages from the first to the last, as every process does."""
     person = create_process(actor)
     map_device(actor, person, actor.rng.randrange(DEVICES))
@@ -35,7 +35,7 @@ def look_through_a_device(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A device as well, and then memory that another process has just given back."""
     person = create_process(actor)
     map_device(actor, person, actor.rng.randrange(DEVICES))
@@ -47,7 +47,7 @@ def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no pr
 
 
 @scenario.check
-def every_device_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
+def every_device_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:
     """A device keeps its contents when no process shows it."""
     for device in range(DEVICES):
         person = create_process(actor)

@@ -47,7 +47,7 @@ def run_a_program(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("installer")
-def replace_a_program(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def replace_a_program(actor: Actor, pool: ProcessPool) -> None:
     """Write into a program's file while others run it; at times this is the file's last user."""
     person = create_process(actor)
     file = actor.rng.randrange(PROGRAMS)

@@ -23,7 +23,7 @@ scenario = Scenario(
 
 
 @scenario.role("user", count=4)
-def fill_and_sync(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def fill_and_sync(actor: Actor, pool: ProcessPool) -> None:
     """A new buffer; an old one to the disk, once, and away."""
     person = create_process(actor)
     kept: list[int] = []

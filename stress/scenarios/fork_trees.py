@@ -4,17 +4,16 @@ The window: the middle of a chain dies while both ends work on it, so the collap
 starts runs over an object whose front is in a fault and whose backing is another process's front.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
+from stress.ops.core import Actor, Process, fork, leave, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    pages_of,
     processes_read_everything,
     random_accesses,
     read_all,
     return_to_pool,
-    write_all,
+    with_written_heap,
     write_somewhere,
 )
 
@@ -73,7 +72,4 @@ scenario.check(processes_read_everything)
 
 def ancestor(actor: Actor) -> Process:
     """A heap, all of it written."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, person, HEAP, HEAP_PAGES)
-    return person
+    return with_written_heap(actor, HEAP, HEAP_PAGES)

@@ -4,16 +4,15 @@ The window: what the two still shared is in swap when neither sees anything of i
 on for long.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, write
+from stress.ops.core import Actor, Process, fork, leave, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
     exit_with_probability,
-    pages_of,
     processes_read_everything,
     read_all,
-    write_all,
+    with_written_heap,
 )
 
 HEAP, HEAP_PAGES = 0x10000, 5
@@ -41,7 +40,7 @@ def grow_up(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process whose every visit drives the others' pages to the disk."""
     short_lived(actor)
 
@@ -51,16 +50,11 @@ scenario.check(processes_read_everything)
 
 def newborn(actor: Actor) -> Process:
     """A heap, all of it written."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, person, HEAP, HEAP_PAGES)
-    return person
+    return with_written_heap(actor, HEAP, HEAP_PAGES)
 
 
 def short_lived(actor: Actor) -> None:
     """A short life that needs much memory."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, 3 * HEAP_PAGES))
-    write_all(actor, person, HEAP, 3 * HEAP_PAGES)
+    person = with_written_heap(actor, HEAP, 3 * HEAP_PAGES)
     read_all(actor, person)
     leave(actor, person)

@@ -4,7 +4,7 @@ The window: a range that is mapped next to another extends the same object (coal
 read by the process that makes a pager for it, and whose pages beyond the old end must not come back.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, read, unmap
+from stress.ops.core import Actor, Process, allocate, fork, read, unmap
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
@@ -13,6 +13,7 @@ from stress.scenario.steps import (
     pages_of,
     processes_read_everything,
     random_accesses,
+    with_written_heap,
     write_all,
 )
 
@@ -62,10 +63,7 @@ scenario.check(processes_read_everything)
 
 def newborn(actor: Actor) -> Process:
     """The smallest heap."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, LEAST))
-    write_all(actor, person, HEAP, LEAST)
-    return person
+    return with_written_heap(actor, HEAP, LEAST)
 
 
 def heap_end(person: Process) -> int:

@@ -25,7 +25,7 @@ scenario = Scenario(
 
 
 @scenario.role("editor", count=2)
-def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def write_and_leave(actor: Actor, pool: ProcessPool) -> None:
     """Store to one or two files and go: the last to go writes the pages back."""
     person = create_process(actor)
     for place, file in enumerate(some_files(actor)):
@@ -37,7 +37,7 @@ def write_and_leave(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - 
 
 
 @scenario.role("runner", count=2)
-def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def run_it(actor: Actor, pool: ProcessPool) -> None:
     """Read a file as a program's text, with some memory beside it."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 2))
@@ -50,7 +50,7 @@ def run_it(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no proces
 
 
 @scenario.check
-def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - the pool is empty
+def every_file_is_as_it_was_left(actor: Actor, pool: ProcessPool) -> None:
     """No process has anything mapped: what is read comes from the cache or the disk."""
     person = create_process(actor)
     for file in range(FILES):

@@ -4,11 +4,11 @@ The window: the mapping can be seen, and faulted on by another thread, before th
 finished; and everything about the file's object is new each time.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, leave, map_file, share, unmap, write
+from stress.ops.core import Actor, allocate, create_process, leave, map_file, share, unmap, write
 from stress.ops.racing_unmap import read_racing_unmap
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, file_pages, pages_of
+from stress.scenario.steps import PAGE, file_pages, pages_of, return_to_pool
 
 FILE_PAGES = 3
 PLACES = 2  # each file has its place
@@ -48,7 +48,7 @@ def load_and_unload(actor: Actor, pool: ProcessPool) -> None:
     map_file(actor, thread, file_pages(start, FILE_PAGES, place, shared=True), draw=False)
     read_racing_unmap(actor, thread, start, place, 0)
     unmap(actor, thread, start, start + FILE_PAGES * PAGE, draw=False)
-    stay(actor, pool, thread)
+    return_to_pool(actor, pool, thread)
 
 
 @scenario.role("reader")
@@ -60,11 +60,11 @@ def look_at_the_files(actor: Actor, pool: ProcessPool) -> None:
     for _ in range(20):
         place, page = actor.rng.randrange(PLACES), actor.rng.randrange(FILE_PAGES)
         read_racing_unmap(actor, thread, LIBRARY + place * APART + page * PAGE, place, page)
-    stay(actor, pool, thread)
+    return_to_pool(actor, pool, thread)
 
 
 @scenario.role("author")
-def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def change_a_file(actor: Actor, pool: ProcessPool) -> None:
     """A process of its own that stores to a file now and then."""
     person = create_process(actor)
     allocate(actor, person, pages_of(OWN, 2))
@@ -72,9 +72,3 @@ def change_a_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it
     map_file(actor, person, file_pages(LIBRARY, FILE_PAGES, actor.rng.randrange(PLACES), shared=True))
     write(actor, person, LIBRARY + actor.rng.randrange(FILE_PAGES) * PAGE)
     leave(actor, person)
-
-
-def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
-    """Back into the pool, which has room for all of them."""
-    if not pool.put(actor, thread):
-        leave(actor, thread)

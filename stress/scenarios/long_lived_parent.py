@@ -4,17 +4,16 @@ The window: parts of parent and child are paged out between fork and exit, so th
 long-lived process has a pager of its own when the chain behind it should collapse.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, read, write
+from stress.ops.core import Actor, Process, fork, leave, read, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
     PAGE,
-    pages_of,
     processes_read_everything,
     random_accesses,
     read_all,
     return_to_pool,
-    write_all,
+    with_written_heap,
 )
 
 HEAP, HEAP_PAGES = 0x10000, 24
@@ -52,11 +51,9 @@ def serve_a_request(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process whose every visit drives the others' pages to the disk."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, person, HEAP, HEAP_PAGES)
+    person = with_written_heap(actor, HEAP, HEAP_PAGES)
     read_all(actor, person)
     leave(actor, person)
 
@@ -66,7 +63,4 @@ scenario.check(processes_read_everything)
 
 def server(actor: Actor) -> Process:
     """A process that has written all of its heap."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, person, HEAP, HEAP_PAGES)
-    return person
+    return with_written_heap(actor, HEAP, HEAP_PAGES)

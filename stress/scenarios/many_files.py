@@ -43,7 +43,7 @@ def most_files_are_in_use(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("reader", count=2)
-def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:
     """Map two others, read them, perhaps store to one, go."""
     person = create_process(actor)
     for place in range(2):
@@ -55,7 +55,7 @@ def look_a_file_up(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - n
 
 
 @scenario.role("user", count=2)
-def use_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def use_memory(actor: Actor, pool: ProcessPool) -> None:
     """Memory without a name, object by object."""
     person = create_process(actor)
     for _ in range(4):

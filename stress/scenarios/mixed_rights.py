@@ -4,7 +4,7 @@ The window: rights are set entry by entry, and each entry has its own reason why
 written just yet.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, read, write
+from stress.ops.core import Actor, Process, allocate, fork, leave, protect, read, write
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
 from stress.scenario.steps import (
@@ -15,6 +15,7 @@ from stress.scenario.steps import (
     pages_of,
     processes_read_everything,
     return_to_pool,
+    with_written_heap,
     write_all,
 )
 
@@ -66,10 +67,7 @@ scenario.check(processes_read_everything)
 
 def newborn(actor: Actor) -> Process:
     """A heap, all of it written."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, PIECES * PIECE_PAGES))
-    write_all(actor, person, HEAP, PIECES * PIECE_PAGES)
-    return person
+    return with_written_heap(actor, HEAP, PIECES * PIECE_PAGES)
 
 
 def touch(actor: Actor, person: Process, store: bool) -> None:

@@ -39,7 +39,7 @@ def keep_the_names(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("user", count=3)
-def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def use_the_memory(actor: Actor, pool: ProcessPool) -> None:
     """Loads and stores that all that map the name can see; some of them by a child."""
     person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))
@@ -53,7 +53,7 @@ def use_the_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - n
 
 
 @scenario.role("archivist")
-def take_a_copy(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def take_a_copy(actor: Actor, pool: ProcessPool) -> None:
     """A child that gets the memory as it is now, while its parent goes on storing to it."""
     person = create_process(actor)
     map_name(actor, person, actor.rng.randrange(NAMES))

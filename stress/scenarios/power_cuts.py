@@ -29,7 +29,7 @@ scenario = Scenario(
 
 
 @scenario.setup
-def there_is_a_switch(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process exists yet
+def there_is_a_switch(actor: Actor, pool: ProcessPool) -> None:
     """Services look at it when they are told to leave."""
     lay_down_switch(actor.vm.arena)
 

@@ -62,7 +62,7 @@ def inherit_and_write(actor: Actor, pool: ProcessPool) -> None:
 
 
 @scenario.role("snapshotter", count=2)
-def photograph_the_file(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def photograph_the_file(actor: Actor, pool: ProcessPool) -> None:
     """A process that maps the file by copy, again and again."""
     person = create_process(actor)
     for _ in range(8):

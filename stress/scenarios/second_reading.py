@@ -4,11 +4,11 @@ The window: none; what is looked at is the work.  A page that comes back from th
 need not be written again, so there cannot be more page-outs than there were reasons.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process
+from stress.ops.core import Actor, Process
 from stress.oracles.at_rest import InvariantViolated
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import pages_of, processes_read_everything, read_all, return_to_pool, write_all
+from stress.scenario.steps import processes_read_everything, read_all, return_to_pool, with_written_heap
 from vmcore.stats import counters
 
 HEAP, HEAP_PAGES = 0x10000, 24
@@ -42,7 +42,4 @@ def nothing_was_written_twice(actor: Actor, pool: ProcessPool) -> None:
 
 def author(actor: Actor) -> Process:
     """A process that has written all of its heap, once."""
-    person = create_process(actor)
-    allocate(actor, person, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, person, HEAP, HEAP_PAGES)
-    return person
+    return with_written_heap(actor, HEAP, HEAP_PAGES)

@@ -4,11 +4,17 @@ The window: an unmap holds the map for writing while another thread's page is on
 unlocked, and drops references whose collapse must not wait for that very page.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, share, unmap
+from stress.ops.core import Actor, Process, allocate, fork, leave, share, unmap
 from stress.ops.shared import peek, poke
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, pages_of, processes_read_everything, random_accesses, write_all
+from stress.scenario.steps import (
+    PAGE,
+    pages_of,
+    processes_read_everything,
+    random_accesses,
+    with_written_heap,
+)
 
 HEAP, HEAP_PAGES = 0x10000, 8  # steady ground, each thread's own pages
 SHIFTING, SHIFTING_PAGES = 0x40000, 10  # mapped and unmapped by any thread
@@ -79,9 +85,7 @@ scenario.check(processes_read_everything)
 
 def start_threads(actor: Actor, pool: ProcessPool) -> None:
     """A program with two threads; each may end up with another worker."""
-    first = create_process(actor)
-    allocate(actor, first, pages_of(HEAP, HEAP_PAGES))
-    write_all(actor, first, HEAP, HEAP_PAGES)
+    first = with_written_heap(actor, HEAP, HEAP_PAGES)
     allocate(actor, first, pages_of(SHIFTING, SHIFTING_PAGES), draw=False)
     first.journal.crowd()
     second = share(actor, first)

@@ -20,7 +20,7 @@ scenario = Scenario(
 
 
 @scenario.role("program")
-def grow_and_end(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def grow_and_end(actor: Actor, pool: ProcessPool) -> None:
     """Move the break by a page or two and store there; look back at times, and at everything in the end."""
     person = create_process(actor)
     end = HEAP

@@ -4,11 +4,11 @@ The window: both halves shadow one object; an unmap of the one half leaves the o
 to collapse with it at once, while another thread's page-in from the object wants the map next.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, protect, share, unmap
+from stress.ops.core import Actor, allocate, create_process, fork, leave, protect, share, unmap
 from stress.ops.shared import peek, poke
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, READ_WRITE, pages_of
+from stress.scenario.steps import PAGE, READ_WRITE, pages_of, return_to_pool
 
 HEAP, HALF = 0x10000, 10
 MIDDLE, END = HEAP + HALF * PAGE, HEAP + 2 * HALF * PAGE
@@ -42,7 +42,7 @@ def touch_the_heap(actor: Actor, pool: ProcessPool) -> None:
     for _ in range(5):
         va = HEAP + actor.rng.randrange(2 * HALF) * PAGE
         (poke if actor.rng.random() < 0.3 else peek)(actor, thread, va)
-    stay(actor, pool, thread)
+    return_to_pool(actor, pool, thread)
 
 
 @scenario.role("splitter")
@@ -63,10 +63,4 @@ def split_the_heap(actor: Actor, pool: ProcessPool) -> None:
         peek(actor, thread, HEAP + actor.rng.randrange(2 * HALF) * PAGE)
     half = actor.rng.choice((HEAP, MIDDLE))
     unmap(actor, thread, half, half + HALF * PAGE, draw=False)
-    stay(actor, pool, thread)
-
-
-def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
-    """Back into the pool, which has room for all of them."""
-    if not pool.put(actor, thread):
-        leave(actor, thread)
+    return_to_pool(actor, pool, thread)

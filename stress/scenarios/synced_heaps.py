@@ -4,12 +4,12 @@ The window: a sync of anonymous memory makes its pager, with the object unlocked
 bring the pager of the object below, or another thread may be making one, too.
 """
 
-from stress.ops.core import Actor, Process, allocate, create_process, fork, leave, share
+from stress.ops.core import Actor, allocate, create_process, fork, leave, share
 from stress.ops.files import sync
 from stress.ops.shared import peek, poke
 from stress.scenario.process_pool import ProcessPool
 from stress.scenario.scenario import Scenario
-from stress.scenario.steps import PAGE, pages_of
+from stress.scenario.steps import PAGE, pages_of, return_to_pool
 
 HEAP, HEAP_PAGES = 0x10000, 6
 END = HEAP + HEAP_PAGES * PAGE
@@ -47,7 +47,7 @@ def fork_and_bury(actor: Actor, pool: ProcessPool) -> None:
     leave(actor, child)
     for _ in range(3):
         poke(actor, thread, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
-    stay(actor, pool, thread)
+    return_to_pool(actor, pool, thread)
 
 
 @scenario.role("syncer", count=2)
@@ -59,20 +59,14 @@ def sync_the_heap(actor: Actor, pool: ProcessPool) -> None:
     for _ in range(3):
         sync(actor, thread, HEAP, END, actor.rng.random() < 0.5, False)
         peek(actor, thread, HEAP + actor.rng.randrange(HEAP_PAGES) * PAGE)
-    stay(actor, pool, thread)
+    return_to_pool(actor, pool, thread)
 
 
 @scenario.role("pressure")
-def eat_memory(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - it uses no other process
+def eat_memory(actor: Actor, pool: ProcessPool) -> None:
     """A process that keeps the daemon awake."""
     person = create_process(actor)
     allocate(actor, person, pages_of(HEAP, 4 * HEAP_PAGES), draw=False)
     for page in range(4 * HEAP_PAGES):
         poke(actor, person, HEAP + page * PAGE)
     leave(actor, person)
-
-
-def stay(actor: Actor, pool: ProcessPool, thread: Process) -> None:
-    """Back into the pool, which has room for all of them."""
-    if not pool.put(actor, thread):
-        leave(actor, thread)

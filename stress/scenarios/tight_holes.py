@@ -23,7 +23,7 @@ scenario = Scenario(
 
 
 @scenario.role("mapper", count=4)
-def fill_a_hole(actor: Actor, pool: ProcessPool) -> None:  # noqa: ARG001 - no process stays
+def fill_a_hole(actor: Actor, pool: ProcessPool) -> None:
     """A wall of memory with a few holes, and files to put in them."""
     rng = actor.rng
     person = create_process(actor)

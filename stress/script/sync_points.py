@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import time
 from collections.abc import Sequence
 from ctypes import Structure, c_uint8, c_uint32
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import CannotRunHere
 from harness.shm.arena import Arena
 from harness.shm.layout import guarded
 from harness.shm.native import CONSTANTS, Seat
@@ -29,7 +27,7 @@ from harness.watch.snapshot import Reader, take
 from harness.watch.wait_edges import LOCKS
 
 _C = CONSTANTS
-_FUTEX = {"x86_64": 202, "aarch64": 98}
+_FUTEX = ctypes.c_long(_C["SYS_FUTEX"])
 _WAIT, _WAKE = 0, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,10 +83,6 @@ class SyncPoints:
     """
 
     def __init__(self, arena: Arena, cues: Sequence[Cue], roles: Sequence[str], rounds: int = 0) -> None:
-        if platform.machine() not in _FUTEX:
-            raise CannotRunHere(
-                f"scripts know no futex on {platform.machine()}", "hangdog run --scenario fork-storm"
-            )
         self.arena, self.cues, self.roles = arena, tuple(cues), frozenset(roles)
         self.rounds = rounds
         self.about: dict[str, int] = {}  # the scene's names -> address of the record
@@ -201,15 +195,11 @@ class SyncPoints:
     def _futex_wait(self, value: int) -> None:
         limit = Timespec(0, SLICE_NS)
         _libc.syscall(
-            ctypes.c_long(_FUTEX[platform.machine()]), ctypes.c_void_p(self._word), _WAIT,
-            c_uint32(value), ctypes.byref(limit), None, 0,
-        )  # fmt: skip
+            _FUTEX, ctypes.c_void_p(self._word), _WAIT, c_uint32(value), ctypes.byref(limit), None, 0
+        )
 
     def _wake(self) -> None:
-        _libc.syscall(
-            ctypes.c_long(_FUTEX[platform.machine()]), ctypes.c_void_p(self._word), _WAKE,
-            ctypes.c_int(1 << 30), None, None, 0,
-        )  # fmt: skip
+        _libc.syscall(_FUTEX, ctypes.c_void_p(self._word), _WAKE, ctypes.c_int(1 << 30), None, None, 0)
 
     def _leave_track(self, number: int, why: int) -> None:
         if not self.row.off:

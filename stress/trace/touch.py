@@ -15,7 +15,6 @@ from stress.trace.ops import (
     DontNeed,
     Exec,
     Exit,
-    Fork,
     MapAnon,
     MapFile,
     Mremap,
@@ -24,7 +23,6 @@ from stress.trace.ops import (
     Protect,
     Unmap,
 )
-from stress.trace.plan import Plan
 
 HOT_PAGES = 8
 SHARED_WRITES = 4  # one write to a shared range in this many stays a write; programs mostly read them
@@ -117,21 +115,6 @@ class TouchModel:
                 rare = write and chosen.shared and dice.below(SHARED_WRITES)
                 drawn.append((write and not rare, chosen.start + page * PAGE))
         return drawn
-
-
-def all_touches(plan: Plan, model: TouchModel) -> list[list[Touch]]:
-    """Every touch of every task, in program order: what any replay of the plan will make."""
-    pictures = {task.index: plan.picture(task.index) for task in plan.tasks if task.parent is None}
-    result = []
-    for task in plan.tasks:  # parents come first, so every child's picture is there in time
-        picture = pictures.pop(task.index)
-        drawn = [] if task.parent is None else model.at_birth(picture, task.index)
-        for at, op in enumerate(task.ops):
-            if isinstance(op, Fork):
-                pictures[op.task] = plan.child_picture(op.task, picture)
-            drawn += model.touches(picture, task.index, at, op)
-        result.append(drawn)
-    return result
 
 
 def _target(op: Op) -> tuple[int, int] | None:

@@ -34,6 +34,7 @@ NOT_HERE = {
     r"hangdog defects .*--detect.*": "minutes to hours",
     r"hangdog defects --detect H1 \.\.\..*": "the dots are no words, and it takes hours",
     r"hangdog run --(trace|checked).*": "two minutes; tests/stress/trace replays all three, and checked runs",
+    r"hangdog fuzz.*": "a minute; tests/stress/cli/test_fuzz.py finds, keeps and replays",
     r"hangdog run --script L6": "tests/stress plays every script on the VM without the defect",
     r"hangdog run --scenario two_readers.*": "a console block of its page",
     r"hangdog show dumps/.*": "a console block of its page",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.shm.checked import unguarded
 from vmcore import constants
 from vmcore.show.show import walk
-from vmcore.structs import Pager, PendingClean, SwapBlock, Vnode
+from vmcore.structs import Pager, PendingClean, Vnode
 from vmcore.vm import Vm
 
 KINDS = {constants.PG_SWAP: "swap", constants.PG_VNODE: "vnode", constants.PG_DEVICE: "device"}
@@ -43,16 +43,6 @@ def show_pager(vm: Vm, pager: Pager) -> str:
     if pager.is_named:
         parts.append(f"named {pager.pg_handle:#x}")
     return " ".join(parts)
-
-
-@unguarded()
-def show_swap_block(vm: Vm, block: SwapBlock) -> str:
-    """``B9 of G4 number 2 at 33 valid 0b1011``; numbers of swap pages."""
-    end = f" writes {block.writes}" if block.writes else ""
-    owner = f"of G{slot_of(block.pager)}" if block.pager else "of no pager"
-    free = "" if vm.swap_blocks.is_live(block.slot) else " free"
-    where = f"at {block.swb_block}" if block.swb_block else "nowhere"
-    return f"B{block.slot} {owner} number {block.index} {where} valid {block.swb_mask:#b}{end}{free}"
 
 
 @unguarded()

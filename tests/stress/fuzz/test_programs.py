@@ -1,41 +1,26 @@
-"""Generated programs: drawn, printed, shrunk; a planted mistake is found, and R's are clean."""
+"""Generated programs: drawn, printed, shrunk; a planted mistake is found, and the VM without it is clean."""
 
-import os
 import runpy
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from harness.errors import BadInput
-from stress.fuzz.execute import Runner, hunt
-from stress.fuzz.programs import KINDS, MOST_OPERATIONS, Program, draw, failures, shrink
+from stress.fuzz.draw import programs, search
+from stress.fuzz.hunt import OF, OFTEN, REPEATS, Hunt, HuntOptions, kept
+from stress.fuzz.programs import KINDS, LIMITS, MOST_OPERATIONS, MOST_ROLES, Program
 from stress.fuzz.scenario_file import as_scenario
+from stress.run.options import FindingReport, RunOptions
 from stress.scenario.scenario import find_scenario, load_scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-HUNT_S = 9.0
-LIMIT_S = 180.0
 NEEDED = (("write", 1, 2), ("leave", 0))
+MOST_RUNS = 150  # of shrinking a program of forty operations to two
 
 
-def saved(program, tmp_path):
-    path = tmp_path / "program.py"
-    path.write_text(as_scenario(program, path=str(path)))
-    return str(path)
-
-
-def hangdog(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "stress.cli.main", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+class Enough(BaseException):
+    """A search that is not to go on."""
 
 
 def has_both(program):
@@ -45,123 +30,216 @@ def has_both(program):
     )
 
 
+class ToldHunt(Hunt):
+    """A hunt whose runs come out as it is told; all else is real."""
+
+    def __init__(self, verdict: Callable[[Program, int], str | None], **options) -> None:
+        super().__init__(HuntOptions(base=RunOptions(seed=3), **options), lambda _: None)
+        self.verdict = verdict
+        self.played: list[Program] = []
+
+    def play(self, program, options):
+        self.so_far.runs += 1
+        self.played.append(program)
+        verdict = self.verdict(program, options.seed - program.seed * 31)
+        return verdict and FindingReport(
+            id=1, verdict=verdict, summary="", dump="", detected_after_s=0.0, reproduce=""
+        )
+
+
+def drawn(count, seed=1, most_roles=MOST_ROLES):
+    """The first so many programs of a search in which none fails."""
+    found: list[Program] = []
+
+    def look(program):
+        if len(found) == count:
+            raise Enough
+        found.append(program)
+        return False
+
+    with pytest.raises(Enough):
+        search(programs(seed, most_roles), look, seed)
+    return found
+
+
 # --- what a program is
 
 
-def test_a_seed_gives_one_program_within_the_bounds():
-    programs = [draw(seed) for seed in range(200)]
+@given(programs(seed=5))
+def test_a_program_keeps_to_the_bounds(program):
+    assert program.seed == 5
+    assert len(program.roles) <= MOST_ROLES
+    for role in program.roles:
+        assert 1 <= len(role) <= MOST_OPERATIONS
+        for kind, *values in role:
+            names = KINDS[str(kind)][0]
+            assert [value for name, value in zip(names, values, strict=True) if value >= LIMITS[name]] == []
 
-    assert programs == [draw(seed) for seed in range(200)]
-    assert {len(program.roles) for program in programs} == {2, 3, 4}
-    assert max(len(role) for program in programs for role in program.roles) == MOST_OPERATIONS
-    assert {operation[0] for program in programs for role in program.roles for operation in role} == set(
-        KINDS
-    )
+
+def test_every_kind_of_operation_and_every_width_is_drawn():
+    found = drawn(120)
+
+    assert {operation[0] for program in found for role in program.roles for operation in role} == set(KINDS)
+    assert {len(program.roles) for program in found} >= {2, 3, 4}
+
+
+def test_a_seed_gives_the_same_programs_and_another_one_others():
+    found = drawn(30)
+
+    assert found == drawn(30)
+    assert {one.roles for one in found} != {one.roles for one in drawn(30, seed=2)}
+    assert {len(one.roles) for one in drawn(30, most_roles=1)} <= {0, 1}
 
 
 def test_the_printed_file_holds_the_same_program(tmp_path):
-    program = draw(7)
-    path = saved(program, tmp_path)
+    program = drawn(30)[-1]
+    path = tmp_path / "program.py"
+    path.write_text(as_scenario(program))
 
-    assert runpy.run_path(path)["program"] == program
-    scenario = find_scenario(path)
-    assert scenario.name == path
+    assert runpy.run_path(str(path))["program"] == program
+    scenario = find_scenario(str(path))
+    assert scenario.name == str(path)
     assert [role.count for role in scenario.roles] == [1] * len(program.roles)
 
 
-# --- shrinking
+# --- the search
 
 
 def test_shrinking_ends_at_the_operations_that_are_needed():
-    roles = draw(11).roles[0], draw(12).roles[0]
-    program = Program(((*roles[0], NEEDED[0]), (NEEDED[1], *roles[1]), draw(13).roles[0]))
+    hunt = ToldHunt(lambda program, _: "lost" if has_both(program) else None)
 
-    small = shrink(program, 1, 1, lambda one, _number: "lost" if has_both(one) else None)
+    so_far = hunt.hunt(lambda caught: caught)
 
-    assert small.size() == 2
-    assert has_both(small)
+    assert so_far.ended_by == "finding"
+    assert so_far.caught is not None
+    assert so_far.caught.program.size() == 2
+    assert so_far.first is not None
+    assert so_far.first.size() > 4
+    at = hunt.played.index(so_far.first)
+    assert len(set(hunt.played[at:])) < MOST_RUNS
+    assert len(set(hunt.played[:at])) == so_far.drawn - 1
 
 
-def test_a_program_must_fail_k_times_and_is_not_run_longer_than_that_takes():
+def test_a_program_is_judged_once_and_only_a_smaller_one_is_tried():
+    hunt = ToldHunt(lambda program, _: "lost" if has_both(program) else None)
+
+    so_far = hunt.hunt(lambda caught: caught)
+
+    assert so_far.first is not None
+    tried = list(dict.fromkeys(hunt.played))
+    assert [one for one in tried if hunt.played.count(one) > OF + REPEATS] == []
+    smallest = so_far.first
+    for one in tried[tried.index(so_far.first) + 1 :]:
+        assert one.size() < smallest.size()
+        smallest = one if has_both(one) else smallest
+
+
+def test_a_smaller_program_must_fail_as_often_and_is_not_run_longer_than_that_takes():
     runs = []
 
     def sometimes(_program, number):
         runs.append(number)
         return "lost" if number % 2 else None
 
-    assert failures(draw(1), sometimes, 2, 5) == ["lost", "lost"]
+    hunt = ToldHunt(sometimes)
+    hunt.folder = Path()  # nothing is written there
+    program = drawn(20)[-1]
+
+    caught = hunt.repeated(program, 2, 5)
+
+    assert caught is not None
+    assert (caught.failed, caught.runs) == (2, 4)
     assert runs == [0, 1, 2, 3]
     runs.clear()
-    assert len(failures(draw(1), sometimes, 3, 4)) < 3
+    assert hunt.repeated(program, 3, 4) is None
     assert runs == [0, 1, 2]  # two of three were clean: three failures cannot be reached
 
 
-def test_a_rare_failure_does_not_shrink_to_something_that_never_fails():
-    program = Program(((NEEDED[0], NEEDED[1], ("fork", 0)),))
-    small = shrink(program, 2, 4, lambda one, number: "lost" if has_both(one) and number % 2 else None)
+def test_of_a_rare_failure_no_more_is_asked_than_that_it_happens():
+    hunt = ToldHunt(lambda program, number: "lost" if has_both(program) and number == 1 else None)
 
-    assert small.roles == ((NEEDED[0], NEEDED[1]),)
+    caught = hunt.hunt(lambda caught: caught).caught
+
+    assert OFTEN > 1, "else this says nothing"
+    assert caught is not None
+    assert caught.program.size() == 2
+    assert has_both(caught.program)
+
+
+def test_a_search_ends_after_so_many_programs():
+    hunt = ToldHunt(lambda *_: None, examples=7)
+
+    so_far = hunt.hunt(lambda caught: caught)
+
+    assert (so_far.ended_by, so_far.drawn, so_far.caught) == ("examples", 7, None)
+    assert so_far.runs == len(hunt.played) == 7 * REPEATS
+    assert [one for one in hunt.played if len(one.roles) < 2] == []
+
+
+def test_a_search_that_has_no_time_plays_one_program_all_the_same():
+    hunt = ToldHunt(lambda *_: None, seconds=1e-9)
+
+    so_far = hunt.hunt(lambda caught: caught)
+
+    assert (so_far.ended_by, so_far.drawn) == ("time limit", 1), "to have looked at nothing proves nothing"
+
+
+def test_an_error_of_a_run_ends_the_search_at_once():
+    def refuse(*_):
+        raise BadInput("too small")
+
+    hunt = ToldHunt(refuse)
+
+    with pytest.raises(BadInput, match="too small"):
+        hunt.hunt(lambda caught: caught)
+
+    assert len(hunt.played) == 1
+
+
+def test_an_interrupt_ends_the_shrinking_with_what_there_is():
+    def until_it_is_smaller(program, _number):
+        if hunt.so_far.caught and program.size() < hunt.so_far.caught.program.size() - 1:
+            raise KeyboardInterrupt
+        return "lost"
+
+    hunt = ToldHunt(until_it_is_smaller)
+
+    so_far = hunt.hunt(lambda caught: caught)
+
+    assert so_far.ended_by == "interrupt"
+    assert so_far.caught is not None
 
 
 # --- real runs
 
 
-def test_a_planted_mistake_is_found_shrunk_and_found_by_its_file(tmp_path):
-    caught = hunt(1, HUNT_S, "H3", k=2, n=2, repeat=1)
+def test_a_planted_mistake_is_found_and_shrunk_and_kept_as_a_scenario(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
+    def until_it_is_smaller(so_far):
+        if so_far.caught and so_far.caught.program.size() < so_far.first.size():
+            raise KeyboardInterrupt
+
+    hunt = Hunt(HuntOptions(base=RunOptions(defect="H3"), examples=20), until_it_is_smaller)
+
+    def keep(caught):
+        kept(caught, tmp_path / "kept")
+        return kept(caught, tmp_path / "kept")
+
+    so_far = hunt.hunt(keep)
+
+    caught = so_far.caught
     assert caught is not None
-    assert caught.failed == caught.repetitions == 2
-    assert caught.program.size() < caught.first.size()
-    path = saved(caught.program, tmp_path)
-    workers = str(len(caught.program.roles))
-    said = hangdog(
-        "run", "--scenario", path, "--workers", workers, "--defect", "H3", "--seconds", "20",
-        "--dump-dir", str(tmp_path),
-    )  # fmt: skip
-    assert said.returncode == 1, said.stderr
-    assert list(tmp_path.glob("*.json")) or list(tmp_path.glob("*dump*"))
-
-
-@pytest.mark.parametrize("seed", [21, 22])
-def test_without_a_mistake_generated_programs_come_to_a_good_end(seed):
-    assert Runner().once(draw(seed), 0) is None
-
-
-SET_UP = """
-import signal
-
-from harness.errors import SelfDeadlock
-from stress.scenario.scenario import Scenario
-
-scenario = Scenario("broken set-up")
-
-
-@scenario.setup
-def broken(actor, pool):
-    lock = actor.vm.arena.mutex("kept")
-    lock.acquire()
-    {how}
-
-
-@scenario.role("player")
-def never_played(actor, pool):
-    raise AssertionError("the set-up did not end")
-"""
-
-
-@pytest.mark.parametrize(
-    ("how", "limit_s", "verdict"),
-    [("while True: signal.pause()", 1.0, "hung"), ("lock.acquire()", 1000.0, "self_deadlock")],
-)
-def test_a_mistake_that_shows_in_the_set_up_is_a_verdict(tmp_path, how, limit_s, verdict):
-    path = tmp_path / "program.py"
-    path.write_text(SET_UP.format(how=how))
-
-    assert Runner(limit_s=limit_s).play(str(path), draw(1), 0) == verdict
-
-
-def test_a_hunt_without_a_mistake_says_that_it_found_nothing():
-    assert hunt(5, 0.5, repeat=1) is None
+    assert so_far.first is not None
+    assert caught.program.size() < so_far.first.size()
+    assert caught.failed >= hunt.often
+    names = ["program-1", "program-1-2"]  # the second did not overwrite the first
+    files = sorted(f"kept/{name}.{kind}" for name in names for kind in ("json", "py"))
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["kept", *files]
+    for name in names:
+        assert runpy.run_path(str(tmp_path / "kept" / f"{name}.py"))["program"] == caught.program
+    assert caught.options.scenario == str(tmp_path / "kept" / "program-1-2.py")
+    assert caught.finding.dump == str(tmp_path / "kept" / "program-1-2.json")
 
 
 # --- files that are none
@@ -187,10 +265,3 @@ def test_a_file_that_holds_no_scenario_is_refused_by_name(text, said, tmp_path):
 
     assert str(path) in str(caught.value)
     assert caught.value.hint == "hangdog list scenarios"
-
-
-def test_the_command_line_refuses_a_path_that_is_none():
-    said = hangdog("run", "--scenario", "/nowhere/mine.py")
-
-    assert said.returncode == 2
-    assert said.stderr.splitlines()[0].startswith("hangdog: /nowhere/mine.py: no scenario can be read")

@@ -38,7 +38,7 @@ from vmcore.show.show import (
     show_vmspace,
     walk,
 )
-from vmcore.show.store import show_pager, show_pending, show_swap_block, show_vnode
+from vmcore.show.store import show_pager, show_pending, show_vnode
 from vmcore.show.world import show_counters, show_queues, show_world
 from vmcore.space.map_user import vm_map_file
 from vmcore.space.vmspace import space_map, vmspace_exit
@@ -132,7 +132,6 @@ def test_every_kind_of_record_has_a_line(vm, family):
     front = top(vm, child)
     back = below(vm, front)
     pager = vm.pagers(back.pager)
-    block = vm.swap_blocks.views[pager.sw_first]
     own = space_map(vm, child)
 
     assert (
@@ -143,8 +142,6 @@ def test_every_kind_of_record_has_a_line(vm, family):
         == f"P{page_at(vm, front, 0).slot} of O{front.slot}+0 TABLED ACTIVE"
     )
     assert show_pager(vm, pager) == f"G{pager.slot} swap of O{back.slot} valid 4 of 4 blocks 1"
-    line = f"B{block.slot} of G{pager.slot} number 0 at {block.swb_block} valid 0b1111"
-    assert show_swap_block(vm, block) == line
     assert show_entry(vm, entry_at(vm, child)).endswith(f"copy_on_write {show_chain(vm, front)}+0")
     assert show_map(vm, own)[0] == f"map {own.slot}: 1 entries, 4 pages"
     said = f"V{child.slot} users 1 map {own.slot} (1 entries, 4 pages)"
