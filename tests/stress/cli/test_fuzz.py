@@ -69,7 +69,7 @@ def test_nothing_is_found_in_a_vm_without_a_mistake_and_nothing_is_left(start, t
     assert started.family() == []
 
 
-def test_a_mistake_is_found_shrunk_kept_and_found_again_by_the_command_it_names(start, hangdog, tidy):
+def test_a_mistake_is_found_shrunk_kept_and_found_again(start, hangdog, tidy):
     started = start("fuzz", "--defect", "H3", "--examples", "20", "--seconds", "20", **tidy)
 
     said = started.wait()

@@ -134,7 +134,7 @@ def test_a_program_is_judged_once_and_only_a_smaller_one_is_tried():
         smallest = one if has_both(one) else smallest
 
 
-def test_a_smaller_program_must_fail_as_often_and_is_not_run_longer_than_that_takes():
+def test_a_smaller_program_must_fail_as_often():
     runs = []
 
     def sometimes(_program, number):
