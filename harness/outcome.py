@@ -49,13 +49,15 @@ class Failed(Worker, frozen=True, kw_only=True, tag="failed"):
     """An exception ended it.
 
     ``error``: the name of its class; ``text``: its message; ``traceback``: as text.
-    ``verdict``: that of the exception's class; empty: it has none.  The rest: see Worker.
+    ``verdict``: that of the exception's class; empty: it has none.
+    ``exhausted``: a table or the memory of the system under test was full.  The rest: see Worker.
     """
 
     error: str
     text: str
     traceback: str
     verdict: str = ""
+    exhausted: bool = False
 
 
 class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):

@@ -16,12 +16,14 @@ from harness.clock import Deadline, WatchedClock
 from harness.outcome import Crashed, Failed, Finding, Killed
 from harness.run import evidence, messages, process_control, scheduling
 from harness.run.barrier import Barrier, State
+from harness.run.exception_report import Raised
 from harness.run.faults import Injection, Injector
 from harness.run.findings import Candidate, FindingStore, forget
 from harness.run.messages import Wire
 from harness.run.plan import RunPlan, derive_seed
 from harness.run.watchdog_process import MOST_RESTARTS, Watcher
 from harness.run.workers import INJECTED, ChildProcess, Crew, WorkerHandle
+from harness.watch.records import End
 
 TICK_S = 0.1
 
@@ -213,11 +215,7 @@ class EventLoop:
         outcome = self.crew.settle(member)
         self.front.post((messages.OUTCOME, outcome))
         if isinstance(outcome, Failed) and member.ready:
-            self.failed(
-                outcome.worker,
-                outcome.seat,
-                (outcome.error, outcome.text, "", outcome.verdict, outcome.where),
-            )
+            self.failed(outcome.worker, outcome.seat, member.said[2])
         if isinstance(outcome, Killed) and outcome.why == INJECTED:
             self.store.ended(member.seat, f"killed by {INJECTED}")
             self.store.note_injected(member.seat, "killed", self.now())
@@ -228,35 +226,40 @@ class EventLoop:
             return
         member = crashed[0]
         assert member.body is not None
+        code = member.body.process.exitcode
         if member.program:
-            how = f"it replaced itself by exec of {member.program}"
+            how, end = f"it replaced itself by exec of {member.program}", End(program=member.program)
         else:
-            how = process_control.died_by(member.body.process.exitcode)
+            how, end = process_control.died_by(code), process_control.end_of(code)
         names = ", ".join(m.post.name for m in crashed)
-        self.report_crash(names, member.seat, how)
+        self.report_crash(names, member.seat, how, end)
 
-    def report_crash(self, name: str, seat: int, how: str) -> None:
+    def report_crash(self, name: str, seat: int, how: str, end: End) -> None:
         """Record that a worker died by itself."""
         held = ", ".join(f"{one.lock} since {one.site}" for one in evidence.held_by(self.plan, seat))
-        dump = self.picture(name, seat, "crash", f"worker {name} died: {how}")
+        dump = self.picture(name, seat, "crash", f"worker {name} died: {how}", end=end)
         if self.store.from_death(name, seat, how, self.now(), dump, held) is None:
             Path(dump).unlink(missing_ok=True) if dump else None
 
-    def picture(self, name: str, seat: int, verdict: str, why: str) -> str:
-        """The path of a dump made here and now; empty when there can be none, which is written down."""
-        dump, trouble = evidence.of_worker(self.plan, name, seat, verdict, why)
+    def picture(self, name: str, seat: int, verdict: str, why: str, **known: Any) -> str:
+        """The path of a dump made here and now; empty when there can be none, which is written down.
+
+        ``known``: what is known as data, by the names of Suspicion.
+        """
+        dump, trouble = evidence.of_worker(self.plan, name, seat, verdict, why, **known)
         if trouble:
             self.store.incident(trouble)
         return dump
 
-    def failed(self, worker: str, seat: int, account: tuple[str, str, str, str, str]) -> None:
+    def failed(self, worker: str, seat: int, raised: Raised) -> None:
         """An exception ended a role or an audit."""
-        error, text, _, verdict, where = account
         if self.listening:
-            summary = f"{worker}: {error}: {text}" + (f" ({where})" if where else "")
+            place = f" ({raised.where})" if raised.where else ""
+            summary = f"{worker}: {raised.error}: {raised.text}{place}"
             watched = self.plan.watch is not False and not self.broken
             self.store.from_exception(
-                Candidate(verdict or "panic", seat, worker, summary, self.now()), watched
+                Candidate(raised.verdict or "panic", seat, worker, summary, self.now(), raised.details),
+                watched,
             )
 
     def name_of(self, seat: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from harness.outcome import Finding
+from harness.shm.facts import NO_DETAILS, Details
 
 CONFIRM_S = 1.0  # an exception waits that long for the watchdog's version of it
 AFTERMATH_S = 5.0  # a stopped worker explains what is seen until so long after
@@ -32,13 +33,14 @@ class Candidate:
     worker: str
     summary: str
     at: float
+    details: Details = NO_DETAILS
 
 
 class FindingStore:
     """``name_of(seat)`` is the worker that sits there, or empty.
 
-    ``picture(worker, seat, verdict, summary)`` makes a dump of an exception of which the watchdog
-    has said nothing, and returns its path, or empty.
+    ``picture(worker, seat, verdict, summary, details=...)`` makes a dump of an exception of which the
+    watchdog has said nothing, and returns its path, or empty.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class FindingStore:
         linger_s: float | None,
         reproduce: str = "",
         name_of: Callable[[int], str] = lambda _: "",
-        picture: Callable[[str, int, str, str], str] = lambda *_: "",
+        picture: Callable[..., str] = lambda *_, **__: "",
     ) -> None:
         self.stop_on, self.linger_s, self.reproduce, self.name_of = stop_on, linger_s, reproduce, name_of
         self.picture = picture
@@ -196,7 +198,7 @@ class FindingStore:
                     summary=c.summary,
                     seats=(c.seat,),
                     workers=(c.worker,),
-                    dump=self.picture(c.worker, c.seat, c.verdict, c.summary),
+                    dump=self.picture(c.worker, c.seat, c.verdict, c.summary, details=c.details),
                 ),
                 now,
             )

@@ -33,6 +33,7 @@ import dill
 
 from harness import _native, probe
 from harness.errors import shortage
+from harness.locks import reports
 from harness.outcome import RunResult
 from harness.run import leaving, messages, process_control
 from harness.run.barrier import State
@@ -43,9 +44,7 @@ from harness.run.findings import CONFIRM_S
 from harness.run.helper import Helper
 from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
-from harness.run.watchdog_process import forget_reports
 from harness.run.workers import END_OF_RUN, WorkerHandle
-from harness.shm import native
 from harness.watch import bystanders
 
 _C = _native.CONSTANTS
@@ -76,7 +75,7 @@ class Supervisor(Ending):
         self.plan.arena.native.leave()
         bystanders.register(self.plan.arena)
         self.gate.clear()
-        forget_reports(self.plan.arena)
+        reports.forget(self.plan.arena)
         self.mode_before = self.plan.arena.native.mode
         self.delays()
         if self.plan.watch is not False:
@@ -274,16 +273,17 @@ class Supervisor(Ending):
         if who():
             self.last_look(who())
         if who():
-            self.crew.end(who(), signal.SIGTERM, self.reason())
+            self.crew.end(who(), signal.SIGTERM, *self.reason())
             self.in_time(lambda: not who(), threads, TERM_S)
         if who():
-            self.crew.end(who(), signal.SIGKILL, self.reason())
+            self.crew.end(who(), signal.SIGKILL, *self.reason())
             self.wait_until(lambda: not who())
 
-    def reason(self) -> str:
-        """Why we kill, in the outcome's words."""
+    def reason(self) -> tuple[str, bool]:
+        """Why we kill, in the outcome's words, and whether it is for being late."""
         why = {"finding": "a finding ended the run", "interrupt": "interrupt", "broken": END_OF_RUN}
-        return why.get(self.ending) or f"did not end within {self.plan.grace_s:g} s of the word"
+        late = self.ending not in why
+        return why.get(self.ending, f"did not end within {self.plan.grace_s:g} s of the word"), late
 
     # --- close
 
@@ -304,12 +304,7 @@ class Supervisor(Ending):
 
     def unread_report(self) -> bool:
         """Is there a report that the watchdog has not acknowledged?"""
-        header, size = self.plan.arena.header, _native.LAYOUT["hd_report"][0]
-        for i in range(min(int(header.report_count), _C["REPORTS"])):
-            row = native.Report.from_buffer(self.plan.arena.mapping, header.reports + i * size)
-            if row.state and row.acked != row.state:
-                return True
-        return False
+        return any(row.acked != row.state for row in reports.rows(self.plan.arena))
 
     def end_everything(self, grace: float = TERM_S) -> None:
         """Reap what is ours, kill and reap what they left behind."""
@@ -353,8 +348,7 @@ class Supervisor(Ending):
 def cause_of(member: WorkerHandle) -> str:
     """Why a worker never got ready."""
     if member.said and member.said[1] == "failed":
-        error, text = member.said[2][:2]
-        return f"{error}: {text}"
+        return f"{member.said[2].error}: {member.said[2].text}"
     code = member.body.process.exitcode if member.body else None
     return process_control.died_by(code) if code is not None else "it left without a word"
 

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import _native
 from harness.outcome import Finding
 from harness.run import messages, process_control
 from harness.run.messages import PeerGone, Wire
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from harness.shm.arena import Arena
 
 MOST_RESTARTS = 1
-_C = _native.CONSTANTS
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,6 @@ def dead_seats(arena: "Arena") -> frozenset[int]:
     """Ids of the seats whose threads are dead already.  No thread works in the arena yet."""
     reader = Reader(arena)
     return frozenset(int(row.id) for row in reader.live() if reader.dead(row.number))
-
-
-def forget_reports(arena: Any) -> None:
-    """Reports of an earlier run in this arena are no news.  No thread works in it now."""
-    size = _native.LAYOUT["hd_report"][0]
-    start = int(arena.header.reports)
-    arena.mapping[start : start + size * _C["REPORTS"]] = bytes(size * _C["REPORTS"])
-    arena.header.report_count = 0
 
 
 def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:

@@ -24,8 +24,10 @@ from harness.watch import stacks
 from harness.watch.causes.causes import cause_of
 from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, Snapshot, Suspicion
 from harness.watch.render import sections
-from harness.watch.render.sentences import lines_of, placed, summary_of
+from harness.watch.render.sentences import lines_of, place_of, summary_of
 from harness.watch.snapshot import Reader, events_of
+
+HOLDING = ("deadlock", "self_deadlock", "orphaned_lock")  # whose summaries name what is held
 
 
 class DumpError(BadInput):
@@ -64,11 +66,13 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
     cause = cause_of(msgspec.structs.replace(snapshot, seats=threads), suspicion)
     dump = Dump(
         verdict=suspicion.verdict,
-        summary=summary_of(snapshot, suspicion, cause),
+        summary=summary_of(threads, suspicion, cause),
         cause=cause,
         cycle=suspicion.lines or lines_of(snapshot, suspicion),
         threads=threads,
         involved=suspicion.seats,
+        details=suspicion.details,
+        places=places_of(snapshot, suspicion),
         order=_order(reader.arena),
         arena=snapshot.arena,
         seed=meta.seed,
@@ -80,6 +84,23 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
     )
     found, failed = sections.sections(reader.arena, dump)
     return msgspec.structs.replace(dump, sections=found, notes=failed)
+
+
+def places_of(snapshot: Snapshot, suspicion: Suspicion) -> list[int]:
+    """Offsets of the locks and words that the summary is about."""
+    if suspicion.report is not None:
+        return [at for at in (suspicion.report.held_lock, suspicion.report.wanted_lock) if at]
+    found: dict[int, None] = {}
+    for seat in snapshot.seats:
+        if seat.number not in suspicion.seats:
+            continue
+        if suspicion.verdict in HOLDING:
+            found |= dict.fromkeys(held.offset for held in seat.held)
+        if seat.wait and seat.wait.kind != "join":
+            found |= dict.fromkeys((seat.wait.offset, seat.wait.address))
+        if seat.polled:
+            found[seat.polled.offset] = None
+    return [at for at in found if at]
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:
@@ -128,7 +149,7 @@ class Probe:
         ]
         notes = list(dump.notes)
         # A report's thread goes on by itself; only a waiter that moved was cured by looking.
-        if moved and suspicion.report < 0:
+        if moved and suspicion.report is None:
             notes.insert(
                 0,
                 f"cured_by_probe: asking for its stack woke seat {moved[0]}: the wait may be a missed signal",
@@ -136,7 +157,9 @@ class Probe:
         processes = [fact for pid in _pids([dump]) if (fact := self._facts[pid])]
         return msgspec.structs.replace(
             dump,
-            summary=placed(dump.summary, suspicion, found),
+            summary=summary_of(
+                dump.threads, suspicion, dump.cause, place_of(found.get(suspicion.holder, []))
+            ),
             threads=threads,
             processes=processes,
             notes=notes,

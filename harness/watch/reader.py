@@ -20,6 +20,12 @@ def shorten(file: str) -> str:
     return file.removeprefix(here)
 
 
+def site_text(site: tuple[str, int, str]) -> str:
+    """file:line function; "?" when it is not known."""
+    file, line, function = site
+    return f"{shorten(file)}:{line} {function}" if line else "?"
+
+
 class Reader:
     """The arena's tables for reading; made once per watcher."""
 
@@ -50,10 +56,9 @@ class Reader:
     def site(self, number: int) -> str:
         """file:line function."""
         try:
-            file, line, function = self.native.site(number)
+            return site_text(self.native.site(number))
         except UnicodeDecodeError:  # cut in the middle of a character
             return "?"
-        return f"{shorten(file)}:{line} {function}" if line else "?"
 
     def class_name(self, number: int) -> str:
         """Name of a lock class."""
@@ -67,8 +72,12 @@ class Reader:
         """class[instance] of any lock record (all begin alike)."""
         if not 0 < offset <= self.arena.header.size - 8:
             return "?"
-        first, instance = self.words[offset // 4], self.words[offset // 4 + 1]
-        return f"{self.class_name(first & 0xFFFF)}[{instance}]"
+        return f"{self.class_of(offset)}[{self.words[offset // 4 + 1]}]"
+
+    def class_of(self, offset: int) -> str:
+        """The class of the lock record there."""
+        inside = 0 < offset <= self.arena.header.size - 8
+        return self.class_name(self.words[offset // 4] & 0xFFFF) if inside else "?"
 
     def word_name(self, address: int) -> str:
         """table[slot].field of a word, as far as this process has opened the table."""

@@ -7,7 +7,6 @@ Whether a thread lives is the kernel's word in its seat; /proc only adds to the 
 One row that cannot be read costs that row.
 """
 
-import ctypes
 from typing import Any
 
 import msgspec
@@ -25,7 +24,6 @@ from harness.watch.records import (
     HeldFact,
     LockFact,
     PolledFact,
-    ReportFact,
     SeatFacts,
     Snapshot,
     WaitFact,
@@ -131,6 +129,7 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
     return WaitFact(
         kind=kind,
         lock=name,
+        lock_class=reader.class_of(offset) if offset and kind != "join" else "",
         offset=offset,
         site=reader.site(seat.wait_site),
         waited_s=_age(now, seat.wait_since),
@@ -227,7 +226,15 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
         else:
             what = reader.lock_name(event.object)
         site = "" if named else reader.site(event.site)
-        found.append(EventFact(age_s=_age(now, event.when), kind=kind, what=what, site=site))
+        found.append(
+            EventFact(
+                age_s=_age(now, event.when),
+                kind=kind,
+                what=what,
+                site=site,
+                offset=0 if named else int(event.object),
+            )
+        )
     return found
 
 
@@ -290,34 +297,6 @@ def ended_by(reader: Reader, pid: int, tid: int) -> str:
     if kernel.state(pid, pid) not in ("-", "Z", "X"):
         return "its thread ended, its process goes on"
     return ""
-
-
-def report_at(reader: Reader, number: int, now: int) -> ReportFact | None:
-    """The report of this number; None: it is being written, or its writer was killed meanwhile.
-
-    LookupError: a later one has taken its place.
-    """
-    at = reader.arena.header.reports + number % _C["REPORTS"] * ctypes.sizeof(native.Report)
-    report = native.Report.from_buffer(reader.mapping, at)
-    if report.state > number + 1:
-        raise LookupError(number)
-    if report.state != number + 1:
-        return None
-    found = ReportFact(
-        number=number,
-        kind=int(report.kind),
-        seat=int(report.seat),
-        age_s=_age(now, report.when),
-        lock_a=reader.lock_name(report.lock_a) if report.lock_a else "",
-        lock_b=reader.lock_name(report.lock_b) if report.lock_b else "",
-        site_a=reader.site(report.site_a),
-        site_b=reader.site(report.site_b),
-        text=report.text.decode(errors="replace"),
-        offset=int(report.lock_b),
-    )
-    if report.state != number + 1:
-        raise LookupError(number)
-    return found
 
 
 def take(reader: Reader, events: bool = False) -> Snapshot:

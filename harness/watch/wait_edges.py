@@ -90,7 +90,7 @@ def _free(snapshot: Snapshot, found: list[Edge], offers: list[tuple[int, str, li
     """Seats that go on in the end if every one that can does; one that waits for no known thread can."""
     needs: defaultdict[int, list[set[int]]] = defaultdict(list)
     for edge in found:
-        needs[int(str(edge.waiter))].append({int(str(edge.holder))})
+        needs[edge.waiter].append({edge.holder})
     for seat, _, servers in offers:
         needs[seat].append(set(servers))
     alive = [seat for seat in snapshot.seats if not seat.dead]

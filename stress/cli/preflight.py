@@ -15,7 +15,6 @@ from harness.errors import BadInput, CannotRunHere
 from harness.outcome import Failed
 from stress.run.options import RunReport, tightest
 from vmcore.config import OPTIONS, Config
-from vmcore.constants import KERN_RESOURCE_SHORTAGE
 
 # The front process and the supervisor keep the ends of pipes to each worker, the arena, the store
 # and what the interpreter itself has open.
@@ -115,7 +114,7 @@ def refuse_shortage(
 def shortage(report: RunReport, given: Mapping[str, int]) -> tuple[str, str] | None:
     """The tiny table, and a worker's last words, when a full table is all that was found."""
     failed = [outcome for outcome in report.outcomes if isinstance(outcome, Failed)]
-    short = [outcome for outcome in failed if is_shortage(outcome)]
+    short = [outcome for outcome in failed if outcome.exhausted]
     usual = Config()
     tiny = {name: count for name, count in given.items() if count * TINY <= getattr(usual, name)}
     name = tightest(tiny)
@@ -124,11 +123,6 @@ def shortage(report: RunReport, given: Mapping[str, int]) -> tuple[str, str] | N
     if any(found.verdict != "panic" for found in report.findings):
         return None
     return name, short[0].text
-
-
-def is_shortage(outcome: Failed) -> bool:
-    """Did this worker run out of records or memory, by its last words?"""
-    return outcome.error == "TableFull" or f"KERN code {KERN_RESOURCE_SHORTAGE}" in outcome.text
 
 
 def forget(report: RunReport) -> None:

@@ -4,10 +4,12 @@ import time
 from typing import Any
 
 from harness import _native
+from harness.locks.reports import Report
 from harness.locks.waitgraph import Edge
 from harness.shm import native
 from harness.watch.detectors.history import History
-from harness.watch.records import ReportFact, SeatFacts, Snapshot, Suspicion
+from harness.watch.reader import site_text
+from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, ended_by
 
 LATE_LOOKS, LATE_S = 50, 0.002
@@ -21,7 +23,7 @@ def orphans(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicio
     """
     found = []
     for seat in now.seats:
-        waiters = [int(str(edge.waiter)) for edge in graph if edge.holder == seat.number]
+        waiters = [edge.waiter for edge in graph if edge.holder == seat.number]
         if not seat.dead or not (seat.held or waiters):
             continue
         wanted = {held.offset for held in seat.held}
@@ -63,11 +65,14 @@ def _sentence(seat: SeatFacts, waiters: list[int]) -> str:
     return f"{seat.name} is dead{how} and still holds {locks}{waits}"
 
 
-def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> Suspicion:
+def of_report(reader: Reader, now: Snapshot, report: Report, who: str) -> Suspicion:
     """The next holder was told: it names itself, and the rows of the dead name who it was."""
-    dead = _who_died(reader, report.offset)
+    dead = _who_died(reader, report.wanted_lock)
     if dead is None:
-        key, text = f"orphaned_lock:report:{report.number}", f"{report.lock_b}: its last holder died inside"
+        key, text = (
+            f"orphaned_lock:report:{report.number}",
+            f"{report.wanted_name}: its last holder died inside",
+        )
         seats = [report.seat]
     else:
         row, held = dead
@@ -83,7 +88,7 @@ def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> Su
         age = max(0, now.taken_ns - int(held.since)) / 1e9
         name = f"{row.role.decode(errors='replace')} (pid {int(row.pid)})"
         text = (
-            f"{name} died inside{how} with {report.lock_b}, which it had taken {age:.3f} s ago at "
+            f"{name} died inside{how} with {report.wanted_name}, which it had taken {age:.3f} s ago at "
             f"{reader.site(held.site)}"
         )
     return Suspicion(
@@ -91,11 +96,15 @@ def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> Su
         key=key,
         seats=seats,
         why=f"{text}; {who} has it now, was told, and has to repair it",
-        lines=[f"{who} {report.text}: {report.lock_b}", f"  {text}", f"  at {report.site_b}"],
+        lines=[
+            f"{who} {report.text}: {report.wanted_name}",
+            f"  {text}",
+            f"  at {site_text(report.wanted_site)}",
+        ],
         certain=True,
-        report=report.number,
-        locks=(report.lock_a, report.lock_b),
-        since_ns=now.taken_ns - int(report.age_s * 1e9),
+        report=report,
+        details=report.details,
+        since_ns=report.when,
     )
 
 

@@ -20,7 +20,7 @@ def stalls(
     seats = {seat.number: seat for seat in now.seats}
     ahead: dict[int, list[int]] = {}
     for edge in graph:
-        ahead.setdefault(int(str(edge.waiter)), []).append(int(str(edge.holder)))
+        ahead.setdefault(edge.waiter, []).append(edge.holder)
     explained = _behind(explained, ahead)
     late = {}  # seat -> what it has waited for too long
     for seat in now.seats:
@@ -216,10 +216,10 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
     ]
     found = []
     for cycle in find_cycles([edge for edge in every if edge.hard]):
-        members = [seats[int(str(node))] for node in cycle.nodes]
+        members = [seats[node] for node in cycle.nodes]
         if any(one.dead for one in members) or all(one.wait and not one.wait.timed for one in members):
             continue
-        what = sorted(str(edge.what) for edge in cycle.edges)
+        what = sorted(edge.what for edge in cycle.edges)
         ids = sorted(one.id for one in members)
         turns = _turns(members, now)
         polls = any(one.wait is None for one in members)

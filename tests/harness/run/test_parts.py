@@ -212,7 +212,7 @@ def test_an_exception_that_no_other_saw_counts_after_a_while():
 def test_of_what_the_watchdog_has_not_seen_a_picture_is_made():
     asked = []
 
-    def picture(*what):
+    def picture(*what, details):
         asked.append(what)
         return "mine.json"
 

@@ -5,7 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness._native import CONSTANTS
+from harness.locks.reports import reports as arena_reports
 from harness.probe.events import record
+from harness.shm.facts import details_of
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
@@ -19,6 +22,7 @@ from vmcore import page_events
 from vmcore.config import Config
 from vmcore.page.page import vm_page_alloc
 from vmcore.show.show import show_page
+from vmcore.vm_error import a_page, broken
 
 
 @pytest.fixture
@@ -56,8 +60,7 @@ def test_a_page_that_is_another_threads_own_may_be_looked_at_in_a_checked_run(vm
     assert reports(vm) == []
 
 
-@pytest.mark.parametrize("told", ["objects {} and {} could be joined", "chain O{}(ref1,0p)→O{}(ref1,1p)"])
-def test_the_objects_that_the_head_names_are_shown_and_not_those_looked_at_since(vm, told):
+def test_the_objects_that_the_facts_name_are_shown_and_not_those_looked_at_since(vm):
     spaces = [space_of(vm, 2) for _ in range(3)]
     for space in spaces:
         write(vm, space, 0, 1)
@@ -66,7 +69,8 @@ def test_the_objects_that_the_head_names_are_shown_and_not_those_looked_at_since
     with since.lock:
         pass
     reader = Reader(vm.arena)
-    found = Suspicion(verdict="leak", key="x", seats=[vm.native.seat()], why=told.format(one.slot, two.slot))
+    told = details_of([broken("Q9", f"they could be joined, unlike object {since.slot}", one, two)])
+    found = Suspicion(verdict="leak", key="x", seats=[vm.native.seat()], why="", details=told)
 
     lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
 
@@ -80,9 +84,8 @@ def test_the_page_that_a_broken_rule_names_is_shown_with_its_object(vm):
     one = top(vm, space)
     slot = page_at(vm, one, 0).slot
     reader = Reader(vm.arena)
-    found = Suspicion(
-        verdict="invariant_violation", key="x", seats=[], why=f"Q4: page {slot} is on 0 queues; page 99999"
-    )
+    told = details_of([broken("Q4", "it is on 0 queues", a_page(slot), a_page(99999))])
+    found = Suspicion(verdict="invariant_violation", key="x", seats=[], why="", details=told)
 
     lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
 
@@ -96,9 +99,10 @@ def test_an_object_that_was_freed_and_is_still_used_is_told_with_the_rule(vm):
     write(vm, space, 0, 1)
     alive, freed = top(vm, space).slot, len(vm.objects.views) - 1
     reader = Reader(vm.arena)
-    found = Suspicion(
-        verdict="order_violation", key="x", seats=[], why=f"holds object[{freed}] and takes object[{alive}]"
-    )
+    locks = [vm.objects.views[slot].lock.offset for slot in (freed, alive)]
+    vm.arena.native.report(CONSTANTS["REPORT_ORDER"], "holds one and takes another", *locks)
+    [report] = arena_reports(vm.arena)
+    found = Suspicion(verdict="order_violation", key="x", seats=[], why="", report=report)
     register(vm)
     try:
         lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[RULES]
