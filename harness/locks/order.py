@@ -12,12 +12,14 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
+from harness.shm.names import site_text
 
 _C = _native.CONSTANTS
-Site = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,15 @@ class ClassInfo:
     flags: int
 
 
-@dataclass(frozen=True)
-class OrderEdge:
+class OrderEdge(msgspec.Struct, frozen=True, kw_only=True):
     """``before`` was held at ``before_site`` while ``after`` was taken at ``after_site``."""
 
     before: str
     after: str
-    before_site: Site
-    after_site: Site
-    seat: int
-    when: int  # coarse monotonic ns
+    before_site: str  # file:line function
+    after_site: str
+    seat: int = 0
+    when: int = 0  # coarse monotonic ns
     blocking: bool = True  # was taken by a wait without limit
     bad: bool = False  # against rank, or it closed a cycle
 
@@ -68,12 +69,12 @@ def edges(arena: "Arena") -> list[OrderEdge]:
             if order[after] >> before & 1 or (before == after and edge.count):
                 found.append(
                     OrderEdge(
-                        names[before],
-                        names[after],
-                        arena.native.site(edge.from_site),
-                        arena.native.site(edge.to_site),
-                        int(edge.seat),
-                        int(edge.when),
+                        before=names[before],
+                        after=names[after],
+                        before_site=site_text(arena.native.site(edge.from_site)),
+                        after_site=site_text(arena.native.site(edge.to_site)),
+                        seat=int(edge.seat),
+                        when=int(edge.when),
                         blocking=bool(edge.kinds) or before == after,
                         bad=bool(edge.flags & _C["EDGE_BAD"]),
                     )

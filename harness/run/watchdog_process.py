@@ -19,7 +19,6 @@ from harness.run import messages, process_control
 from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.watch.detectors.judge import Limits
-from harness.watch.records import Finding as Verdict
 from harness.watch.records import RunMeta
 from harness.watch.snapshot import Reader
 from harness.watch.watchdog import Watchdog
@@ -64,8 +63,8 @@ def main(post: Post) -> None:
     process_control.install_handlers(process_control.ignore, process_control.ignore)
     wire = Wire(post.connection)
 
-    def tell(found: Verdict) -> None:
-        wire.send((messages.NOTICE if found.notice else messages.FINDING, plain(found)))
+    def tell(found: Finding) -> None:
+        wire.send((messages.NOTICE if found.notice else messages.FINDING, found))
 
     make = maker_of(post.plan, post.dead_before)
     with suppress(PeerGone):
@@ -112,21 +111,6 @@ def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:
         watchdog.settle_notices()
     wire.send((messages.QUIET,))
     wire.wait()
-
-
-def plain(found: Verdict) -> Finding:
-    """The run's record of a watchdog's finding."""
-    return Finding(
-        id=found.id,
-        verdict=found.verdict,
-        summary=found.summary,
-        dump=str(found.dump or ""),
-        text=found.text,
-        detected_after_s=found.detected_after_s,
-        reproduce=found.reproduce,
-        seats=tuple(found.seats),
-        key=found.key,
-    )
 
 
 class Watcher:

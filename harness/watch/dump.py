@@ -19,10 +19,9 @@ import psutil
 
 from harness.errors import BadInput
 from harness.locks import order
-from harness.shm.arena import Arena
 from harness.watch import stacks
 from harness.watch.causes.causes import cause_of
-from harness.watch.records import SCHEMA, Dump, EdgeFact, ProcessFact, RunMeta, Snapshot, Suspicion
+from harness.watch.records import SCHEMA, Dump, ProcessFact, RunMeta, Snapshot, Suspicion
 from harness.watch.render import sections
 from harness.watch.render.sentences import lines_of, place_of, summary_of
 from harness.watch.snapshot import Reader, events_of
@@ -73,7 +72,7 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
         involved=suspicion.seats,
         details=suspicion.details,
         places=places_of(snapshot, suspicion),
-        order=_order(reader.arena),
+        order=order.edges(reader.arena),
         arena=snapshot.arena,
         seed=meta.seed,
         scenario=meta.scenario,
@@ -186,22 +185,6 @@ def _process(pid: int) -> ProcessFact | None:
             )
     except (psutil.Error, OSError):
         return None
-
-
-def _order(arena: Arena) -> list[EdgeFact]:
-    return [
-        EdgeFact(
-            before=edge.before,
-            after=edge.after,
-            before_site=_site(edge.before_site),
-            after_site=_site(edge.after_site),
-        )
-        for edge in order.edges(arena)
-    ]
-
-
-def _site(site: tuple[str, int, str]) -> str:
-    return f"{site[0]}:{site[1]} {site[2]}"
 
 
 @functools.cache  # reading the metadata of a package takes 5 ms, which a verdict need not wait for

@@ -1,29 +1,17 @@
 """The arena's tables for reading: rows, names, places, and who has a lock by its own words."""
 
 import ctypes
-import os
 from typing import Any
 
 from harness import _native
 from harness.shm import native, segment
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
+from harness.shm.names import site_text
 from harness.watch import kernel
 from harness.watch.records import LockFact
 
 _C = _native.CONSTANTS
-
-
-def shorten(file: str) -> str:
-    """Relative to where we are, when it lies below; a path of this machine says nothing elsewhere."""
-    here = os.getcwd() + "/"  # not by pathlib: a look asks for many places, and must be short
-    return file.removeprefix(here)
-
-
-def site_text(site: tuple[str, int, str]) -> str:
-    """file:line function; "?" when it is not known."""
-    file, line, function = site
-    return f"{shorten(file)}:{line} {function}" if line else "?"
 
 
 class Reader:

@@ -6,6 +6,7 @@ extension or the program that hung.  Times are seconds; ``*_s`` are ages at the 
 
 import msgspec
 
+from harness.locks.order import OrderEdge
 from harness.locks.reports import Report
 from harness.shm.facts import Details
 
@@ -142,15 +143,6 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
         return f"{self.role} (pid {self.pid})"
 
 
-class EdgeFact(Frozen, frozen=True, kw_only=True):
-    """Lock class ``after`` was taken while ``before`` was held."""
-
-    before: str
-    after: str
-    before_site: str
-    after_site: str
-
-
 class Snapshot(Frozen, frozen=True, kw_only=True):
     """Everything, at one moment."""
 
@@ -197,7 +189,7 @@ class Dump(Frozen, frozen=True, kw_only=True):
     involved: list[int]  # seats of the cycle or the report
     details: Details = Details()  # what the summary of a report is about, as data
     places: list[int] = []  # offsets of the locks and words that the summary is about
-    order: list[EdgeFact] = []
+    order: list[OrderEdge] = []
     sections: dict[str, list[str]] = {}
     processes: list[ProcessFact] = []
     notes: list[str] = []
@@ -237,23 +229,3 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     details: Details = Details()  # of a report, or of the error that ended a worker
     end: End | None = None  # of a process that died by itself
     since_ns: int = 0  # when the last edge was closed
-
-
-class Finding(Frozen, frozen=True, kw_only=True):
-    """A verdict that has been written down.
-
-    ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
-    after the limit, or at the end, another one is written with the same ``key`` that is no notice.
-    """
-
-    id: int
-    verdict: str
-    summary: str
-    dump: str
-    detected_after_s: float
-    dumped_after_s: float = 0.0  # the dump was on disk then, still without stacks
-    reproduce: str
-    seats: list[int] = []
-    text: str = ""  # the whole dump for reading, when it could not be written
-    notice: bool = False
-    key: str = ""  # the same trouble has the same key

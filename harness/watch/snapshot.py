@@ -14,10 +14,11 @@ import msgspec
 from harness import _native
 from harness.errors import ArenaError
 from harness.shm import native
+from harness.shm.names import role_of, shorten
 from harness.watch import kernel
 from harness.watch.changes import last_change
 from harness.watch.providers import served
-from harness.watch.reader import Reader, shorten
+from harness.watch.reader import Reader
 from harness.watch.records import (
     ClaimFact,
     EventFact,
@@ -320,7 +321,7 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
             notes.append(f"the lock at {offset} could not be read: {error}")
     roles: dict[str, list[int]] = {}
     for seat in seats:
-        roles.setdefault(seat.role.split("#")[0], []).append(seat.number)
+        roles.setdefault(role_of(seat.role), []).append(seat.number)
     providers: list[tuple[int, int]] = []
     try:
         providers = served(reader.arena, roles)

@@ -17,13 +17,14 @@ import msgspec
 
 from harness import _native
 from harness.locks.reports import Report, report_at, row_at
+from harness.outcome import Finding
 from harness.shm.arena import Arena
+from harness.shm.names import site_text
 from harness.watch import census, pace
 from harness.watch import dump as dumps
 from harness.watch.detectors import orphans
 from harness.watch.detectors.judge import History, Limits, judge
-from harness.watch.reader import site_text
-from harness.watch.records import Finding, RunMeta, Snapshot, Suspicion
+from harness.watch.records import RunMeta, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, take
 from harness.watch.telling import Telling
 

@@ -16,6 +16,7 @@ from harness.errors import HarnessError, TableFull
 from harness.run.scheduling import OwnTime
 from harness.shm.checked import unguarded
 from harness.shm.facts import Fact, Subject
+from harness.shm.names import role_of
 from harness.shm.roster import Roster, SeatInfo
 from stress.oracles.hidden_pages import watch_space
 from vmcore.audit.audit import all_gone, audit
@@ -142,7 +143,7 @@ def at_rest(vm: Vm) -> bool:
 def services(vm: Vm) -> list[SeatInfo]:
     """The seats of daemon and disk workers."""
     rows = Roster(vm.arena).rows()
-    return [row for row in rows if row.alive and row.role.split("#")[0] in ("pageout", "disk")]
+    return [row for row in rows if row.alive and role_of(row.role) in ("pageout", "disk")]
 
 
 def audit_at_rest(vm: Vm) -> None:

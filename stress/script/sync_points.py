@@ -23,6 +23,7 @@ from typing import Any
 from harness.errors import CannotRunHere
 from harness.shm.arena import Arena
 from harness.shm.layout import guarded
+from harness.shm.names import role_of
 from harness.shm.native import CONSTANTS, Seat
 from harness.watch.records import LockFact, SeatFacts, Snapshot
 from harness.watch.snapshot import Reader, take
@@ -101,7 +102,7 @@ class SyncPoints:
     def role(self) -> str:
         """Who we are, by our seat."""
         seat = Seat.from_buffer(self.arena.mapping, self.arena.native.offset_of_seat(self._seat()))
-        return bytes(seat.role).split(b"#")[0].split(b"\0")[0].decode()
+        return role_of(seat.role.decode())
 
     def plays(self) -> bool:
         """Are we on the stage: a role or a service, and not who builds the scene or looks at its end?"""
@@ -227,7 +228,7 @@ class SyncPoints:
         others = [
             seat
             for seat in now.seats
-            if seat.role.split("#")[0] in self.roles | SERVICES
+            if role_of(seat.role) in self.roles | SERVICES
             and not seat.dead
             and (self.row.seats[seat.number] != AT_GATE or self._is_next(seat))
         ]
@@ -250,7 +251,7 @@ class SyncPoints:
 
     def _is_next(self, seat: SeatFacts) -> bool:
         """Is it this one's turn?  At its gate it has been woken then, and only has to run."""
-        return not self.over() and self.cue(self.row.cursor).role == seat.role.split("#")[0]
+        return not self.over() and self.cue(self.row.cursor).role == role_of(seat.role)
 
     def _may_move(self, seat: SeatFacts, now: Snapshot) -> bool:
         """Could this thread do something without one of those at gates?"""

@@ -6,7 +6,7 @@ pools and the contracts of this package; the words of the system under test say 
 
 import signal
 
-from harness.watch.reader import site_text
+from harness.shm.names import site_text
 from harness.watch.records import End, SeatFacts, Snapshot, Suspicion
 
 FEW_THREADS = 3

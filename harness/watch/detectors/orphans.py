@@ -7,8 +7,8 @@ from harness import _native
 from harness.locks.reports import Report
 from harness.locks.waitgraph import Edge
 from harness.shm import native
+from harness.shm.names import site_text
 from harness.watch.detectors.history import History
-from harness.watch.reader import site_text
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, ended_by
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from harness.watch.reader import shorten
+from harness.shm.names import shorten
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 
 ADDRESSES = 0x1000

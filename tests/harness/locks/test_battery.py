@@ -9,11 +9,10 @@ import time
 import pytest
 
 from harness.errors import LockBroken, NotOwner, OwnerDied, SelfDeadlock
-from harness.locks import held
 from harness.shm import native
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, wait_until
-from tests.harness.locks import reported
+from tests.harness.locks import held, reported
 from tests.harness.shm.records import Plain
 
 KINDS = ["mutex", "rwlock"]

@@ -8,11 +8,10 @@ import pytest
 
 from harness import _native
 from harness.errors import NotOwner, SelfDeadlock
-from harness.locks import held
 from harness.shm import native
 from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
-from tests.harness.locks import reported
+from tests.harness.locks import held, reported
 from tests.harness.shm.records import Plain
 
 _C = _native.CONSTANTS

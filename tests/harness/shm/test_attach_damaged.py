@@ -11,13 +11,13 @@ from contextlib import suppress
 import pytest
 
 from harness.errors import HarnessError
-from harness.locks import held, order
+from harness.locks import order
 from harness.shm import Arena, native
 from harness.shm.roster import Roster
 from harness.watch.snapshot import Reader, take
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import LIMIT_S, fork
-from tests.harness.locks import reported
+from tests.harness.locks import held, reported
 from tests.waiting import reap
 
 SEEDS, ROUNDS = 6, 10
