@@ -104,6 +104,7 @@ class Finding(Record, frozen=True, kw_only=True):
     ``dumped_after_s``: until its dump was on disk, still without stacks.
     ``at_s``: seconds since the workers were let go.  ``reproduce``: a command.
     ``seats``, ``workers``: who takes part, by number and by name.
+    ``ends``: how those ended that are dead, by seat, as far as the summary says it.
     ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
     after the limit, or at the end, another one is written with the same ``key`` that is no notice.
     ``key``: the same trouble has the same key.
@@ -120,6 +121,7 @@ class Finding(Record, frozen=True, kw_only=True):
     reproduce: str = ""
     seats: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
+    ends: dict[int, str] = {}
     notice: bool = False
     key: str = ""
 

@@ -130,7 +130,7 @@ class FindingStore:
             return
         self.died[seat] = how
         for i, known in enumerate(self.findings):
-            if self._is_orphan_of(known, seat) and how not in known.summary:
+            if self._is_orphan_of(known, seat):
                 self.findings[i] = self._with_end(known)
 
     def _orphaned(self, found: Finding, now: float) -> Finding | None:
@@ -147,7 +147,7 @@ class FindingStore:
                     msgspec.structs.replace(
                         known, verdict=found.verdict, summary=found.summary, dump=found.dump, text=found.text,
                         seats=found.seats, workers=self._names(found),
-                        detected_after_s=found.detected_after_s,
+                        ends=found.ends, detected_after_s=found.detected_after_s,
                     )
                 )  # fmt: skip
                 return self.findings[i]
@@ -158,13 +158,16 @@ class FindingStore:
 
     def _with_end(self, found: Finding) -> Finding:
         """The finding with how those of its threads ended that are dead."""
-        ends = [
-            f"{self.name_of(seat) or f'seat {seat}'}: {how}"
+        fresh = {
+            seat: self.died[seat]
             for seat in found.seats
-            if (how := self.died.get(seat)) and how not in found.summary
-        ]
-        return (
-            msgspec.structs.replace(found, summary=f"{found.summary} ({'; '.join(ends)})") if ends else found
+            if seat in self.died and self.died[seat] != found.ends.get(seat)
+        }
+        if not fresh:
+            return found
+        told = "; ".join(f"{self.name_of(seat) or f'seat {seat}'}: {how}" for seat, how in fresh.items())
+        return msgspec.structs.replace(
+            found, summary=f"{found.summary} ({told})", ends={**found.ends, **fresh}
         )
 
     def _withdraw(self, key: str) -> None:

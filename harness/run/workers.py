@@ -11,12 +11,12 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import multiprocess
 
 from harness.outcome import Crashed, Failed, Hung, Killed, Outcome, Passed
 from harness.run import process_control, worker
 from harness.run.barrier import Barrier, Row
-from harness.run.exception_report import Raised
 from harness.run.messages import Wire
 from harness.run.plan import RunPlan
 from harness.run.post import Launch, Post, posts_of
@@ -157,16 +157,9 @@ class Crew:
         if word == "failed" and member.said[3:] == (True,):
             return self._ended(member, common, member.said[2].where)
         if word == "failed":
-            raised: Raised = member.said[2]
-            return Failed(
-                **common,
-                error=raised.error,
-                text=raised.text,
-                traceback=raised.traceback,
-                verdict=raised.verdict,
-                where=raised.where,
-                exhausted=raised.exhausted,
-            )
+            known = msgspec.structs.asdict(member.said[2])
+            del known["details"]  # of the finding
+            return Failed(**common, **known)
         if word == "stopped":
             return self._ended(member, common, member.said[2])
         return None

@@ -70,6 +70,7 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
         cycle=suspicion.lines or lines_of(snapshot, suspicion),
         threads=threads,
         involved=suspicion.seats,
+        witnesses=witnesses_of(snapshot, suspicion),
         details=suspicion.details,
         places=places_of(snapshot, suspicion),
         order=order.edges(reader.arena),
@@ -100,6 +101,16 @@ def places_of(snapshot: Snapshot, suspicion: Suspicion) -> list[int]:
         if seat.polled:
             found[seat.polled.offset] = None
     return [at for at in found if at]
+
+
+def witnesses_of(snapshot: Snapshot, suspicion: Suspicion) -> list[int]:
+    """Seats of the threads that changed what those wait for who are involved, and are still there."""
+    changes = [
+        seat.wait.changed
+        for seat in snapshot.seats
+        if seat.number in suspicion.seats and seat.wait and seat.wait.changed
+    ]
+    return [seat.number for seat in snapshot.seats if any(change.id == seat.id for change in changes)]
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:

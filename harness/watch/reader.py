@@ -67,15 +67,20 @@ class Reader:
         inside = 0 < offset <= self.arena.header.size - 8
         return self.class_name(self.words[offset // 4] & 0xFFFF) if inside else "?"
 
-    def word_name(self, address: int) -> str:
-        """table[slot].field of a word, as far as this process has opened the table."""
+    def word(self, address: int) -> tuple[str, int, str] | None:
+        """(table, slot, field) of a word, as far as this process has opened the table."""
         for table in self.arena.tables.values():
             at = address - table.offset
             if 0 <= at < table.stride * (table.count + 1):
                 slot, inside = divmod(at, table.stride)
-                fields = [row for row in rows_of(table.record_type) if row[1] <= inside < row[1] + row[2]]
-                return f"{table.name}[{slot}].{fields[0][0] if fields else inside}"
-        return f"the word at {address}"
+                fields = [row[0] for row in rows_of(table.record_type) if row[1] <= inside < row[1] + row[2]]
+                return table.name, slot, fields[0] if fields else str(inside)
+        return None
+
+    def word_name(self, address: int) -> str:
+        """table[slot].field of a word."""
+        found = self.word(address)
+        return f"{found[0]}[{found[1]}].{found[2]}" if found else f"the word at {address}"
 
     def lock(self, offset: int) -> LockFact:
         """Who has the lock at this moment.  ValueError when no lock can lie there."""

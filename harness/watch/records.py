@@ -187,6 +187,7 @@ class Dump(Frozen, frozen=True, kw_only=True):
     cycle: list[str]
     threads: list[SeatFacts]
     involved: list[int]  # seats of the cycle or the report
+    witnesses: list[int] = []  # seats that the summary names beside them
     details: Details = Details()  # what the summary of a report is about, as data
     places: list[int] = []  # offsets of the locks and words that the summary is about
     order: list[OrderEdge] = []
@@ -228,4 +229,5 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     report: Report | None = None  # that it comes from
     details: Details = Details()  # of a report, or of the error that ended a worker
     end: End | None = None  # of a process that died by itself
+    ends: dict[int, str] = {}  # of dead seats: how they ended, as the sentence says it
     since_ns: int = 0  # when the last edge was closed

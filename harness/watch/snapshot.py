@@ -119,7 +119,7 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
                 "op": _OPS.get(op, "?"),
                 "wanted": int(seat.predicate_value),
                 "value": value,
-                "value_text": value_text(op, reader.word_name(address), value),
+                "value_text": value_text(reader, op, address, value),
                 "holds": holds(op, value, int(seat.predicate_value)),
             }
             if facts["holds"] and facts["unwoken"]:
@@ -148,13 +148,17 @@ def _last_site(reader: Reader, offset: int) -> str:
 
 def predicate_text(reader: Reader, seat: Any) -> str:
     """The condition that a sleeper waits for."""
-    op, name = int(seat.predicate_op), reader.word_name(int(seat.predicate_address))
-    return f"{name} {_OPS.get(op, '?')} {value_text(op, name, int(seat.predicate_value))}"
+    op, address = int(seat.predicate_op), int(seat.predicate_address)
+    value = value_text(reader, op, address, int(seat.predicate_value))
+    return f"{reader.word_name(address)} {_OPS.get(op, '?')} {value}"
 
 
-def value_text(op: int, name: str, value: int) -> str:
+def value_text(reader: Reader, op: int, address: int, value: int) -> str:
     """A value of the word, in its program's words when single bits are meant."""
-    return sections.bits(name, value) if op in (_C["CLEAR"], _C["SET"]) else str(value)
+    if op not in (_C["CLEAR"], _C["SET"]):
+        return str(value)
+    word = reader.word(address)
+    return sections.bits(f"{word[0]}.{word[2]}" if word else "", value)
 
 
 def _held(reader: Reader, seat: Any, now: int, dead: bool) -> list[HeldFact]:

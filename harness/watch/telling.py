@@ -81,6 +81,7 @@ class Telling:
             dumped_after_s=round(after + (self.reader.native.exact_now() - decided) / 1e9, 4),
             reproduce=self.meta.reproduce,
             seats=tuple(suspicion.seats),
+            ends=suspicion.ends,
             notice=notice,
             key=suspicion.key,
         )

@@ -11,8 +11,9 @@ from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
-from harness.errors import BadInput, CannotRunHere
+from harness.errors import BadInput, CannotRunHere, HarnessError
 from harness.outcome import Failed
+from harness.watch import dump as dumps
 from stress.run.options import RunReport, tightest
 from vmcore.config import OPTIONS, Config
 
@@ -129,14 +130,16 @@ def forget(report: RunReport) -> None:
     """Remove the dumps of a run, and their folder if it is empty then.
 
     Also those that came too late to be counted: where all workers run short at once, the watchdog is still
-    writing of the second when the first has ended the run.  Their names differ in number and verdict only.
+    writing of the second when the first has ended the run.  Their names begin with that of the arena.
     """
     folders = set()
     for found in report.findings:
         if found.dump:
             one = Path(found.dump)
-            for late in one.parent.glob(f"{escape(one.name.rsplit('-', 2)[0])}-*.json"):
-                late.unlink(missing_ok=True)
+            with suppress(HarnessError):  # it may be gone already
+                for late in one.parent.glob(f"{escape(dumps.read(one).arena)}-*.json"):
+                    late.unlink(missing_ok=True)
+            one.unlink(missing_ok=True)
             folders.add(one.parent)
     for folder in folders:
         with suppress(OSError):  # others' dumps are there

@@ -55,8 +55,13 @@ class Cue:
     point: str
     about: str = ""
 
+    @property
+    def place(self) -> str:
+        """The point, and what it concerns."""
+        return self.point + (f"({self.about})" if self.about else "")
+
     def __str__(self) -> str:
-        return f"{self.role}: {self.point}" + (f"({self.about})" if self.about else "")
+        return f"{self.role}: {self.place}"
 
 
 class Timespec(Structure):
@@ -243,7 +248,7 @@ class SyncPoints:
             cue = self.cue(row.lost)
             return (
                 f"script went off the track at {self.place(row.lost)}: "
-                f"role {cue.role} never reached {str(cue).split(': ', 1)[1]}: it {REASONS[row.off]}"
+                f"role {cue.role} never reached {cue.place}: it {REASONS[row.off]}"
             )
         if row.cursor < len(self.cues):
             return f"the run ended at {self.place(row.cursor)} ({self.cue(row.cursor)})"

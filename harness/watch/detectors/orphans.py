@@ -41,6 +41,7 @@ def orphans(now: Snapshot, graph: list[Edge], history: History) -> list[Suspicio
                 key=f"orphaned_lock:{seat.id}",
                 seats=[seat.number, *waiters],
                 why=_sentence(seat, waiters),
+                ends={seat.number: seat.ended} if seat.ended else {},
                 certain=bool(waiters) and seen.looks > 1,
                 at_end=True,
                 since_ns=seen.first_ns,
@@ -67,7 +68,7 @@ def _sentence(seat: SeatFacts, waiters: list[int]) -> str:
 
 def of_report(reader: Reader, now: Snapshot, report: Report, who: str) -> Suspicion:
     """The next holder was told: it names itself, and the rows of the dead name who it was."""
-    dead = _who_died(reader, report.wanted_lock)
+    dead, ends = _who_died(reader, report.wanted_lock), dict[int, str]()
     if dead is None:
         key, text = (
             f"orphaned_lock:report:{report.number}",
@@ -85,6 +86,7 @@ def of_report(reader: Reader, now: Snapshot, report: Report, who: str) -> Suspic
             time.sleep(LATE_S)
             ended = ended_by(reader, int(row.pid), int(row.tid))
         how = f" ({ended})" if ended else ""
+        ends = {int(row.number): ended} if ended else {}
         age = max(0, now.taken_ns - int(held.since)) / 1e9
         name = f"{row.role.decode(errors='replace')} (pid {int(row.pid)})"
         text = (
@@ -101,6 +103,7 @@ def of_report(reader: Reader, now: Snapshot, report: Report, who: str) -> Suspic
             f"  {text}",
             f"  at {site_text(report.wanted_site)}",
         ],
+        ends=ends,
         certain=True,
         report=report,
         details=report.details,
