@@ -356,8 +356,8 @@ MUTANTS = (
         "",
         "a stall does not say where its holder is",
         "render/sentences.py",
-        "if place else summary",
-        "if False else summary",
+        """ + (f", at {place}" if place else "")""",
+        "",
     ),
     error(
         "",

@@ -4,6 +4,7 @@ From the rows of its seat.  A row counts when the lock's own word (or, of a read
 row is written before the lock is taken and outlives its release.
 """
 
+import ctypes
 from typing import Any
 
 from harness import _native
@@ -20,7 +21,9 @@ def held_names(arena: "Arena") -> list[str]:
 
 
 def lock_name(arena: "Arena", offset: int) -> str:
-    """``class[instance]`` of the lock or channel record at an offset."""
+    """``class[instance]`` of the lock or channel record at an offset; "?" where none can lie."""
+    if not 0 < offset <= arena.header.size - ctypes.sizeof(native.Mutex):
+        return "?"
     record: Any = native.Mutex.from_buffer(arena.mapping, offset)  # all lock records begin alike
     size = _native.LAYOUT["hd_class"][0]
     row: Any = native.LockClass.from_buffer(
