@@ -6,6 +6,7 @@ command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it
 """
 
 import errno
+from collections.abc import Sequence
 from typing import Any
 
 _REFUSED = {
@@ -21,6 +22,7 @@ class HarnessError(Exception):
 
     ``exit_code``: of the command line; ``hint``: a command to try, empty: there is none.
     ``exhausted``: a table or the memory of the system under test is full.
+    ``facts``: what it is made of, where that is more than a text (harness.shm.facts.Fact).
     ``mistake``: what exactly was done wrong, by its name in harness.shm.facts; empty: the class says it.
     """
 
@@ -28,6 +30,7 @@ class HarnessError(Exception):
     hint: str = ""
     exhausted: bool = False
     mistake: str = ""
+    facts: Sequence[str] = ()
 
 
 class BadInput(HarnessError):

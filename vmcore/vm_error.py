@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Panic
 from harness.shm.facts import Fact, Subject
 from vmcore import constants
 from vmcore.structs import VmPage
@@ -70,6 +70,13 @@ def subjects(records: Iterable[Any]) -> list[Subject]:
 def broken(rule: str, text: str, *about: Any) -> Fact:
     """``rule``: its letter and number in docs/reference, section 6; ``about``: records or subjects."""
     return Fact(rule, text, subjects(about))
+
+
+def panic(text: str, *about: Any) -> Panic:
+    """The error for a state that cannot be; ``about`` as for ``broken``."""
+    error = Panic(text)
+    error.facts = [broken("", text, *about)]
+    return error
 
 
 def left(rule: str, text: str, *about: Any) -> Left:

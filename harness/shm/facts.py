@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 
 from harness import _native
-from harness.errors import DoubleFree, StaleReference, UnguardedAccess
+from harness.errors import DoubleFree, HarnessError, StaleReference, UnguardedAccess
 from harness.shm import native
 from harness.shm.table import Home
 
@@ -68,7 +68,7 @@ def details_of(facts: Iterable[str]) -> Details:
 
 def said_by(error: BaseException) -> Details:
     """What an error is about: its ``mistake``, its ``facts``, and the record that it names."""
-    found = details_of(getattr(error, "facts", ()))
+    found = details_of(error.facts if isinstance(error, HarnessError) else ())
     if isinstance(error, StaleReference | DoubleFree | UnguardedAccess):
         found = Details(about=(Subject(error.table, error.slot),))
     return msgspec.structs.replace(found, mistake=getattr(error, "mistake", ""))

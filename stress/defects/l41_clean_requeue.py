@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import BASE, Scene
 from stress.script.script import Script
@@ -12,6 +11,7 @@ from vmcore.page.page_wait import page_wakeup
 from vmcore.space.mlock import vm_map_pageable
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 def vm_page_unwire(vm: Vm, page: VmPage) -> None:
@@ -24,12 +24,12 @@ def vm_page_unwire(vm: Vm, page: VmPage) -> None:
     """
     count = page.wire_count
     if not count:
-        raise Panic(f"vm_page_unwire: page {page.slot} is not wired")
+        raise panic(f"vm_page_unwire: page {page.slot} is not wired", page)
     page.wire_count = count - 1
     if count > 1:
         return
     if page.flags_p & (PG_ACTIVE | PG_INACTIVE):
-        raise Panic(f"vm_page_unwire: wired page {page.slot} is on a queue")
+        raise panic(f"vm_page_unwire: wired page {page.slot} is on a queue", page)
     vm.g.v_wire_count -= 1
     append_active(vm, page)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 def take_reference(vm: Vm, object: VmObject) -> int:
@@ -24,7 +24,7 @@ def take_reference(vm: Vm, object: VmObject) -> int:
     vm.cache_lock.acquire()
     left: int = object.ref_count - 1
     if left < 0:
-        raise Panic(f"object {object.slot} is released more often than referenced")
+        raise panic(f"object {object.slot} is released more often than referenced", object)
     object.ref_count = left
     return left
 

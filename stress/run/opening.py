@@ -10,6 +10,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.outcome import Finding, RunResult
 from harness.shm.arena import Arena
+from harness.shm.facts import NO_DETAILS, Details, said_by
 from harness.watch import dump as dumps
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.render.text import render
@@ -24,7 +25,8 @@ def setup_failure(options: RunOptions, world: World, error: HarnessError) -> Run
     if not verdict:
         raise error
     why = f"while {options.what} was set up: {error}"
-    finding = record_finding(options, world.arena, verdict, why, [world.arena.native.seat()])
+    seats, details = [world.arena.native.seat()], said_by(error)
+    finding = record_finding(options, world.arena, verdict, why, seats, details=details)
     return RunResult(
         outcomes=(), findings=(finding,), ended_by="finding", seed=options.seed, mode=options.mode
     )
@@ -38,6 +40,7 @@ def record_finding(
     seats: list[int],
     stack: Sequence[str] = (),
     workers: tuple[str, ...] = (),
+    details: Details = NO_DETAILS,
 ) -> Finding:
     """A finding that is ours and not the watchdog's, with its dump; no other thread works in the arena now.
 
@@ -50,7 +53,7 @@ def record_finding(
     if arena is None:
         return found
     reader = Reader(arena)
-    suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why)
+    suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why, details=details)
     dump = dumps.build(reader, take(reader), suspicion, meta, with_stacks=False)
     if stack:
         threads = [

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness._native import CONSTANTS
+from harness.errors import Panic
 from harness.locks.reports import reports as arena_reports
 from harness.probe.events import record
-from harness.shm.facts import details_of
+from harness.shm.facts import details_of, said_by
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
@@ -21,8 +22,9 @@ from tests.waiting import LIMIT_S
 from vmcore import page_events
 from vmcore.config import Config
 from vmcore.page.page import vm_page_alloc
+from vmcore.page.page_queues import vm_page_activate
 from vmcore.show.show import show_page
-from vmcore.vm_error import a_page, broken
+from vmcore.vm_error import a_page, an_object, broken, panic
 
 
 @pytest.fixture
@@ -135,3 +137,16 @@ def test_an_argument_of_a_point_is_told_as_the_page_that_it_names(vm):
     assert f"page is zeroed P{page.slot} O{one.slot}+1" in [event.what for event in looker.events]
     assert all("P" not in event.what for event in bare.events)
     assert len(bare.events) == len(looker.events)
+
+
+def test_a_panic_knows_the_page_and_the_object_that_it_is_about(vm):
+    space = space_of(vm, 2)
+    write(vm, space, 0, 1)
+    one = top(vm, space)
+    page = page_at(vm, one, 0)
+
+    with pytest.raises(Panic) as caught, locked(one), vm.page_queue_lock:
+        vm_page_activate(vm, page)
+
+    assert said_by(caught.value).about == (a_page(page.slot),)
+    assert said_by(panic("so it is", one, page)).about == (an_object(one.slot), a_page(page.slot))
