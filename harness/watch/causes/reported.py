@@ -92,15 +92,15 @@ def cause_of_report(snapshot: Snapshot, suspicion: Suspicion, seat: SeatFacts) -
         wanted=report.wanted,
         record="".join(f"{one.table}[{one.slot}]" for one in details.about[:1]),
         site=site_text(report.held_site),
-        others=_others(snapshot, seat, lock),
+        others=_others(snapshot, seat, report.held_lock or report.wanted_lock),
     )
 
 
-def _others(snapshot: Snapshot, seat: SeatFacts, lock: str) -> str:
-    """Who else has or wants the lock at this moment."""
-    rest = [other for other in snapshot.seats if other.number != seat.number and not other.dead]
-    holders = [other.role for other in rest if any(held.lock == lock for held in other.held)]
-    waiters = [other.role for other in rest if other.wait and other.wait.lock == lock]
+def _others(snapshot: Snapshot, seat: SeatFacts, lock: int) -> str:
+    """Who else has or wants the lock at this moment; 0: it is about none."""
+    rest = [other for other in snapshot.seats if lock and other.number != seat.number and not other.dead]
+    holders = [other.role for other in rest if any(held.offset == lock for held in other.held)]
+    waiters = [other.role for other in rest if other.wait and other.wait.offset == lock]
     told = f"; {named(holders)} holds it now" if holders else ""
     return told + (f"; {named(waiters)} waits for it already" if waiters else "")
 

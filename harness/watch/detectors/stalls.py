@@ -176,9 +176,9 @@ def doing(seat: SeatFacts) -> str:
 
 def _held_too_long(holder: SeatFacts, waiters: list[SeatFacts], longest: SeatFacts) -> str:
     polls = longest.polled is not None and (longest.wait is None or longest.wait.timed)
-    wait = longest.wait
-    what = longest.polled.lock if polls and longest.polled else wait.lock if wait else "?"
-    row = next((held for held in holder.held if held.lock == what), None)
+    wanted = longest.polled if polls else longest.wait
+    what = wanted.lock if wanted else "?"
+    row = next((held for held in holder.held if wanted and held.offset == wanted.offset), None)
     since = f" since {row.held_for_s:.3f} s, {row.site}" if row else ""
     how = f"polls {what}" if polls else f"waits for {what}"
     if polls and longest.polled:
