@@ -362,7 +362,7 @@ MUTANTS = (
     error(
         "",
         "those of an earlier boot live",
-        "reader.py",
+        "../shm/roster.py",
         "return self.earlier_boot or bool(",
         "return bool(",
     ),

@@ -4,42 +4,30 @@ import ctypes
 from typing import Any
 
 from harness import _native
-from harness.shm import native, segment
+from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
 from harness.shm.names import site_text
+from harness.shm.roster import Roster
 from harness.watch import kernel
 from harness.watch.records import LockFact
 
 _C = _native.CONSTANTS
 
 
-class Reader:
+class Reader(Roster):
     """The arena's tables for reading; made once per watcher."""
 
     def __init__(self, arena: Arena) -> None:
-        self.arena, self.native = arena, arena.native
+        super().__init__(arena)
         self.mapping = arena.mapping
         header = arena.header
-        size = ctypes.sizeof(native.Seat)
-        self.seats: list[Any] = [
-            native.Seat.from_buffer(arena.mapping, header.seats + i * size) for i in range(header.seat_count)
-        ]
         self.classes: list[Any] = [
             native.LockClass.from_buffer(arena.mapping, header.classes + i * ctypes.sizeof(native.LockClass))
             for i in range(_C["MAX_CLASSES"])
         ]
         self.words = memoryview(arena.mapping).cast("I")
         self.endings = kernel.Endings()
-        self.earlier_boot = segment.earlier_boot(header)
-
-    def live(self) -> list[Any]:
-        """Seats that are taken."""
-        return [seat for seat in self.seats if seat.live == 2]
-
-    def dead(self, number: int) -> bool:
-        """Is the thread of this taken seat gone?  The kernel marked it, or does not know it any more."""
-        return self.earlier_boot or bool(self.native.seat_dead(number))
 
     def site(self, number: int) -> str:
         """file:line function."""
