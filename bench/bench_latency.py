@@ -17,9 +17,9 @@ from typing import Any
 import multiprocess
 
 from bench.common import Plan, Row, run
+from harness.outcome import Finding
 from harness.shm.arena import Arena
 from harness.watch import stacks
-from harness.watch.records import Finding
 from harness.watch.watchdog import Watchdog
 
 CONTEXT = multiprocess.get_context("fork")

@@ -6,6 +6,7 @@ command line: 2 usage, 3 the harness itself failed, 4 this machine cannot run it
 """
 
 import errno
+from collections.abc import Sequence
 from typing import Any
 
 _REFUSED = {
@@ -20,10 +21,16 @@ class HarnessError(Exception):
     """Base of everything that the harness raises on purpose.
 
     ``exit_code``: of the command line; ``hint``: a command to try, empty: there is none.
+    ``exhausted``: a table or the memory of the system under test is full.
+    ``facts``: what it is made of, where that is more than a text (harness.shm.facts.Fact).
+    ``mistake``: what exactly was done wrong, by its name in harness.shm.facts; empty: the class says it.
     """
 
     exit_code: int = 3
     hint: str = ""
+    exhausted: bool = False
+    mistake: str = ""
+    facts: Sequence[str] = ()
 
 
 class BadInput(HarnessError):
@@ -113,6 +120,7 @@ class TableFull(ArenaError):
     """
 
     exit_code = 2
+    exhausted = True
 
     def __init__(self, table: str, size: int, option: str) -> None:
         super().__init__(f"table {table!r} is full: all {size} records are in use")
@@ -132,6 +140,7 @@ class StaleReference(RecordError):
 
     verdict = "unguarded_access"
     reports_itself = True
+    mistake = "stale_link"
 
     def __init__(self, table: str, slot: int, held: int, current: int) -> None:
         super().__init__(
@@ -148,6 +157,7 @@ class DoubleFree(RecordError):
 
     verdict = "unguarded_access"
     reports_itself = True
+    mistake = "freed_twice"
 
     def __init__(self, table: str, slot: int) -> None:
         super().__init__(f"{table}[{slot}] is freed twice")
@@ -163,6 +173,7 @@ class UnguardedAccess(RecordError):
 
     verdict = "unguarded_access"
     reports_itself = True
+    mistake = "unguarded"
 
     def __init__(
         self, table: str, slot: int, field: str, write: bool, needs: str, held: str, where: str

@@ -14,7 +14,7 @@ from harness.errors import ExtensionDoesNotFit
 
 # What Python may ask of the extension: raised, here and in binding_module.c, with every change of its names,
 # arguments or records.  A test holds the two numbers and the names together.
-INTERFACE = 1
+INTERFACE = 2
 NAME = "harness._native"
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -49,13 +49,15 @@ class Failed(Worker, frozen=True, kw_only=True, tag="failed"):
     """An exception ended it.
 
     ``error``: the name of its class; ``text``: its message; ``traceback``: as text.
-    ``verdict``: that of the exception's class; empty: it has none.  The rest: see Worker.
+    ``verdict``: that of the exception's class; empty: it has none.
+    ``exhausted``: a table or the memory of the system under test was full.  The rest: see Worker.
     """
 
     error: str
     text: str
     traceback: str
     verdict: str = ""
+    exhausted: bool = False
 
 
 class Crashed(Worker, frozen=True, kw_only=True, tag="crashed"):
@@ -99,9 +101,13 @@ class Finding(Record, frozen=True, kw_only=True):
     ``summary``: one sentence.  ``dump``: path of the file with everything, empty: there is none;
     ``text``: the dump for reading, where there is no file.
     ``detected_after_s``: seconds from its happening to its being written down, as far as that is known;
+    ``dumped_after_s``: until its dump was on disk, still without stacks.
     ``at_s``: seconds since the workers were let go.  ``reproduce``: a command.
     ``seats``, ``workers``: who takes part, by number and by name.
-    ``key``: the same trouble has the same key: a notice and the finding that it became.
+    ``ends``: how those ended that are dead, by seat, as far as the summary says it.
+    ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
+    after the limit, or at the end, another one is written with the same ``key`` that is no notice.
+    ``key``: the same trouble has the same key.
     """
 
     id: int
@@ -110,10 +116,13 @@ class Finding(Record, frozen=True, kw_only=True):
     dump: str = ""
     text: str = ""
     detected_after_s: float = 0.0
+    dumped_after_s: float = 0.0
     at_s: float = 0.0
     reproduce: str = ""
     seats: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
+    ends: dict[int, str] = {}
+    notice: bool = False
     key: str = ""
 
 

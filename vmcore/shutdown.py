@@ -16,6 +16,7 @@ from vmcore.pager.pager import vm_pager_deallocate
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import Pager, VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -91,7 +92,7 @@ def part_with_pager(vm: Vm, object: VmObject) -> Pager | None:
     object.lock.release()
     vm.cache_lock.release()
     if busy:
-        raise Panic(f"shutdown while a thread pages on object {object.slot}")
+        raise panic(f"shutdown while a thread pages on object {object.slot}", object)
     return pager
 
 

@@ -1,7 +1,12 @@
-"""What the VM reports to its users when an operation cannot be done."""
+"""What is told of the VM: that an operation cannot be done, and that an invariant is broken."""
 
-from harness.errors import HarnessError
+from collections.abc import Iterable
+from typing import Any
+
+from harness.errors import HarnessError, Panic
+from harness.shm.facts import Fact, Subject
 from vmcore import constants
+from vmcore.structs import VmPage
 
 MEANINGS = {
     value: name.removeprefix("KERN_").replace("_", " ").lower()
@@ -21,6 +26,7 @@ class VmError(HarnessError):
     def __init__(self, what: str, code: int) -> None:
         super().__init__(f"{what}: {kern_text(code)}")
         self.what, self.code = what, code
+        self.exhausted = code == constants.KERN_RESOURCE_SHORTAGE
 
 
 class VmFault(VmError):
@@ -29,3 +35,50 @@ class VmFault(VmError):
     def __init__(self, va: int, write: bool, code: int) -> None:
         super().__init__(f"{'write' if write else 'read'} of address {va:#x} failed", code)
         self.va, self.write = va, write
+
+
+class Left(Fact):
+    """Something is still there although its last user has gone."""
+
+
+class Facts(list[Fact]):
+    """What an audit finds."""
+
+    def add(self, rule: str, text: str, *about: Any) -> None:
+        """One more; see ``broken``."""
+        self.append(broken(rule, text, *about))
+
+
+def an_object(slot: int) -> Subject:
+    """The object in this slot."""
+    return Subject("vm_objects", int(slot))
+
+
+def a_page(slot: int) -> Subject:
+    """The page in this slot."""
+    return Subject("vm_pages", int(slot))
+
+
+def subjects(records: Iterable[Any]) -> list[Subject]:
+    """Records of objects and pages as subjects; a subject as it is."""
+    return [
+        one if isinstance(one, Subject) else (a_page if isinstance(one, VmPage) else an_object)(one.slot)
+        for one in records
+    ]
+
+
+def broken(rule: str, text: str, *about: Any) -> Fact:
+    """``rule``: its letter and number in docs/reference, section 6; ``about``: records or subjects."""
+    return Fact(rule, text, subjects(about))
+
+
+def panic(text: str, *about: Any) -> Panic:
+    """The error for a state that cannot be; ``about`` as for ``broken``."""
+    error = Panic(text)
+    error.facts = [broken("", text, *about)]
+    return error
+
+
+def left(rule: str, text: str, *about: Any) -> Left:
+    """As ``broken``, of what was left behind."""
+    return Left(rule, text, subjects(about))

@@ -12,13 +12,14 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from harness import _native
 from harness.shm import native
 from harness.shm.arena import Arena
+from harness.shm.names import site_text
 
 _C = _native.CONSTANTS
-Site = tuple[str, int, str]
-REPORT_KINDS = {value: name[7:].lower() for name, value in _C.items() if name.startswith("REPORT_")}
 
 
 @dataclass(frozen=True)
@@ -31,35 +32,17 @@ class ClassInfo:
     flags: int
 
 
-@dataclass(frozen=True)
-class OrderEdge:
+class OrderEdge(msgspec.Struct, frozen=True, kw_only=True):
     """``before`` was held at ``before_site`` while ``after`` was taken at ``after_site``."""
 
     before: str
     after: str
-    before_site: Site
-    after_site: Site
-    seat: int
-    when: int  # coarse monotonic ns
+    before_site: str  # file:line function
+    after_site: str
+    seat: int = 0
+    when: int = 0  # coarse monotonic ns
     blocking: bool = True  # was taken by a wait without limit
     bad: bool = False  # against rank, or it closed a cycle
-
-
-@dataclass(frozen=True)
-class Report:
-    """One row of the arena's report table: misuse, with both locks where there are two."""
-
-    kind: str  # order, order_note, self_deadlock, contract, sleep_holding, owner_died ...
-    text: str
-    seat: int
-    when: int
-    held: str  # class of the lock that was held, or empty
-    wanted: str
-    held_site: Site
-    wanted_site: Site
-    held_lock: int  # offsets, 0 for none
-    wanted_lock: int
-    acked: bool  # a watcher has dumped it
 
 
 def classes(arena: "Arena") -> list[ClassInfo]:
@@ -76,7 +59,7 @@ def classes(arena: "Arena") -> list[ClassInfo]:
 
 def edges(arena: "Arena") -> list[OrderEdge]:
     """Every observed pair of classes, with the sites of the first time; same class twice included."""
-    names = _names(arena)
+    names = class_names(arena)
     order = memoryview(arena.mapping)[arena.header.order :][: 8 * _C["MAX_CLASSES"]].cast("Q")
     found = []
     for after in names:
@@ -86,12 +69,12 @@ def edges(arena: "Arena") -> list[OrderEdge]:
             if order[after] >> before & 1 or (before == after and edge.count):
                 found.append(
                     OrderEdge(
-                        names[before],
-                        names[after],
-                        arena.native.site(edge.from_site),
-                        arena.native.site(edge.to_site),
-                        int(edge.seat),
-                        int(edge.when),
+                        before=names[before],
+                        after=names[after],
+                        before_site=site_text(arena.native.site(edge.from_site)),
+                        after_site=site_text(arena.native.site(edge.to_site)),
+                        seat=int(edge.seat),
+                        when=int(edge.when),
                         blocking=bool(edge.kinds) or before == after,
                         bad=bool(edge.flags & _C["EDGE_BAD"]),
                     )
@@ -99,49 +82,11 @@ def edges(arena: "Arena") -> list[OrderEdge]:
     return found
 
 
-def _names(arena: "Arena") -> dict[int, str]:
+def class_names(arena: "Arena") -> dict[int, str]:
+    """By their numbers; 0 is no class."""
     return {0: "", **{row.id: row.name for row in classes(arena)}}
 
 
 def _edge(arena: "Arena", before: int, after: int) -> Any:
     at = (before * _C["MAX_CLASSES"] + after) * ctypes.sizeof(native.Edge)
     return native.Edge.from_buffer(arena.mapping, arena.header.edges + at)
-
-
-def reports(arena: "Arena") -> list[Report]:
-    """Every published report that is still in the table, oldest first."""
-    count, limit = int(arena.header.report_count), _C["REPORTS"]
-    size, names = ctypes.sizeof(native.Report), _names(arena)
-    found = []
-    for number in range(max(0, count - limit), count):
-        at = arena.header.reports + number % limit * size
-        row = native.Report.from_buffer_copy(arena.mapping[at : at + size])
-        if row.state:
-            found.append(_report(arena, row, names))
-    return found
-
-
-def _report(arena: "Arena", row: Any, names: dict[int, str]) -> Report:
-    return Report(
-        kind=REPORT_KINDS.get(int(row.kind), f"report {row.kind}"),
-        text=row.text.decode(errors="replace"),
-        seat=int(row.seat),
-        when=int(row.when),
-        held=names.get(int(row.class_a), ""),
-        wanted=names.get(int(row.class_b), ""),
-        held_site=arena.native.site(row.site_a),
-        wanted_site=arena.native.site(row.site_b),
-        held_lock=int(row.lock_a),
-        wanted_lock=int(row.lock_b),
-        acked=row.acked == row.state,
-    )
-
-
-def violations(arena: "Arena") -> list[Report]:
-    """The reports about the order of locks: a deadlock that did not happen yet."""
-    return [report for report in reports(arena) if report.kind == "order"]
-
-
-def notes(arena: "Arena") -> list[Report]:
-    """Both orders, but one thread alone has taken them: a violation when another thread takes one of them."""
-    return [report for report in reports(arena) if report.kind == "order_note"]

@@ -1,29 +1,25 @@
 """Who waits for whom: pure data in, cycles out.
 
-A node is anything hashable and comparable within its kind (a seat number, a name).  An
-edge is *hard* (the other holds what is wanted) or *soft* (the other is ahead in a queue).
-Guarantees: every group of nodes that wait for each other over hard edges gives one
-shortest cycle; a group that closes only with the help of soft edges gives one too, and
-says so.  The result does not depend on the order of the edges.  No recursion: a chain
-of waiters may be long.
+A node is the number of a seat.  An edge is *hard* (the other holds what is wanted) or
+*soft* (the other is ahead in a queue).  Guarantees: every group of nodes that wait for
+each other over hard edges gives one shortest cycle; a group that closes only with the
+help of soft edges gives one too, and says so.  The result does not depend on the order
+of the edges.  No recursion: a chain of waiters may be long.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-Node = Hashable
 
 
 @dataclass(frozen=True)
 class Edge:
     """``waiter`` cannot go on before ``holder`` does; ``what`` is what it waits for."""
 
-    waiter: Node
-    holder: Node
+    waiter: int
+    holder: int
     hard: bool = True
-    what: Any = None
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Cycle:
     edges: tuple[Edge, ...]
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[int, ...]:
         """The waiters, in the order of the edges."""
         return tuple(edge.waiter for edge in self.edges)
 
@@ -50,34 +46,32 @@ def find_cycles(edges: Iterable[Edge]) -> list[Cycle]:
     found = [_shortest(group, hard) for group in components(hard)]
     seen = {node for cycle in found for node in cycle.nodes}
     found += [_shortest(group, every) for group in components(every) if not seen & set(group)]
-    return sorted(found, key=lambda cycle: _order(cycle.edges[0].waiter))
+    return sorted(found, key=lambda cycle: cycle.edges[0].waiter)
 
 
-def components(edges: Iterable[Edge]) -> list[list[Node]]:
+def components(edges: Iterable[Edge]) -> list[list[int]]:
     """Groups of nodes each of which waits for every other (Tarjan): two or more, or one for itself."""
-    ahead: defaultdict[Node, list[Node]] = defaultdict(list)
+    ahead: defaultdict[int, list[int]] = defaultdict(list)
     for edge in edges:
         ahead[edge.waiter].append(edge.holder)
     search = _Search(ahead)
-    for node in sorted(ahead, key=_order):
+    for node in sorted(ahead):
         search.visit(node)
-    return [
-        sorted(group, key=_order) for group in search.groups if len(group) > 1 or group[0] in ahead[group[0]]
-    ]
+    return [sorted(group) for group in search.groups if len(group) > 1 or group[0] in ahead[group[0]]]
 
 
 class _Search:
     """Tarjan's algorithm with a stack of its own instead of recursion."""
 
-    def __init__(self, ahead: Mapping[Node, list[Node]]) -> None:
+    def __init__(self, ahead: Mapping[int, list[int]]) -> None:
         self.ahead = ahead
-        self.number: dict[Node, int] = {}
-        self.low: dict[Node, int] = {}
-        self.path: list[Node] = []
-        self.on_path: set[Node] = set()
-        self.groups: list[list[Node]] = []
+        self.number: dict[int, int] = {}
+        self.low: dict[int, int] = {}
+        self.path: list[int] = []
+        self.on_path: set[int] = set()
+        self.groups: list[list[int]] = []
 
-    def visit(self, root: Node) -> None:
+    def visit(self, root: int) -> None:
         if root in self.number:
             return
         self._open(root)
@@ -98,25 +92,25 @@ class _Search:
                     self.low[above] = min(self.low[above], self.low[node])
                 self._close(node)
 
-    def _open(self, node: Node) -> None:
+    def _open(self, node: int) -> None:
         self.number[node] = self.low[node] = len(self.number)
         self.path.append(node)
         self.on_path.add(node)
 
-    def _close(self, node: Node) -> None:
+    def _close(self, node: int) -> None:
         if self.low[node] != self.number[node]:
             return
-        group: list[Node] = []
+        group: list[int] = []
         while not group or group[-1] != node:
             group.append(self.path.pop())
         self.on_path.difference_update(group)
         self.groups.append(group)
 
 
-def _shortest(group: list[Node], edges: list[Edge]) -> Cycle:
+def _shortest(group: list[int], edges: list[Edge]) -> Cycle:
     """A shortest cycle inside a group, begun at its first node; ties go to the earlier node."""
     inside = set(group)
-    leaving: defaultdict[Node, list[Edge]] = defaultdict(list)
+    leaving: defaultdict[int, list[Edge]] = defaultdict(list)
     for edge in edges:
         if edge.waiter in inside and edge.holder in inside:
             leaving[edge.waiter].append(edge)
@@ -127,9 +121,9 @@ def _shortest(group: list[Node], edges: list[Edge]) -> Cycle:
     return Cycle(tuple(best))
 
 
-def _round(start: Node, leaving: Mapping[Node, list[Edge]]) -> list[Edge]:
+def _round(start: int, leaving: Mapping[int, list[Edge]]) -> list[Edge]:
     """The shortest way from a node back to itself (breadth first)."""
-    came: dict[Node, Edge] = {}
+    came: dict[int, Edge] = {}
     todo = deque([start])
     while todo:
         node = todo.popleft()
@@ -145,10 +139,5 @@ def _round(start: Node, leaving: Mapping[Node, list[Edge]]) -> list[Edge]:
     return []
 
 
-def _order(node: Node) -> tuple[str, Any]:
-    """Nodes of different types are ordered by the type's name, so that they can be mixed."""
-    return type(node).__name__, node
-
-
-def _edge_order(edge: Edge) -> tuple[Any, ...]:
-    return _order(edge.waiter), _order(edge.holder), not edge.hard, repr(edge.what)
+def _edge_order(edge: Edge) -> tuple[int, int, bool, str]:
+    return edge.waiter, edge.holder, not edge.hard, edge.what

@@ -7,6 +7,7 @@ a dump is better than no result.
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,15 +23,18 @@ MOST_NAME = 40  # characters of a worker in a file's name
 _MACHINERY = ("harness/run/", "multiprocess/")  # frames below and above a role's own
 
 
-def of_worker(plan: RunPlan, worker: str, seat: int, verdict: str, why: str) -> tuple[str, str]:
-    """(path of the dump, what went wrong); one of them is empty, both when dumps are not wanted."""
+def of_worker(plan: RunPlan, worker: str, seat: int, verdict: str, why: str, **known: Any) -> tuple[str, str]:
+    """(path of the dump, what went wrong); one of them is empty, both when dumps are not wanted.
+
+    ``known``: what is known as data, by the names of Suspicion.
+    """
     folder = folder_of(plan)
     if folder is None:
         return "", ""
     try:
         reader = Reader(plan.arena)
         suspicion = Suspicion(
-            verdict=verdict, key=f"{verdict}:{worker}", seats=[seat] if seat else [], why=why
+            verdict=verdict, key=f"{verdict}:{worker}", seats=[seat] if seat else [], why=why, **known
         )
         dump = dumps.build(reader, take(reader), suspicion, meta_of(plan), with_stacks=False)
         return str(dumps.write(folder / file_name(plan, worker, verdict), dump)), ""

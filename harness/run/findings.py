@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from harness.outcome import Finding
+from harness.shm.facts import NO_DETAILS, Details
 
 CONFIRM_S = 1.0  # an exception waits that long for the watchdog's version of it
 AFTERMATH_S = 5.0  # a stopped worker explains what is seen until so long after
@@ -32,13 +33,14 @@ class Candidate:
     worker: str
     summary: str
     at: float
+    details: Details = NO_DETAILS
 
 
 class FindingStore:
     """``name_of(seat)`` is the worker that has the seat, or empty.
 
-    ``picture(worker, seat, verdict, summary)`` makes a dump of an exception of which the watchdog
-    has said nothing, and returns its path, or empty.
+    ``picture(worker, seat, verdict, summary, details=...)`` makes a dump of an exception of which the
+    watchdog has said nothing, and returns its path, or empty.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class FindingStore:
         linger_s: float | None,
         reproduce: str = "",
         name_of: Callable[[int], str] = lambda _: "",
-        picture: Callable[[str, int, str, str], str] = lambda *_: "",
+        picture: Callable[..., str] = lambda *_, **__: "",
     ) -> None:
         self.stop_on, self.linger_s, self.reproduce, self.name_of = stop_on, linger_s, reproduce, name_of
         self.picture = picture
@@ -99,7 +101,7 @@ class FindingStore:
         for known in self.notices:
             if self._is_same(candidate, known):  # who fails with it will not repair it
                 self.notices.remove(known)
-                self._orphaned(known, candidate.at)
+                self._orphaned(msgspec.structs.replace(known, notice=False), candidate.at)
                 return
         self.candidates.append(candidate)
         if not watched:
@@ -132,7 +134,7 @@ class FindingStore:
             return
         self.died[seat] = how
         for i, known in enumerate(self.findings):
-            if self._is_orphan_of(known, seat) and how not in known.summary:
+            if self._is_orphan_of(known, seat):
                 self.findings[i] = self._with_end(known)
 
     def _orphaned(self, found: Finding, now: float) -> Finding | None:
@@ -158,7 +160,7 @@ class FindingStore:
                     msgspec.structs.replace(
                         known, verdict=found.verdict, summary=found.summary, dump=found.dump, text=found.text,
                         seats=found.seats, workers=self._names(found),
-                        detected_after_s=found.detected_after_s,
+                        ends=found.ends, detected_after_s=found.detected_after_s,
                     )
                 )  # fmt: skip
                 return self.findings[i]
@@ -172,13 +174,16 @@ class FindingStore:
 
     def _with_end(self, found: Finding) -> Finding:
         """The finding with how those of its threads ended that are dead."""
-        ends = [
-            f"{self.name_of(seat) or f'seat {seat}'}: {how}"
+        fresh = {
+            seat: self.died[seat]
             for seat in found.seats
-            if (how := self.died.get(seat)) and how not in found.summary
-        ]
-        return (
-            msgspec.structs.replace(found, summary=f"{found.summary} ({'; '.join(ends)})") if ends else found
+            if seat in self.died and self.died[seat] != found.ends.get(seat)
+        }
+        if not fresh:
+            return found
+        told = "; ".join(f"{self.name_of(seat) or f'seat {seat}'}: {how}" for seat, how in fresh.items())
+        return msgspec.structs.replace(
+            found, summary=f"{found.summary} ({told})", ends={**found.ends, **fresh}
         )
 
     def _withdraw(self, key: str) -> None:
@@ -216,7 +221,7 @@ class FindingStore:
                     summary=c.summary,
                     seats=(c.seat,),
                     workers=(c.worker,),
-                    dump=self.picture(c.worker, c.seat, c.verdict, c.summary),
+                    dump=self.picture(c.worker, c.seat, c.verdict, c.summary, details=c.details),
                 ),
                 now,
             )
@@ -289,4 +294,6 @@ def forget(found: Finding) -> None:
 
 
 def _with_dump(known: Finding, found: Finding) -> Finding:
-    return msgspec.structs.replace(known, dump=found.dump, text=found.text, summary=found.summary)
+    return msgspec.structs.replace(
+        known, dump=found.dump, text=found.text, summary=found.summary, ends=found.ends
+    )

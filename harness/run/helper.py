@@ -59,9 +59,9 @@ class Helper:
         self._received()
         self.body.process.join()
         if self.said is None and not self.body.ended_because:
-            self.state.report_crash(
-                self.post.name, self.seat, process_control.died_by(self.body.process.exitcode)
-            )
+            code = self.body.process.exitcode
+            how, end = process_control.died_by(code), process_control.end_of(code)
+            self.state.report_crash(self.post.name, self.seat, how, end)
         self.over = True
 
     def end(self) -> None:

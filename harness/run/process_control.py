@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness.watch.records import End
+
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -128,6 +130,11 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def end_of(exit_code: int) -> End:
+    """The same as data."""
+    return End(signal=max(0, -exit_code), exit_code=max(0, exit_code))
 
 
 def died_by(exit_code: int) -> str:

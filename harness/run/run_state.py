@@ -11,11 +11,13 @@ from harness.clock import WatchedClock
 from harness.run import evidence, messages
 from harness.run.barrier import Barrier
 from harness.run.event_loop import EventLoop
+from harness.run.exception_report import Raised
 from harness.run.findings import Candidate, FindingStore
 from harness.run.messages import Wire
 from harness.run.plan import RunPlan
 from harness.run.watchdog_process import Watcher
 from harness.run.workers import Crew
+from harness.watch.records import End
 
 
 class FrontGone(Exception):
@@ -98,26 +100,30 @@ class RunState:
 
     # --- findings
 
-    def failed(self, worker: str, seat: int, account: tuple[str, str, str, str, str]) -> None:
+    def failed(self, worker: str, seat: int, raised: Raised) -> None:
         """An exception ended a role or an audit."""
-        error, text, _, verdict, where = account
         if self.counting:
-            summary = f"{worker}: {error}: {text}" + (f" ({where})" if where else "")
+            place = f" ({raised.where})" if raised.where else ""
+            summary = f"{worker}: {raised.error}: {raised.text}{place}"
             watched = self.plan.watch is not False and not self.broken
             self.store.from_exception(
-                Candidate(verdict or "panic", seat, worker, summary, self.now()), watched
+                Candidate(raised.verdict or "panic", seat, worker, summary, self.now(), raised.details),
+                watched,
             )
 
-    def report_crash(self, name: str, seat: int, how: str) -> None:
+    def report_crash(self, name: str, seat: int, how: str, end: End) -> None:
         """Record that a worker died by itself."""
         held = ", ".join(f"{one.lock} since {one.site}" for one in evidence.held_by(self.plan, seat))
-        dump = self.picture(name, seat, "crash", f"worker {name} died: {how}")
+        dump = self.picture(name, seat, "crash", f"worker {name} died: {how}", end=end)
         if self.store.from_death(name, seat, how, self.now(), dump, held) is None:
             Path(dump).unlink(missing_ok=True) if dump else None
 
-    def picture(self, name: str, seat: int, verdict: str, why: str) -> str:
-        """The path of a dump made here and now; empty when there can be none, which is written down."""
-        dump, trouble = evidence.of_worker(self.plan, name, seat, verdict, why)
+    def picture(self, name: str, seat: int, verdict: str, why: str, **known: Any) -> str:
+        """The path of a dump made here and now; empty when there can be none, which is written down.
+
+        ``known``: what is known as data, by the names of Suspicion.
+        """
+        dump, trouble = evidence.of_worker(self.plan, name, seat, verdict, why, **known)
         if trouble:
             self.store.incident(trouble)
         return dump

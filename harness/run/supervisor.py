@@ -33,6 +33,7 @@ import dill
 
 from harness import _native, probe
 from harness.errors import shortage
+from harness.locks import reports
 from harness.outcome import RunResult
 from harness.run import leaving, messages, process_control
 from harness.run.barrier import State
@@ -45,7 +46,6 @@ from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.run.run_state import FrontGone, RunState
 from harness.run.watchdog_events import WatchdogEvents
-from harness.run.watchdog_process import forget_reports
 from harness.run.worker_events import WorkerEvents
 from harness.run.workers import END_OF_RUN, WorkerHandle
 from harness.watch import bystanders
@@ -90,7 +90,7 @@ class Supervisor:
         self.plan.arena.native.leave()
         bystanders.register(self.plan.arena)
         self.gate.clear()
-        forget_reports(self.plan.arena)
+        reports.forget(self.plan.arena)
         self.mode_before = self.plan.arena.native.mode
         self.delays()
         if self.plan.watch is not False:
@@ -289,16 +289,17 @@ class Supervisor:
         if who():
             self.lateness.last_look(who())
         if who():
-            self.crew.end(who(), signal.SIGTERM, self.reason())
+            self.crew.end(who(), signal.SIGTERM, *self.reason())
             self.lateness.in_time(lambda: not who(), threads, TERM_S)
         if who():
-            self.crew.end(who(), signal.SIGKILL, self.reason())
+            self.crew.end(who(), signal.SIGKILL, *self.reason())
             self.loop.wait_until(lambda: not who())
 
-    def reason(self) -> str:
-        """Why we kill, in the outcome's words."""
+    def reason(self) -> tuple[str, bool]:
+        """Why we kill, in the outcome's words, and whether it is for being late."""
         why = {"finding": "a finding ended the run", "interrupt": "interrupt", "broken": END_OF_RUN}
-        return why.get(self.state.ending) or f"did not end within {self.plan.grace_s:g} s of the word"
+        late = self.state.ending not in why
+        return why.get(self.state.ending, f"did not end within {self.plan.grace_s:g} s of the word"), late
 
     # --- close
 
@@ -352,8 +353,7 @@ class Supervisor:
 def cause_of(member: WorkerHandle) -> str:
     """Why a worker never got ready."""
     if member.said and member.said[1] == "failed":
-        error, text = member.said[2][:2]
-        return f"{error}: {text}"
+        return f"{member.said[2].error}: {member.said[2].text}"
     code = member.body.process.exitcode if member.body else None
     return process_control.died_by(code) if code is not None else "it ended without reporting"
 

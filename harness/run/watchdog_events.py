@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from harness import _native
+from harness.locks import reports
 from harness.outcome import Finding
 from harness.run import messages, process_control
 from harness.run.findings import forget
@@ -10,9 +10,6 @@ from harness.run.messages import Wire
 from harness.run.run_state import RunState
 from harness.run.watchdog_process import MOST_RESTARTS
 from harness.run.workers import ChildProcess
-from harness.shm import native
-
-_C = _native.CONSTANTS
 
 
 class WatchdogEvents:
@@ -37,12 +34,7 @@ class WatchdogEvents:
 
     def has_unread_reports(self) -> bool:
         """Is there a report in the arena that the watchdog has not acknowledged?"""
-        arena, size = self.state.plan.arena, _native.LAYOUT["hd_report"][0]
-        for i in range(min(int(arena.header.report_count), _C["REPORTS"])):
-            row = native.Report.from_buffer(arena.mapping, arena.header.reports + i * size)
-            if row.state and row.acked != row.state:
-                return True
-        return False
+        return any(row.acked != row.state for row in reports.rows(self.state.plan.arena))
 
     def _received(self, wire: Wire) -> None:
         for word, *rest in wire.receive():

@@ -14,14 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import _native
 from harness.outcome import Finding
 from harness.run import messages, process_control
 from harness.run.barrier import Barrier
 from harness.run.messages import PeerGone, Wire
 from harness.run.plan import RunPlan
 from harness.watch.detectors.judge import Limits
-from harness.watch.records import Finding as Verdict
 from harness.watch.records import RunMeta
 from harness.watch.snapshot import Reader
 from harness.watch.watchdog import Watchdog
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from harness.shm.arena import Arena
 
 MOST_RESTARTS = 1
-_C = _native.CONSTANTS
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ def main(post: Post) -> None:
     process_control.install_handlers(process_control.ignore, process_control.ignore)
     wire = Wire(post.connection)
 
-    def tell(found: Verdict) -> None:
-        wire.send((messages.NOTICE if found.notice else messages.FINDING, plain(found)))
+    def tell(found: Finding) -> None:
+        wire.send((messages.NOTICE if found.notice else messages.FINDING, found))
 
     make = maker_of(post.plan, post.dead_before)
     with suppress(PeerGone):
@@ -107,14 +104,6 @@ def dead_seats(arena: "Arena") -> frozenset[int]:
     return frozenset(int(row.id) for row in reader.live() if reader.dead(row.number))
 
 
-def forget_reports(arena: Any) -> None:
-    """Reports of an earlier run in this arena are no news.  No thread works in it now."""
-    size = _native.LAYOUT["hd_report"][0]
-    start = int(arena.header.reports)
-    arena.mapping[start : start + size * _C["REPORTS"]] = bytes(size * _C["REPORTS"])
-    arena.header.report_count = 0
-
-
 def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:
     """From here on the supervisor ends processes, and what that looks like is no news.
 
@@ -124,21 +113,6 @@ def be_quiet(watchdog: Any, wire: Wire, settle: bool) -> None:
         watchdog.settle_notices()
     wire.send((messages.QUIET,))
     wire.wait()
-
-
-def plain(found: Verdict) -> Finding:
-    """The run's record of a watchdog's finding."""
-    return Finding(
-        id=found.id,
-        verdict=found.verdict,
-        summary=found.summary,
-        dump=str(found.dump or ""),
-        text=found.text,
-        detected_after_s=found.detected_after_s,
-        reproduce=found.reproduce,
-        seats=tuple(found.seats),
-        key=found.key,
-    )
 
 
 class Watcher:

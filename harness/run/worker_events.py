@@ -10,6 +10,7 @@ from harness.run import messages, process_control, scheduling
 from harness.run.barrier import State
 from harness.run.run_state import RunState
 from harness.run.workers import INJECTED, ChildProcess, WorkerHandle
+from harness.watch.records import End
 
 
 class WorkerEvents:
@@ -96,11 +97,7 @@ class WorkerEvents:
         outcome = state.crew.settle(member)
         state.front.post((messages.OUTCOME, outcome))
         if isinstance(outcome, Failed) and member.ready:
-            state.failed(
-                outcome.worker,
-                outcome.seat,
-                (outcome.error, outcome.text, "", outcome.verdict, outcome.where),
-            )
+            state.failed(outcome.worker, outcome.seat, member.said[2])
         if isinstance(outcome, Killed) and outcome.why == INJECTED:
             state.store.ended(member.seat, f"killed by {INJECTED}")
             state.store.note_injected(member.seat, "killed", state.now())
@@ -111,9 +108,10 @@ class WorkerEvents:
             return
         member = crashed[0]
         assert member.body is not None
+        code = member.body.process.exitcode
         if member.program:
-            how = f"it replaced itself by exec of {member.program}"
+            how, end = f"it replaced itself by exec of {member.program}", End(program=member.program)
         else:
-            how = process_control.died_by(member.body.process.exitcode)
+            how, end = process_control.died_by(code), process_control.end_of(code)
         names = ", ".join(m.post.name for m in crashed)
-        self.state.report_crash(names, member.seat, how)
+        self.state.report_crash(names, member.seat, how, end)

@@ -11,6 +11,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import multiprocess
 
 from harness.outcome import Crashed, Failed, Hung, Killed, Outcome, Passed
@@ -31,15 +32,17 @@ class ChildProcess:
     process: Any
     fd: int  # readable when it is over
     ended_because: str = ""
+    ended_late: bool = False  # because it did not end by itself in the time that it had
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return int(self.process.pid)
 
-    def kill(self, number: int, why: str) -> None:
+    def kill(self, number: int, why: str, late: bool = False) -> None:
         """Send a signal that ends it; the first reason counts."""
-        self.ended_because = self.ended_because or why
+        if not self.ended_because:
+            self.ended_because, self.ended_late = why, late
         if self.process.exitcode is None:
             process_control.send_signal(self.pid, number)
             process_control.send_signal(self.pid, signal.SIGCONT)  # a stopped process hears SIGTERM only then
@@ -156,10 +159,11 @@ class Crew:
             return Passed(**common)
         # Told to end by SIGTERM, it failed over that: a lock that a wait could not get back, a cleanup.
         if word == "failed" and member.said[3:] == (True,):
-            return self._ended(member, common, member.said[2][4])
+            return self._ended(member, common, member.said[2].where)
         if word == "failed":
-            error, text, trace, verdict, where = member.said[2]
-            return Failed(**common, error=error, text=text, traceback=trace, verdict=verdict, where=where)
+            known = msgspec.structs.asdict(member.said[2])
+            del known["details"]  # of the finding
+            return Failed(**common, **known)
         if word == "stopped":
             return self._ended(member, common, member.said[2])
         return None
@@ -181,20 +185,20 @@ class Crew:
         if body.ended_because == INJECTED:
             return Killed(**common, where=where, why=INJECTED)
         # A service has no end of its own: ended with the run, it did nothing wrong.
-        hung = member.named_by or (body.ended_because.startswith("did not") and not member.post.spec.service)
+        hung = member.named_by or (body.ended_late and not member.post.spec.service)
         if hung:
             return Hung(**common, where=where, verdict=member.named_by[0] if member.named_by else "")
         return Killed(**common, where=where, why=body.ended_because or END_OF_RUN)
 
     # --- the end
 
-    def end(self, members: list[WorkerHandle], number: int, why: str) -> None:
+    def end(self, members: list[WorkerHandle], number: int, why: str, late: bool) -> None:
         """Send SIGTERM or SIGKILL to the processes of these members."""
         bodies = [body for body in self.bodies if any(member.body is body for member in members)]
         for member in members:
             member.forced, member.stood = True, member.stood or self.gate.place(member.post.number)
         for body in bodies:
-            body.kill(number, why)
+            body.kill(number, why, late)
 
     def tell(self, members: list[WorkerHandle], *message: Any) -> None:
         """Say a word to each that still listens."""

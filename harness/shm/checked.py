@@ -28,7 +28,7 @@ from typing import Any
 
 from harness import _native
 from harness.errors import StaleReference, TableFull, UnguardedAccess
-from harness.shm import native
+from harness.shm import facts, native
 from harness.shm.layout import MutexRecord, RwLockRecord, embedded_rows, split_guard
 from harness.shm.pool import Pool
 from harness.shm.table import Table
@@ -102,7 +102,7 @@ class Place:
             return
         where = site(sys._getframe(depth))
         error = UnguardedAccess(self.table, view.slot, field, write, needs, self.held(), where)
-        self.arena.native.report(_REPORT, str(error))
+        facts.report(self.arena, _REPORT, str(error), facts.said_by(error))
         raise error
 
     def stale(self, view: Any, field: str, depth: int = 3) -> None:
@@ -114,7 +114,7 @@ class Place:
         """The error, reported; ``depth`` is how far up the stack the access is."""
         error = StaleReference(self.table, slot, held, now)
         said = f"{error}; field {what}, {site(sys._getframe(depth))}; held: {self.held() or 'nothing'}"
-        self.arena.native.report(_REPORT, said)
+        facts.report(self.arena, _REPORT, said, facts.said_by(error))
         return error
 
 
@@ -245,7 +245,7 @@ def checked_area(
             return
         where, needs = site(sys._getframe(3)), writes if write else reads
         error = UnguardedAccess(name, at, field, write, needs, rules.held(), where)
-        arena.native.report(_REPORT, str(error))
+        facts.report(arena, _REPORT, str(error), facts.said_by(error))
         raise error
 
     return CheckedArray(plain, check, each)

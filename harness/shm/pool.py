@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from harness import _native
 from harness.errors import ArenaError, DoubleFree, RecordError, TableFull
+from harness.shm import facts
 from harness.shm.arena import Arena
 from harness.shm.layout import embedded_rows
 from harness.shm.table import Table
@@ -134,7 +135,7 @@ class Pool(_native.Resolver, Generic[R]):
                 self._head.used -= 1
                 return
         error = DoubleFree(self.name, slot)
-        self.arena.native.report(_STALE, str(error))
+        facts.report(self.arena, _STALE, str(error), facts.said_by(error))
         raise error
 
     def ref(self, record: Any) -> int:

@@ -52,12 +52,20 @@ class Roster:
     """The seats of one arena."""
 
     def __init__(self, arena: "Arena") -> None:
-        self.arena = arena
-        self._earlier_boot = segment.earlier_boot(arena.header)
+        self.arena, self.native = arena, arena.native
+        self.earlier_boot = segment.earlier_boot(arena.header)
         base, size = arena.header.seats, ctypes.sizeof(native.Seat)
         self.seats: list[Any] = [
             native.Seat.from_buffer(arena.mapping, base + i * size) for i in range(arena.header.seat_count)
         ]
+
+    def live(self) -> list[Any]:
+        """Seats that are taken."""
+        return [seat for seat in self.seats if seat.live == TAKEN]
+
+    def dead(self, number: int) -> bool:
+        """Is the thread of this taken seat gone?  The kernel marked it, or does not know it any more."""
+        return self.earlier_boot or bool(self.native.seat_dead(number))
 
     def rows(self, left: bool = False) -> list[SeatInfo]:
         """Seats that are taken, the dead included; with ``left`` also those that were given back."""
@@ -79,7 +87,7 @@ class Roster:
             tid=int(seat.tid),
             seated=int(seat.seated),
             left=seat.live != TAKEN,
-            dead=seat.live == TAKEN and (self._earlier_boot or self.arena.native.seat_dead(seat.number)),
+            dead=seat.live == TAKEN and self.dead(seat.number),
             activity=ACTIVITIES.get(activity, f"activity {activity}"),
             operation=self.arena.native.name(seat.operation),
             operation_argument=int(seat.operation_argument),
@@ -91,4 +99,4 @@ class Roster:
 
     def waiting_for(self, offset: int) -> int:
         """How many threads wait for the lock, or sleep on the channel, at this offset."""
-        return sum(seat.live == TAKEN and seat.activity and seat.wait_lock == offset for seat in self.seats)
+        return sum(bool(seat.activity) and seat.wait_lock == offset for seat in self.live())

@@ -19,22 +19,14 @@ import psutil
 
 from harness.errors import BadInput
 from harness.locks import order
-from harness.shm.arena import Arena
 from harness.watch import stacks
 from harness.watch.causes.causes import cause_of
-from harness.watch.records import (
-    SCHEMA,
-    Dump,
-    EdgeFact,
-    ProcessFact,
-    RunMeta,
-    SeatFacts,
-    Snapshot,
-    Suspicion,
-)
+from harness.watch.records import SCHEMA, Dump, ProcessFact, RunMeta, SeatFacts, Snapshot, Suspicion
 from harness.watch.render import sections
-from harness.watch.render.sentences import lines_of, placed, summary_of
+from harness.watch.render.sentences import lines_of, place_of, summary_of
 from harness.watch.snapshot import Reader, events_of
+
+HOLDING = ("deadlock", "self_deadlock", "orphaned_lock")  # whose summaries name what is held
 
 
 class DumpError(BadInput):
@@ -61,12 +53,15 @@ def sketch(reader: Reader, snapshot: Snapshot, suspicion: Suspicion, meta: RunMe
     cause = cause_of(msgspec.structs.replace(snapshot, seats=threads), suspicion)
     dump = Dump(
         verdict=suspicion.verdict,
-        summary=summary_of(snapshot, suspicion, cause),
+        summary=summary_of(threads, suspicion, cause),
         cause=cause,
         cycle=suspicion.lines or lines_of(snapshot, suspicion),
         threads=threads,
         involved=suspicion.seats,
-        order=_order(reader.arena),
+        witnesses=witnesses_of(snapshot, suspicion),
+        details=suspicion.details,
+        places=places_of(snapshot, suspicion),
+        order=order.edges(reader.arena),
         arena=snapshot.arena,
         seed=meta.seed,
         scenario=meta.scenario,
@@ -94,6 +89,33 @@ def enrich_threads(reader: Reader, snapshot: Snapshot, now: int) -> list[SeatFac
         else seat
         for seat in snapshot.seats
     ]
+
+
+def places_of(snapshot: Snapshot, suspicion: Suspicion) -> list[int]:
+    """Offsets of the locks and words that the summary is about."""
+    if suspicion.report is not None:
+        return [at for at in (suspicion.report.held_lock, suspicion.report.wanted_lock) if at]
+    found: dict[int, None] = {}
+    for seat in snapshot.seats:
+        if seat.number not in suspicion.seats:
+            continue
+        if suspicion.verdict in HOLDING:
+            found |= dict.fromkeys(held.offset for held in seat.held)
+        if seat.wait and seat.wait.kind != "join":
+            found |= dict.fromkeys((seat.wait.offset, seat.wait.address))
+        if seat.polled:
+            found[seat.polled.offset] = None
+    return [at for at in found if at]
+
+
+def witnesses_of(snapshot: Snapshot, suspicion: Suspicion) -> list[int]:
+    """Seats of the threads that changed what those wait for who are involved, and are still there."""
+    changes = [
+        seat.wait.changed
+        for seat in snapshot.seats
+        if seat.number in suspicion.seats and seat.wait and seat.wait.changed
+    ]
+    return [seat.number for seat in snapshot.seats if any(change.id == seat.id for change in changes)]
 
 
 def bare(snapshot: Snapshot, suspicion: Suspicion, meta: RunMeta, trouble: str) -> Dump:
@@ -142,7 +164,7 @@ class Probe:
         ]
         notes = list(dump.notes)
         # A report's thread goes on by itself; only a waiter that moved was cured by looking.
-        if moved and suspicion.report < 0:
+        if moved and suspicion.report is None:
             notes.insert(
                 0,
                 f"cured_by_probe: asking for its stack woke seat {moved[0]}: the wait may be a missed signal",
@@ -150,7 +172,9 @@ class Probe:
         processes = [fact for pid in _pids([dump]) if (fact := self._facts[pid])]
         return msgspec.structs.replace(
             dump,
-            summary=placed(dump.summary, suspicion, found),
+            summary=summary_of(
+                dump.threads, suspicion, dump.cause, place_of(found.get(suspicion.holder, []))
+            ),
             threads=threads,
             processes=processes,
             notes=notes,
@@ -177,22 +201,6 @@ def _process(pid: int) -> ProcessFact | None:
             )
     except (psutil.Error, OSError):
         return None
-
-
-def _order(arena: Arena) -> list[EdgeFact]:
-    return [
-        EdgeFact(
-            before=edge.before,
-            after=edge.after,
-            before_site=_site(edge.before_site),
-            after_site=_site(edge.after_site),
-        )
-        for edge in order.edges(arena)
-    ]
-
-
-def _site(site: tuple[str, int, str]) -> str:
-    return f"{site[0]}:{site[1]} {site[2]}"
 
 
 @functools.cache  # reading the metadata of a package takes 5 ms, which a verdict need not wait for

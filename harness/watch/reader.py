@@ -1,13 +1,14 @@
 """The arena's tables for reading: rows, names, places, and who has a lock by its own words."""
 
 import ctypes
-import os
 from typing import Any
 
 from harness import _native
-from harness.shm import native, segment
+from harness.shm import native
 from harness.shm.arena import Arena
 from harness.shm.layout import rows_of
+from harness.shm.names import site_text
+from harness.shm.roster import Roster
 from harness.watch import kernel
 from harness.watch.records import LockFact
 
@@ -15,46 +16,26 @@ _C = _native.CONSTANTS
 BROKEN = 2  # `suspect` of a lock that was let go unrepaired
 
 
-def shorten(file: str) -> str:
-    """Relative to where we are, when it lies below; a path of this machine says nothing elsewhere."""
-    here = os.getcwd() + "/"  # not by pathlib: a look asks for many places, and must be short
-    return file.removeprefix(here)
-
-
-class Reader:
+class Reader(Roster):
     """The arena's tables for reading; made once per watcher."""
 
     def __init__(self, arena: Arena) -> None:
-        self.arena, self.native = arena, arena.native
+        super().__init__(arena)
         self.mapping = arena.mapping
         header = arena.header
-        size = ctypes.sizeof(native.Seat)
-        self.seats: list[Any] = [
-            native.Seat.from_buffer(arena.mapping, header.seats + i * size) for i in range(header.seat_count)
-        ]
         self.classes: list[Any] = [
             native.LockClass.from_buffer(arena.mapping, header.classes + i * ctypes.sizeof(native.LockClass))
             for i in range(_C["MAX_CLASSES"])
         ]
         self.words = memoryview(arena.mapping).cast("I")
         self.endings = kernel.Endings()
-        self.earlier_boot = segment.earlier_boot(header)
-
-    def live(self) -> list[Any]:
-        """Seats that are taken."""
-        return [seat for seat in self.seats if seat.live == 2]
-
-    def dead(self, number: int) -> bool:
-        """Is the thread of this taken seat gone?  The kernel marked it, or does not know it any more."""
-        return self.earlier_boot or bool(self.native.seat_dead(number))
 
     def site(self, number: int) -> str:
         """file:line function."""
         try:
-            file, line, function = self.native.site(number)
+            return site_text(self.native.site(number))
         except UnicodeDecodeError:  # cut in the middle of a character
             return "?"
-        return f"{shorten(file)}:{line} {function}" if line else "?"
 
     def class_name(self, number: int) -> str:
         """Name of a lock class."""
@@ -68,18 +49,27 @@ class Reader:
         """class[instance] of any lock record (all begin alike)."""
         if not 0 < offset <= self.arena.header.size - 8:
             return "?"
-        first, instance = self.words[offset // 4], self.words[offset // 4 + 1]
-        return f"{self.class_name(first & 0xFFFF)}[{instance}]"
+        return f"{self.class_of(offset)}[{self.words[offset // 4 + 1]}]"
 
-    def word_name(self, address: int) -> str:
-        """table[slot].field of a word, as far as this process has opened the table."""
+    def class_of(self, offset: int) -> str:
+        """The class of the lock record there."""
+        inside = 0 < offset <= self.arena.header.size - 8
+        return self.class_name(self.words[offset // 4] & 0xFFFF) if inside else "?"
+
+    def word(self, address: int) -> tuple[str, int, str] | None:
+        """(table, slot, field) of a word, as far as this process has opened the table."""
         for table in self.arena.tables.values():
             at = address - table.offset
             if 0 <= at < table.stride * (table.count + 1):
                 slot, inside = divmod(at, table.stride)
-                fields = [row for row in rows_of(table.record_type) if row[1] <= inside < row[1] + row[2]]
-                return f"{table.name}[{slot}].{fields[0][0] if fields else inside}"
-        return f"the word at {address}"
+                fields = [row[0] for row in rows_of(table.record_type) if row[1] <= inside < row[1] + row[2]]
+                return table.name, slot, fields[0] if fields else str(inside)
+        return None
+
+    def word_name(self, address: int) -> str:
+        """table[slot].field of a word."""
+        found = self.word(address)
+        return f"{found[0]}[{found[1]}].{found[2]}" if found else f"the word at {address}"
 
     def lock(self, offset: int) -> LockFact:
         """Who has the lock at this moment.  ValueError when no lock can lie there."""

@@ -6,6 +6,10 @@ extension or the program that hung.  Times are seconds; ``*_s`` are ages at the 
 
 import msgspec
 
+from harness.locks.order import OrderEdge
+from harness.locks.reports import Report
+from harness.shm.facts import Details
+
 SCHEMA = "hangdog.dump/1"
 
 
@@ -41,6 +45,7 @@ class WaitFact(Frozen, frozen=True, kw_only=True):
 
     kind: str  # mutex, read, write, upgrade, sleep, idle, io, join, parked, reporting
     lock: str  # lock or channel, class[instance]; the role for a join
+    lock_class: str = ""
     offset: int
     site: str
     waited_s: float
@@ -80,6 +85,7 @@ class EventFact(Frozen, frozen=True, kw_only=True):
     kind: str
     what: str
     site: str
+    offset: int = 0  # of the lock or channel
 
 
 class PolledFact(Frozen, frozen=True, kw_only=True):
@@ -138,37 +144,12 @@ class SeatFacts(Frozen, frozen=True, kw_only=True):
         return f"{self.role} (pid {self.pid})"
 
 
-class ReportFact(Frozen, frozen=True, kw_only=True):
-    """Misuse that the locks themselves noticed."""
-
-    number: int
-    kind: int
-    seat: int
-    age_s: float
-    lock_a: str
-    lock_b: str
-    site_a: str
-    site_b: str
-    text: str
-    offset: int = 0  # of the lock that was wanted
-
-
-class EdgeFact(Frozen, frozen=True, kw_only=True):
-    """Lock class ``after`` was taken while ``before`` was held."""
-
-    before: str
-    after: str
-    before_site: str
-    after_site: str
-
-
 class Snapshot(Frozen, frozen=True, kw_only=True):
     """Everything, at one moment."""
 
     taken_ns: int
     arena: str
     seats: list[SeatFacts]
-    reports: list[ReportFact] = []
     owners: dict[int, int] = {}  # mutex offset -> seat
     locks: dict[int, LockFact] = {}  # of all that are held, waited for, polled or guards
     outsiders: list[str] | None = None  # threads without a seat that have the arena; None: not counted
@@ -207,7 +188,10 @@ class Dump(Frozen, frozen=True, kw_only=True):
     cycle: list[str]
     threads: list[SeatFacts]
     involved: list[int]  # seats of the cycle or the report
-    order: list[EdgeFact] = []
+    witnesses: list[int] = []  # seats that the summary names beside them
+    details: Details = Details()  # what the summary of a report is about, as data
+    places: list[int] = []  # offsets of the locks and words that the summary is about
+    order: list[OrderEdge] = []
     sections: dict[str, list[str]] = {}
     processes: list[ProcessFact] = []
     notes: list[str] = []
@@ -218,6 +202,14 @@ class Dump(Frozen, frozen=True, kw_only=True):
     versions: dict[str, str] = {}
     created: str = ""
     taken_ns: int = 0  # the arena's clock at the look that all ages count from
+
+
+class End(Frozen, frozen=True, kw_only=True):
+    """How a process ended, told by the kernel: a signal or an exit code; ``program``: it went on as that."""
+
+    signal: int = 0
+    exit_code: int = 0
+    program: str = ""
 
 
 class Suspicion(Frozen, frozen=True, kw_only=True):
@@ -235,27 +227,8 @@ class Suspicion(Frozen, frozen=True, kw_only=True):
     certain: bool = False
     notice: bool = False
     at_end: bool = False  # worth a finding when it is still so at the end of the run
-    report: int = -1  # number of the report it comes from
-    locks: tuple[str, str] = ("", "")  # of a report: the one held, the one wanted
-    since: str = ""  # of a report: where the one held was taken
+    report: Report | None = None  # that it comes from
+    details: Details = Details()  # of a report, or of the error that ended a worker
+    end: End | None = None  # of a process that died by itself
+    ends: dict[int, str] = {}  # of dead seats: how they ended, as the sentence says it
     since_ns: int = 0  # when the last edge was closed
-
-
-class Finding(Frozen, frozen=True, kw_only=True):
-    """A verdict that has been written down.
-
-    ``notice``: told at once with its evidence, but not proved; it counts for nothing.  When it still holds
-    after the limit, or at the end, another one is written with the same ``key`` that is no notice.
-    """
-
-    id: int
-    verdict: str
-    summary: str
-    dump: str
-    detected_after_s: float
-    dumped_after_s: float = 0.0  # the dump was on disk then, still without stacks
-    reproduce: str
-    seats: list[int] = []
-    text: str = ""  # the whole dump for reading, when it could not be written
-    notice: bool = False
-    key: str = ""  # the same trouble has the same key

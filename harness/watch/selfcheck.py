@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import HarnessError
+from harness.outcome import Finding
 from harness.shm.arena import Arena
-from harness.watch.records import Finding
 from harness.watch.stacks import enable
 from harness.watch.watchdog import Watchdog
 

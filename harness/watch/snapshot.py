@@ -7,7 +7,6 @@ Whether a thread lives is the kernel's word in its seat; /proc only adds to the 
 One row that cannot be read costs that row.
 """
 
-import ctypes
 from typing import Any
 
 import msgspec
@@ -15,17 +14,17 @@ import msgspec
 from harness import _native
 from harness.errors import ArenaError
 from harness.shm import native
+from harness.shm.names import role_of, shorten
 from harness.watch import kernel
 from harness.watch.changes import last_change
 from harness.watch.providers import served
-from harness.watch.reader import Reader, shorten
+from harness.watch.reader import Reader
 from harness.watch.records import (
     ClaimFact,
     EventFact,
     HeldFact,
     LockFact,
     PolledFact,
-    ReportFact,
     SeatFacts,
     Snapshot,
     WaitFact,
@@ -122,6 +121,7 @@ def _wait(reader: Reader, seat: Any, activity: int, now: int) -> WaitFact:
     return WaitFact(
         kind=kind,
         lock=name,
+        lock_class=reader.class_of(offset) if offset and kind != "join" else "",
         offset=offset,
         site=reader.site(seat.wait_site),
         waited_s=_age(now, seat.wait_since),
@@ -142,7 +142,7 @@ def _condition(reader: Reader, seat: Any) -> dict[str, Any]:
         "op": _OPS.get(op, "?"),
         "wanted": wanted,
         "value": value,
-        "value_text": value_text(op, reader.word_name(address), value),
+        "value_text": value_text(reader, op, address, value),
         "holds": holds(op, value, wanted),
     }
 
@@ -156,13 +156,17 @@ def _last_site(reader: Reader, offset: int) -> str:
 
 def predicate_text(reader: Reader, seat: Any) -> str:
     """The condition that a sleeper waits for."""
-    op, name = int(seat.predicate_op), reader.word_name(int(seat.predicate_address))
-    return f"{name} {_OPS.get(op, '?')} {value_text(op, name, int(seat.predicate_value))}"
+    op, address = int(seat.predicate_op), int(seat.predicate_address)
+    value = value_text(reader, op, address, int(seat.predicate_value))
+    return f"{reader.word_name(address)} {_OPS.get(op, '?')} {value}"
 
 
-def value_text(op: int, name: str, value: int) -> str:
+def value_text(reader: Reader, op: int, address: int, value: int) -> str:
     """A value of the word, in its program's words when single bits are meant."""
-    return sections.bits(name, value) if op in (_C["CLEAR"], _C["SET"]) else str(value)
+    if op not in (_C["CLEAR"], _C["SET"]):
+        return str(value)
+    word = reader.word(address)
+    return sections.bits(f"{word[0]}.{word[2]}" if word else "", value)
 
 
 def _held(reader: Reader, seat: Any, now: int, dead: bool) -> list[HeldFact]:
@@ -235,7 +239,15 @@ def events_of(reader: Reader, seat: Any, now: int, limit: int = 16) -> list[Even
         else:
             what = reader.lock_name(event.object)
         site = "" if named else reader.site(event.site)
-        found.append(EventFact(age_s=_age(now, event.when), kind=kind, what=what, site=site))
+        found.append(
+            EventFact(
+                age_s=_age(now, event.when),
+                kind=kind,
+                what=what,
+                site=site,
+                offset=0 if named else int(event.object),
+            )
+        )
     return found
 
 
@@ -300,34 +312,6 @@ def ended_by(reader: Reader, pid: int, tid: int) -> str:
     return ""
 
 
-def report_at(reader: Reader, number: int, now: int) -> ReportFact | None:
-    """The report of this number; None: it is being written, or its writer was killed meanwhile.
-
-    LookupError: a later one has taken its place.
-    """
-    at = reader.arena.header.reports + number % _C["REPORTS"] * ctypes.sizeof(native.Report)
-    report = native.Report.from_buffer(reader.mapping, at)
-    if report.state > number + 1:
-        raise LookupError(number)
-    if report.state != number + 1:
-        return None
-    found = ReportFact(
-        number=number,
-        kind=int(report.kind),
-        seat=int(report.seat),
-        age_s=_age(now, report.when),
-        lock_a=reader.lock_name(report.lock_a) if report.lock_a else "",
-        lock_b=reader.lock_name(report.lock_b) if report.lock_b else "",
-        site_a=reader.site(report.site_a),
-        site_b=reader.site(report.site_b),
-        text=report.text.decode(errors="replace"),
-        offset=int(report.lock_b),
-    )
-    if report.state != number + 1:
-        raise LookupError(number)
-    return found
-
-
 def take(reader: Reader, events: bool = False) -> Snapshot:
     """All seats and what they wait for, without a lock."""
     now = reader.native.exact_now()
@@ -349,7 +333,7 @@ def take(reader: Reader, events: bool = False) -> Snapshot:
             notes.append(f"the lock at {offset} could not be read: {error}")
     roles: dict[str, list[int]] = {}
     for seat in seats:
-        roles.setdefault(seat.role.split("#")[0], []).append(seat.number)
+        roles.setdefault(role_of(seat.role), []).append(seat.number)
     providers: list[tuple[int, int]] = []
     try:
         providers = served(reader.arena, roles)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from harness.outcome import Finding
 from harness.watch import dump as dumps
-from harness.watch.records import Dump, Finding, RunMeta, Snapshot, Suspicion
+from harness.watch.records import Dump, RunMeta, Snapshot, Suspicion
 from harness.watch.render.text import render
 from harness.watch.snapshot import Reader
 
@@ -79,7 +80,8 @@ class Telling:
             detected_after_s=round(after, 4),
             dumped_after_s=round(after + (self.reader.native.exact_now() - decided) / 1e9, 4),
             reproduce=self.meta.reproduce,
-            seats=suspicion.seats,
+            seats=tuple(suspicion.seats),
+            ends=suspicion.ends,
             notice=notice,
             key=suspicion.key,
         )

@@ -8,6 +8,7 @@ for all of them, so a cycle through any one is a deadlock.
 from collections import defaultdict
 
 from harness.locks.waitgraph import Edge
+from harness.shm.names import role_of
 from harness.watch.records import LockFact, SeatFacts, Snapshot, WaitFact
 
 LOCKS = ("mutex", "read", "write", "upgrade")
@@ -25,7 +26,7 @@ def _claimers(snapshot: Snapshot) -> dict[int, list[int]]:
 
 def _services(snapshot: Snapshot) -> dict[int, list[list[int]]]:
     """Address of a word -> per role that serves it, the seats of which any one is enough."""
-    roles = {seat.number: seat.role.split("#")[0] for seat in snapshot.seats}
+    roles = {seat.number: role_of(seat.role) for seat in snapshot.seats}
     found: defaultdict[int, dict[str, set[int]]] = defaultdict(dict)
     for address, server in snapshot.providers:
         found[address].setdefault(roles.get(server, ""), set()).add(server)
@@ -90,7 +91,7 @@ def _free(snapshot: Snapshot, found: list[Edge], offers: list[tuple[int, str, li
     """Seats that go on in the end if every one that can does; one that waits for no known thread can."""
     needs: defaultdict[int, list[set[int]]] = defaultdict(list)
     for edge in found:
-        needs[int(str(edge.waiter))].append({int(str(edge.holder))})
+        needs[edge.waiter].append({edge.holder})
     for seat, _, servers in offers:
         needs[seat].append(set(servers))
     alive = [seat for seat in snapshot.seats if not seat.dead]

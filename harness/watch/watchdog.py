@@ -12,28 +12,28 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from harness import _native
-from harness.shm import native
+from harness.locks.reports import Report, report_at, row_at
+from harness.outcome import Finding
 from harness.shm.arena import Arena
+from harness.shm.names import site_text
 from harness.watch import census, pace
 from harness.watch import dump as dumps
 from harness.watch.detectors import orphans
-from harness.watch.detectors.judge import REPORTS, History, Limits, judge
-from harness.watch.records import Finding, ReportFact, RunMeta, Snapshot, Suspicion
-from harness.watch.snapshot import Reader, report_at, take
+from harness.watch.detectors.judge import History, Limits, judge
+from harness.watch.records import RunMeta, Snapshot, Suspicion
+from harness.watch.snapshot import Reader, take
 from harness.watch.telling import Telling
 
 _C = _native.CONSTANTS
 _BLOCKED = {
     _C[name] for name in ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING", "JOINING")
 }
-_ORDER = (_C["REPORT_ORDER"], _C["REPORT_ORDER_NOTE"])
+ORDER = ("order", "order_note")
 CIRCLES = ("deadlock", "self_deadlock")
-OWN = "harness/run/exception_report.py"
 PERIOD_S = 0.002  # a pass reads two words of a seat: cheap
 WHOLE_S = 0.004  # between two whole looks, which are some hundred times dearer
 CENSUS_S = 0.5  # the threads without a seat are counted this often at most: it reads much of /proc
@@ -47,16 +47,29 @@ def _nothing() -> None:
     """No thread waits until this is recorded."""
 
 
-def _report_key(report: ReportFact) -> str:
+def _report_key(report: Report) -> str:
     """What counts as the same report: of an order, the two classes; else the thread and the place.
 
     Both threads of a pair that is taken both ways at once may report it, each its own side.
     """
-    if report.kind in _ORDER:
-        return "order:" + ":".join(sorted(lock.split("[")[0] for lock in (report.lock_a, report.lock_b)))
-    return (
-        f"report:{report.kind}:{report.seat}:{report.lock_a}:{report.lock_b}:{report.site_a}:{report.site_b}"
-    )
+    if report.kind in ORDER:
+        return "order:" + ":".join(sorted((report.held, report.wanted)))
+    where = (report.held_lock, report.wanted_lock, site_text(report.held_site), site_text(report.wanted_site))
+    return f"report:{report.kind}:{report.seat}:{':'.join(map(str, where))}"
+
+
+def _report_lines(report: Report, who: str) -> list[str]:
+    since = site_text(report.held_site)
+    lines = [f"{who} {report.text}"]
+    if report.details.mistake == "read_both_ways":
+        lines.append(f"  others read {report.held_name} first, at {since}")
+    elif report.held_lock:
+        # A complaint may be about a lock that it should hold, and does not.
+        name = report.held_name
+        lines.append(f"  holds {name} since {since}" if report.held_site[1] else f"  about {name}")
+    if report.wanted_site[1]:
+        lines.append(f"  at {site_text(report.wanted_site)}")
+    return lines
 
 
 class Watchdog:
@@ -183,15 +196,15 @@ class Watchdog:
         again = msgspec.structs.replace(take(self.reader), outsiders=outsiders, closed=closed)
         return [*judge(again, self.history, self.limits), *(one for one in found if one.key in self._told)]
 
-    def _reports(self) -> list[ReportFact]:
+    def _reports(self) -> list[Report]:
         """Those that are complete.  One whose writer was killed or is slow does not stop the later ones."""
-        now, found = self.reader.native.now(), []
+        found = []
         end = int(self.arena.header.report_count)
         numbers = [*self._gaps, *range(max(self._next_report, end - _C["REPORTS"]), end)]
         self._next_report = end
         for number in numbers:
             try:
-                report = report_at(self.reader, number, now)
+                report = report_at(self.arena, number)
             except (LookupError, ValueError):  # overwritten, or not to be read
                 self._gaps.pop(number, None)
                 continue
@@ -228,49 +241,30 @@ class Watchdog:
                 found = found or before.get(number) == sequence
         return found
 
-    def _from_report(self, snapshot: Snapshot, report: ReportFact) -> Suspicion:
+    def _from_report(self, snapshot: Snapshot, report: Report) -> Suspicion:
         seat = next((seat for seat in snapshot.seats if seat.number == report.seat), None)
         who = seat.name if seat else f"seat {report.seat}"
-        if report.kind == _C["REPORT_OWNER_DIED"]:
+        if report.kind == "owner_died":
             told, suspicion = orphans.of_report(self.reader, snapshot, report, who)
             self._told[suspicion.key] = told, suspicion
             return suspicion
-        lines = [f"{who} {report.text}"]
-        note = report.kind == _C["REPORT_ORDER_NOTE"]  # one thread alone: it cannot meet itself
-        if report.kind in _ORDER and not report.text.startswith("holds "):  # a writer among readers
-            lines.append(f"  others read {report.lock_a} first, at {report.site_a}")
-        elif report.lock_a:
-            # A complaint may be about a lock that it should hold, and does not.
-            lines.append(
-                f"  holds {report.lock_a} since {report.site_a}"
-                if report.site_a != "?"
-                else f"  about {report.lock_a}"
-            )
-        if OWN not in report.site_b:  # of an exception: where it was caught says nothing
-            lines.append(f"  at {report.site_b}")
+        note = report.kind == "order_note"  # one thread alone: it cannot meet itself
         return Suspicion(
-            verdict="order_violation" if note else REPORTS.get(report.kind, "panic"),
+            verdict=report.verdict,
             key=_report_key(report),
             seats=[report.seat],
             why=f"{who} {report.text}",
-            lines=lines,
+            lines=_report_lines(report, who),
             certain=not note,
             notice=note,
-            report=report.number,
-            locks=(report.lock_a, report.lock_b),
-            since=report.site_a if report.site_a != "?" else "",
-            since_ns=snapshot.taken_ns - int(report.age_s * 1e9),
+            report=report,
+            details=report.details,
+            since_ns=report.when,
         )
 
-    def _ack_of(self, report: ReportFact) -> Callable[[], None]:
+    def _ack_of(self, report: Report) -> Callable[[], None]:
         """Call it, and the thread that reported goes on: it has been dumped."""
-        record = self._report_record(report.number)
-        return partial(setattr, record, "acked", report.number + 1)
-
-    def _report_record(self, number: int) -> Any:
-        size = _native.LAYOUT["hd_report"][0]
-        at = self.arena.header.reports + number % _C["REPORTS"] * size
-        return native.Report.from_buffer(self.arena.mapping, at)
+        return partial(setattr, row_at(self.arena, report.number), "acked", report.number + 1)
 
     def _settle(
         self,

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from harness.outcome import Finding
 from harness.watch import dump as dumps
 from harness.watch.render.text import render
 from stress.cli.messages import say
 from stress.cli.summary import explained, labelled, numbered, plural
 from stress.fuzz.hunt import Caught, HuntOptions, Progress, kept
 from stress.fuzz.scenario_file import listed
-from stress.run.options import FindingReport, RunOptions
+from stress.run.options import RunOptions
 
 SCHEMA = "hangdog.fuzz/1"
 LINE_EVERY_S = 5.0
@@ -30,7 +31,7 @@ class FuzzReport(msgspec.Struct, frozen=True, kw_only=True):
     runs: int  # of all programs, those of shrinking too
     cut_runs: int = 0  # of them were ended by the clock: this machine is too slow for them
     ended_by: str  # finding, examples, time limit, interrupt
-    findings: list[FindingReport] = []
+    findings: list[Finding] = []
     scenario: str = ""  # the file of the program that fails
     roles: list[list[list[str | int]]] = []  # of that program: their operations
     drawn_size: int = 0  # operations before it was shrunk

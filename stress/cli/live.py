@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.errors import ArenaError
 from harness.shm.arena import Arena
+from harness.shm.names import role_of
 from harness.watch.records import SeatFacts
 from harness.watch.snapshot import Reader, take
 
@@ -31,7 +32,7 @@ class Running:
         """How many seats each role has; ``role#3`` is one of ``role``."""
         found: dict[str, int] = {}
         for seat in self.seats:
-            role = seat.role.split("#")[0] or "thread"
+            role = role_of(seat.role) or "thread"
             found[role] = found.get(role, 0) + 1
         return found
 

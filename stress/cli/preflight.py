@@ -11,11 +11,11 @@ from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
-from harness.errors import BadInput, CannotRunHere
+from harness.errors import BadInput, CannotRunHere, HarnessError
 from harness.outcome import Failed
+from harness.watch import dump as dumps
 from stress.run.options import RunReport, tightest
 from vmcore.config import OPTIONS, Config
-from vmcore.constants import KERN_RESOURCE_SHORTAGE
 
 # The front process and the supervisor keep the ends of pipes to each worker, the arena, the store
 # and what the interpreter itself has open.
@@ -115,7 +115,7 @@ def refuse_shortage(
 def shortage(report: RunReport, given: Mapping[str, int]) -> tuple[str, str] | None:
     """The tiny table, and a worker's last words, when a full table is all that was found."""
     failed = [outcome for outcome in report.outcomes if isinstance(outcome, Failed)]
-    short = [outcome for outcome in failed if is_shortage(outcome)]
+    short = [outcome for outcome in failed if outcome.exhausted]
     usual = Config()
     tiny = {name: count for name, count in given.items() if count * TINY <= getattr(usual, name)}
     name = tightest(tiny)
@@ -126,23 +126,20 @@ def shortage(report: RunReport, given: Mapping[str, int]) -> tuple[str, str] | N
     return name, short[0].text
 
 
-def is_shortage(outcome: Failed) -> bool:
-    """Did this worker run out of records or memory, by its last words?"""
-    return outcome.error == "TableFull" or f"KERN code {KERN_RESOURCE_SHORTAGE}" in outcome.text
-
-
 def forget(report: RunReport) -> None:
     """Remove the dumps of a run, and their folder if it is empty then.
 
     Also those that came too late to be counted: where all workers run short at once, the watchdog is still
-    writing about the second when the first has ended the run.  Their names differ in number and verdict only.
+    writing about the second when the first has ended the run.  Their names begin with that of the arena.
     """
     folders = set()
     for found in report.findings:
         if found.dump:
             one = Path(found.dump)
-            for late in one.parent.glob(f"{escape(one.name.rsplit('-', 2)[0])}-*.json"):
-                late.unlink(missing_ok=True)
+            with suppress(HarnessError):  # it may be gone already
+                for late in one.parent.glob(f"{escape(dumps.read(one).arena)}-*.json"):
+                    late.unlink(missing_ok=True)
+            one.unlink(missing_ok=True)
             folders.add(one.parent)
     for folder in folders:
         with suppress(OSError):  # others' dumps are there

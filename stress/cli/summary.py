@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.outcome import Finding
 from harness.watch import dump as dumps
 from harness.watch.render.text import render
-from stress.run.options import FindingReport, RunReport
+from stress.run.options import RunReport
 
 WIDTH = 110
 ENDED = {
@@ -113,7 +114,7 @@ def result_text(report: RunReport) -> str:
     return f"{count} findings" if count > 1 else "1 finding" if count else "nothing"
 
 
-def numbered(finding: FindingReport) -> Iterator[str]:
+def numbered(finding: Finding) -> Iterator[str]:
     """One finding: the fact, the file, the commands."""
     yield from labelled(f"  {finding.id}", f"{finding.verdict}: {finding.summary}")
     if finding.dump:
@@ -122,7 +123,7 @@ def numbered(finding: FindingReport) -> Iterator[str]:
     yield f"{'':10}try: {finding.reproduce}"
 
 
-def explained(finding: FindingReport) -> str:
+def explained(finding: Finding) -> str:
     """The dump of a finding as text; without a file, what is known of it."""
     if finding.dump:
         try:

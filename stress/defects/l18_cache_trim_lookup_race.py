@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
@@ -10,6 +9,7 @@ from vmcore.object.deallocate import pager_cache
 from vmcore.object.object_cache import cache_clear, vm_object_lookup
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import an_object, panic
 
 
 def trim_one(vm: Vm, limit: int) -> bool:
@@ -29,7 +29,9 @@ def trim_one(vm: Vm, limit: int) -> bool:
     first: VmObject = vm.objects.views[head]
     found = vm_object_lookup(vm, vm.pagers(first.pager))
     if found is not first:
-        raise Panic(f"trim_one: confused, object {head} became {found.slot if found else 'none'}")
+        raise panic(
+            f"trim_one: confused, object {head} became {found.slot if found else 'none'}", an_object(head)
+        )
     pager_cache(vm, first, False)
     return True
 

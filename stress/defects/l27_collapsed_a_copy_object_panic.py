@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import original
 from stress.defect import Defect
 from stress.script.scene import Scene
 from stress.script.script import Script
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
@@ -20,7 +20,7 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
     Sleeps: never.
     """
     if backing.shadow and vm.objects(backing.shadow).copy:
-        raise Panic(f"vm_object_collapse: object {backing.slot} lies on a copied object")
+        raise panic(f"vm_object_collapse: object {backing.slot} lies on a copied object", backing)
     done: bool = original("overlay.dispose_of_backing")(vm, object, backing)
     return done
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +20,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.watch import dump as dumps
-from harness.watch.render.text import render
+from harness.watch.render.text import head_of
 from stress.defect import Defect, find_defect
 from stress.dump_sections.sections import CANNOT_BE, JOURNEY, RULES
 from stress.run.options import COMPLETED, RunOptions, RunReport
@@ -255,8 +255,9 @@ def excerpt_of(path: str) -> tuple[str, ...]:
     except HarnessError as error:
         return (str(error),)
     calm = [msgspec.structs.replace(seat, events=[]) for seat in dump.threads]
-    head = render(msgspec.structs.replace(dump, threads=calm, sections={}), everything=False)
-    lines = cut(head.partition("\n\narena ")[0].replace("\n\n\n", "\n\n").splitlines(), HEAD_LINES)
+    head = head_of(msgspec.structs.replace(dump, threads=calm), everything=False)
+    head += [f"note: {note}" for note in dump.notes]
+    lines = cut([line for line, after in pairwise([*head, ""]) if line or after], HEAD_LINES)
     for name in TELLING:
         if section := dump.sections.get(name):
             lines += ["", f"{name}:", *cut([f"  {line}" for line in section], SECTION_LINES)]

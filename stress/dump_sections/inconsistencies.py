@@ -19,6 +19,7 @@ from vmcore.checked.records import SLOT, Records
 from vmcore.checked.store import name_facts, pager_facts
 from vmcore.constants import OBJ_DYING, OBJ_INTERNAL, PG_SWAP
 from vmcore.vm import Vm
+from vmcore.vm_error import broken
 
 APART_S = 0.004  # between the two looks
 LOOK_S = 0.1  # a look at very many records ends here
@@ -72,20 +73,31 @@ def owner_facts(records: Records, pager: Any) -> Iterator[str]:
     size = pager.sw_osize // records.vm.page_size
     held = f"{name} (valid {pager.sw_cnt} of {size})"
     if not records.object_lives(owner.slot) or owner.generation != pager.pg_object >> 32:
-        yield f"A9: {held} belongs to object {owner.slot}, which is gone"
+        yield broken("A9", f"{held} belongs to object {owner.slot}, which is gone", owner)
     elif owner.pager & SLOT != pager.slot:
-        yield f"A9: {held} belongs to object {owner.slot}, whose pager is {owner.pager & SLOT}"
+        yield broken(
+            "A9", f"{held} belongs to object {owner.slot}, whose pager is {owner.pager & SLOT}", owner
+        )
     if pager.sw_cnt > size:
-        yield f"A11: {name} counts {pager.sw_cnt} valid pages of {size}"
+        yield broken("A11", f"{name} counts {pager.sw_cnt} valid pages of {size}")
     if pager.is_named and owner.flags & OBJ_INTERNAL:
-        yield f"A9: object {owner.slot} has a name ({name}), and is INTERNAL as if no file could name it"
+        yield broken(
+            "A9",
+            f"object {owner.slot} has a name ({name}), and is INTERNAL as if no file could name it",
+            owner,
+        )
 
 
 def dying_copy(records: Records, object: Any) -> Iterator[str]:
     """A7: no link tells a copy to push pages into a copy-object that is on its way out."""
     copy = records.objects[object.copy & SLOT]
     if object.copy and copy.generation == object.copy >> 32 and copy.flags & OBJ_DYING:
-        yield f"A7: object {copy.slot} is dying, and still the copy-object of object {object.slot}"
+        yield broken(
+            "A7",
+            f"object {copy.slot} is dying, and still the copy-object of object {object.slot}",
+            copy,
+            object,
+        )
 
 
 def owner(lock: Any) -> str:

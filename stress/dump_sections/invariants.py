@@ -4,9 +4,7 @@ docs/reference, section 6, has the exact texts; these say what each promises, an
 mistake breaks it, for a reader who has only the dump.
 """
 
-import re
-
-CODE = re.compile(r"\b([AQ]\d{1,2}): ")
+from collections.abc import Iterable
 
 RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
     "A1": (
@@ -117,9 +115,11 @@ RULES = {  # letter and number: (what must hold, what kind of mistake breaks it)
 }  # fmt: skip
 
 
-def told(text: str) -> list[str]:
-    """The rules that a text names, each once, with what breaks them."""
-    codes = dict.fromkeys(code for code in CODE.findall(text) if code in RULES)
+def told(broken: Iterable[str]) -> list[str]:
+    """These rules, as far as they have words, with what breaks them."""
     return [
-        line for code in codes for line in (f"{code}: {RULES[code][0]}", f"  broken when {RULES[code][1]}")
+        line
+        for code in broken
+        if code in RULES
+        for line in (f"{code}: {RULES[code][0]}", f"  broken when {RULES[code][1]}")
     ]

@@ -1,13 +1,12 @@
 """What a dump says in the VM's own words: the objects and pages that its locks and waits name.
 
 Registered with ``harness.watch.render.sections``; runs in the watchdog, on a system that may be wedged,
-so nothing here takes a lock.  Names are read back from the dump ("object[12]",
-"vm_objects[12].paging_in_progress"), because that is all that a watcher knows.
+so nothing here takes a lock.  What is meant is known by the dump's data: the records that a fact is
+about, and the places of locks and words in the arena.
 """
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -35,16 +34,12 @@ FLAGS: dict[str, Any] = {
 LAST_EVENTS = 8
 FEW_CHAINS = 2  # where no chain is in question
 MOST = 40  # objects; a chain is a line of its own
-OBJECT = re.compile(r"\b(?:object|vm_objects)\[(\d+)\]")
-READ = re.compile(r"\bvmspace (\d+) read (0x[0-9a-f]+)")  # stress.oracles.at_rest.wrong_data
-TOLD_OBJECT = re.compile(r"\bO(\d+)\(|\bobjects? (\d+)(?: and (\d+))?\b")  # of chains, and of audits
-PAGE = re.compile(r"\bvm_pages\[(\d+)\]")
-TOLD_PAGE = re.compile(r"\b(?:page (\d+)\b(?! of space)|vm_pages\[(\d+)\])")  # of audits, and of pools
+OBJECTS, PAGES, SPACES = "vm_objects", "vm_pages", "vm_vmspaces"
 
 
 def register(vm: Vm) -> None:
     """From now on dumps of this process have sections about this VM."""
-    sections.register(RULES, lambda _arena, dump: told(dump.summary) + outlived(vm, dump))
+    sections.register(RULES, lambda _arena, dump: told(dump.details.rules) + outlived(vm, dump))
     sections.register(CANNOT_BE, lambda _arena, _dump: contradictions(vm))
     sections.register(JOURNEY, lambda _arena, dump: page_read(vm, dump))
     sections.register(SECTION, lambda _arena, dump: render(vm, dump))
@@ -70,22 +65,28 @@ def unregister() -> None:
 def page_read(vm: Vm, dump: Dump) -> list[str]:
     """The journey of the page that a read found wrong, or the life of the first that a complaint names."""
     if dump.verdict in COMPLAINTS:
-        page = TOLD_PAGE.search(dump.summary)
-        return life(vm, int(page[1] or page[2]), dump.taken_ns) if page else []
-    read = READ.search(dump.summary) if dump.verdict == "wrong_data" else None
-    if read is None or not vm.vmspaces.is_live(int(read[1])):
-        return []
-    return journey(vm, vm.vmspaces.views[int(read[1])], int(read[2], 16), dump.taken_ns)
+        return next((life(vm, slot, dump.taken_ns) for slot in slots_of(dump, PAGES)), [])
+    for one in dump.details.about:
+        if one.table == SPACES and vm.vmspaces.is_live(one.slot):
+            return journey(vm, vm.vmspaces.views[one.slot], one.at, dump.taken_ns)
+    return []
+
+
+def slots_of(dump: Dump, table: str) -> list[int]:
+    """Slots of a table's records that the facts are about."""
+    return [one.slot for one in dump.details.about if one.table == table]
 
 
 def outlived(vm: Vm, dump: Dump) -> list[str]:
     """Objects that have gone, although the head says that they are used: that is the mistake."""
-    slots = dict.fromkeys(int(slot) for slot in OBJECT.findall(dump.summary))
+    slots = dict.fromkeys(slot for at in dump.places for slot in sorted(slot_at(vm.objects.table, at)))
+    if dump.details.mistake in ("stale_link", "unguarded"):
+        slots |= dict.fromkeys(slots_of(dump, OBJECTS))
     return [
         line
         for slot in slots
         if 0 < slot < len(vm.objects.views) and not vm.objects.is_live(slot)
-        for line in (f"O{slot} was freed, and is still used by its old name", *told("A16: "))
+        for line in (f"O{slot} was freed, and is still used by its old name", *told(["A16"]))
     ]
 
 
@@ -116,38 +117,28 @@ def pagers_of(vm: Vm, slot: int) -> list[Any]:
 
 
 def named(vm: Vm, dump: Dump) -> tuple[set[int], set[int]]:
-    """Slots of the objects and pages that the head names, and that the threads hold, wait for or claim."""
-    told = {int(slot) for found in TOLD_OBJECT.findall(dump.summary) for slot in found if slot}
-    objects = set(told)
-    pages: set[int] = set()
+    """Slots of the objects and pages that the head is about, and that the threads hold, wait for or claim."""
+    told = set(slots_of(dump, OBJECTS))
+    objects, pages = set(told), set[int]()
     if dump.verdict in COMPLAINTS:
-        pages = {int(slot) for found in TOLD_PAGE.findall(dump.summary) for slot in found if slot}
-        pages &= set(range(1, len(vm.pages.views)))
+        pages = set(slots_of(dump, PAGES)) & set(range(1, len(vm.pages.views)))
     for seat in dump.threads:
         # A thread that reports about objects has looked at other objects since.
-        text = words(seat, seat.number in dump.involved and not told)
-        objects |= {int(found) for found in OBJECT.findall(text)}
-        pages |= {int(found) for found in PAGE.findall(text)}
-        for claim in seat.claims:
-            objects |= slot_at(vm.objects.table, claim.address)
-            pages |= slot_at(vm.pages, claim.address)
-        if seat.wait:
-            objects |= slot_at(vm.objects.table, seat.wait.address)
-            objects |= slot_at(vm.objects.table, seat.wait.offset)
-            pages |= slot_at(vm.pages, seat.wait.address)
+        for at in places(seat, seat.number in dump.involved and not told):
+            objects |= slot_at(vm.objects.table, at)
+            pages |= slot_at(vm.pages, at)
     for slot in list(pages):
         owner = vm.pages.views[slot].object & 0xFFFFFFFF
         objects |= {owner} if owner else set()
     return {slot for slot in objects if 0 < slot < len(vm.objects.views)}, pages
 
 
-def words(seat: SeatFacts, involved: bool) -> str:
-    """Every lock name of a thread; of a suspect also those that it held just before."""
-    held = " ".join(held.lock for held in seat.held)
+def places(seat: SeatFacts, involved: bool) -> list[int]:
+    """Where its locks and words lie in the arena; of a suspect also the locks that it held just before."""
+    found = [held.offset for held in seat.held] + [claim.address for claim in seat.claims]
     if involved:
-        held += " " + " ".join(event.what for event in seat.events[-LAST_EVENTS:])
-    wait = f"{seat.wait.lock} {seat.wait.predicate}" if seat.wait else ""
-    return f"{held} {wait}"
+        found += [event.offset for event in seat.events[-LAST_EVENTS:]]
+    return found + ([seat.wait.address, seat.wait.offset] if seat.wait else [])
 
 
 def slot_at(table: Any, address: int) -> set[int]:

@@ -23,11 +23,12 @@ from typing import Final
 import msgspec
 
 from harness.errors import BadInput
+from harness.outcome import Finding
 from harness.watch import dump as dumps
 from stress.fuzz.draw import programs, search
 from stress.fuzz.programs import MOST_ROLES, Program
 from stress.fuzz.scenario_file import as_scenario
-from stress.run.options import MOST_WORKERS, FindingReport, RunOptions
+from stress.run.options import MOST_WORKERS, RunOptions
 from stress.run.runner import run
 
 REPEATS = 2  # runs of a program that is drawn; one that fails is enough to look closer
@@ -85,7 +86,7 @@ class Caught:
     """A program that fails."""
 
     program: Program
-    finding: FindingReport  # of one of its runs
+    finding: Finding  # of one of its runs
     failed: int  # runs, of so many:
     runs: int
     options: RunOptions  # of that run
@@ -212,7 +213,7 @@ class Hunt:
             name=f"program-{os.getpid()}-{self.so_far.runs}",
         )
 
-    def play(self, program: Program, options: RunOptions) -> FindingReport | None:
+    def play(self, program: Program, options: RunOptions) -> Finding | None:
         """What one run found first."""
         self.so_far.runs += 1
         Path(str(options.scenario)).write_text(as_scenario(program), encoding="utf-8")

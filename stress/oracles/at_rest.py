@@ -8,23 +8,26 @@ failed is still the current one.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from harness.clock import WatchedClock
 from harness.errors import HarnessError, TableFull
 from harness.run.scheduling import OwnTime
 from harness.shm.checked import unguarded
+from harness.shm.facts import Fact, Subject
+from harness.shm.names import role_of
 from harness.shm.roster import Roster, SeatInfo
 from stress.oracles.hidden_pages import watch_space
 from vmcore.audit.audit import all_gone, audit
 from vmcore.config import OPTIONS
-from vmcore.constants import KERN_SUCCESS
+from vmcore.constants import KERN_RESOURCE_SHORTAGE, KERN_SUCCESS
 from vmcore.object.object_cache import cache_clear
 from vmcore.page.vm_wait import wake_daemon
-from vmcore.show.show import show_entry
+from vmcore.show.show import chain_behind, show_entry, walk
 from vmcore.structs import Vmspace
 from vmcore.vm import Vm
-from vmcore.vm_error import kern_text
+from vmcore.vm_error import Left, kern_text, subjects
 
 SHOWN = 20  # violations in one failure; the rest is counted
 REST_S = 10.0  # how long the daemon may take to come to rest with no thread asking for memory
@@ -35,10 +38,10 @@ class OracleFailure(HarnessError):
 
     verdict = "invariant_violation"
 
-    def __init__(self, facts: list[str]) -> None:
+    def __init__(self, facts: Sequence[str]) -> None:
         more = len(facts) - SHOWN
         super().__init__("; ".join(facts[:SHOWN]) + (f"; and {more} more" if more > 0 else ""))
-        self.facts = facts
+        self.facts = list(facts)
 
 
 class InvariantViolated(OracleFailure):
@@ -65,26 +68,26 @@ def table_full(vm: Vm, table: str) -> TableFull:
 def require_done(what: str, address: int, code: int) -> None:
     """An operation that is legal must succeed.  InvariantViolated when it did not."""
     if code != KERN_SUCCESS:
-        raise InvariantViolated([f"{what} at {address:#x} failed: {kern_text(code)}"])
+        failure = InvariantViolated([f"{what} at {address:#x} failed: {kern_text(code)}"])
+        failure.exhausted = code == KERN_RESOURCE_SHORTAGE
+        raise failure
 
 
+@unguarded()  # read without a lock: a hint for people
 def wrong_data(vm: Vm, space: Vmspace, va: int, what: str) -> WrongData:
     """The failure for a read that returned the wrong bytes; names the entry and its chain."""
-    return WrongData([f"vmspace {space.slot} read {va:#x}: {what}; {chain_at(vm, space, va)}"])
-
-
-@unguarded()
-def chain_at(vm: Vm, space: Vmspace, va: int) -> str:
-    """The entry at an address with its shadow chain, read without a lock: a hint for people."""
-    slot, views = vm.maps(space.map).first, vm.entries.views
-    for _ in range(len(views)):
-        if not slot:
-            break
-        entry = views[slot]
-        if entry.start <= va < entry.end:
-            return show_entry(vm, entry)
-        slot = entry.next
-    return "no entry"
+    entries = walk(vm.entries.views, vm.maps(space.map).first, "next")
+    entry = next((one for one in entries if one.start <= va < one.end), None)
+    chain = show_entry(vm, entry) if entry is not None else "no entry"
+    return WrongData(
+        [
+            Fact(
+                "",
+                f"vmspace {space.slot} read {va:#x}: {what}; {chain}",
+                [Subject("vm_vmspaces", space.slot, va), *subjects(chain_behind(vm, entry))],
+            )
+        ]
+    )
 
 
 # --- the world at rest
@@ -140,7 +143,7 @@ def at_rest(vm: Vm) -> bool:
 def services(vm: Vm) -> list[SeatInfo]:
     """The seats of daemon and disk workers."""
     rows = Roster(vm.arena).rows()
-    return [row for row in rows if row.alive and row.role.split("#")[0] in ("pageout", "disk")]
+    return [row for row in rows if row.alive and role_of(row.role) in ("pageout", "disk")]
 
 
 def audit_at_rest(vm: Vm) -> None:
@@ -170,11 +173,4 @@ def audit_the_end(vm: Vm) -> None:
     come_to_rest(vm)
     facts = all_gone(vm)
     if facts:
-        raise Leak(facts) if all(leaks(fact) for fact in facts) else InvariantViolated(facts)
-
-
-def leaks(fact: str) -> bool:
-    """Is this violation of the kind "something is still there"?"""
-    if fact.startswith("Q2: entry ") and fact.endswith("in no map"):
-        return True
-    return fact.startswith("Q6: ") and ("still" in fact or fact.endswith("frames are free"))
+        raise Leak(facts) if all(isinstance(fact, Left) for fact in facts) else InvariantViolated(facts)

@@ -34,11 +34,13 @@ from typing import Any
 
 from harness.shm.arena import Arena
 from harness.shm.checked import unguarded
+from harness.shm.facts import Fact
 from harness.shm.layout import guarded
 from vmcore.audit.reachability import Cells
 from vmcore.audit.sweep import Pair, audit_hidden, audit_pairs, collapsible, held_back, sweep
-from vmcore.show.show import longest_chain, show_chain
+from vmcore.show.show import chain_of, longest_chain, show_chain
 from vmcore.vm import Vm
+from vmcore.vm_error import subjects
 
 EPOCHS = 512  # remembered; older ones are overwritten
 TABLE = "space_epochs"
@@ -131,7 +133,7 @@ def watch_space(vm: Vm, settle: Callable[[], None] | None) -> list[str]:
     row.left, row.joined = space.used - space.minimum, swept.joined
     if swept.short:
         return []  # a shortage that no daemon could end: nothing can be said about the pairs
-    facts = audit_pairs(vm, swept.pairs) + audit_hidden(vm, cells)
+    facts: list[str] = [*audit_pairs(vm, swept.pairs), *audit_hidden(vm, cells)]
     chains, counts = holders(vm, space, swept.pairs)
     # A report has little room: how bad, the worst chain, then everything.
     if space.used - space.minimum > space.bound:
@@ -176,7 +178,13 @@ def holders(vm: Vm, space: Space, pairs: list[Pair]) -> tuple[list[str], list[st
     tops: dict[int, None] = {}
     for slot in (*(slot for slot, _ in most), *(pair.backing for pair in pairs[:SHOWN])):
         tops[top_of(vm, slot)] = None
-    return [f"chain {show_chain(vm, vm.objects.views[slot])}" for slot in tops], lines
+    return [drawn(vm, slot) for slot in tops], lines
+
+
+def drawn(vm: Vm, slot: int) -> Fact:
+    """A chain from this object down."""
+    top = vm.objects.views[slot]
+    return Fact("", f"chain {show_chain(vm, top)}", subjects(chain_of(vm, top)[0]))
 
 
 def hidden_lines(vm: Vm) -> list[str]:

@@ -10,6 +10,7 @@ import msgspec
 from harness.errors import HarnessError
 from harness.outcome import Finding, RunResult
 from harness.shm.arena import Arena
+from harness.shm.facts import NO_DETAILS, Details, said_by
 from harness.watch import dump as dumps
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.render.text import render
@@ -30,7 +31,8 @@ class OwnFindings:
         if not verdict:
             raise error
         why = f"while {self.options.what} was set up: {error}"
-        finding = self.record(world.arena, verdict, why, [world.arena.native.seat()])
+        seats, details = [world.arena.native.seat()], said_by(error)
+        finding = self.record(world.arena, verdict, why, seats, details=details)
         return RunResult(
             outcomes=(),
             findings=(finding,),
@@ -47,6 +49,7 @@ class OwnFindings:
         seats: list[int],
         stack: Sequence[str] = (),
         workers: tuple[str, ...] = (),
+        details: Details = NO_DETAILS,
     ) -> Finding:
         """The finding, with its dump; no other thread works in the arena now.
 
@@ -60,7 +63,7 @@ class OwnFindings:
         if arena is None:
             return found
         reader = Reader(arena)
-        suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why)
+        suspicion = Suspicion(verdict=verdict, key="own", seats=seats, why=why, details=details)
         dump = dumps.build(reader, take(reader), suspicion, meta, with_stacks=False)
         if stack:
             threads = [

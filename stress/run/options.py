@@ -10,8 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from harness import outcome
 from harness.errors import BadInput
-from harness.outcome import Outcome
+from harness.outcome import Finding, Outcome
 from vmcore.config import Config
 
 SCHEMA = "hangdog.run/1"
@@ -175,39 +176,20 @@ class RunOptions:
         return "" if self.checks == usual else " --checks" if self.checks else " --no-checks"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A look at a run that goes on."""
+class Progress(outcome.Progress, frozen=True, kw_only=True):
+    """A look at a run that goes on, and at its VM."""
 
-    elapsed_s: float
-    epoch: int
-    steps: int
     steps_per_s: float  # since the last look
     faults: int
     longest_chain: int
     free_pages: int
     pages: int
     waiting: int  # workers that wait for a lock or sleep
-    findings: int
-    notices: int = 0  # told, not proved
     tasks_left: int | None = None  # of a trace
     chains: tuple[str, ...] = ()  # the longest ones, drawn, if asked for
 
 
 OnProgress = Callable[[Progress], None]
-
-
-class FindingReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that went wrong."""
-
-    id: int
-    verdict: str
-    summary: str
-    dump: str
-    detected_after_s: float
-    at_s: float = 0.0  # since the workers were let go
-    reproduce: str
-    text: str = ""  # the dump for reading, when no file could be written
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,8 +209,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     space: dict[
         str, int
     ] = {}  # pages: used, minimum, hidden... (stress/oracles/hidden_pages.py); empty: no audit
-    findings: list[FindingReport] = []
-    notices: list[FindingReport] = []  # told with their evidence, not proved; without effect on the exit code
+    findings: list[Finding] = []
+    notices: list[Finding] = []  # told with their evidence, not proved; without effect on the exit code
     limits: dict[str, float] = {}  # seconds of watched time
     outcomes: list[Outcome] = []
     incidents: list[str] = []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from harness import outcome
-from harness.shm.roster import ACTIVITIES, Roster
+from harness.shm.native import CONSTANTS
+from harness.shm.roster import Roster
 from stress.run.options import OnProgress, Progress
 from stress.run.workload import Workload
 from stress.run.world import World
@@ -12,7 +15,8 @@ from vmcore.stats import counters
 
 WATCHED = 5  # chains that are drawn
 LINKS = 8  # of each
-WAITING = {number for number, name in ACTIVITIES.items() if name.startswith("wait ") or name == "sleeping"}
+_WAITS = ("WAIT_MUTEX", "WAIT_READ", "WAIT_WRITE", "WAIT_UPGRADE", "SLEEPING")
+WAITING = {CONSTANTS[name] for name in _WAITS}
 
 
 class Looker:
@@ -31,17 +35,13 @@ class Looker:
         vm = self.world.vm
         self.tell(
             Progress(
-                elapsed_s=seen.elapsed_s,
-                epoch=seen.epoch,
-                steps=seen.steps,
+                **msgspec.structs.asdict(seen),
                 steps_per_s=max(0.0, (seen.steps - steps) / passed) if passed > 0 else 0.0,
                 faults=counters(vm)["v_faults"],
                 longest_chain=longest_chain(vm),
                 free_pages=int(vm.g.v_free_count),
                 pages=vm.config.pages,
                 waiting=sum(seat.live == 2 and seat.activity in WAITING for seat in self.roster.seats),
-                findings=seen.findings,
-                notices=seen.notices,
                 tasks_left=self.play.left(),
                 chains=tuple(longest_chains(vm, WATCHED, LINKS)) if self.chains else (),
             )

@@ -9,7 +9,7 @@ oracles.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ from stress.disk_faults import DiskFaults
 from stress.oracles.hidden_pages import report as space_report
 from stress.run.closing import unfinished_script
 from stress.run.opening import OwnFindings
-from stress.run.options import COMPLETED, DEFAULT_SECONDS, FindingReport, OnProgress, RunOptions, RunReport
+from stress.run.options import COMPLETED, DEFAULT_SECONDS, OnProgress, RunOptions, RunReport
 from stress.run.progress import Looker
 from stress.run.script_workload import ScriptWorkload
 from stress.run.set_up import SetUp, SetUpHung
@@ -266,8 +266,8 @@ def report_of(options: RunOptions, world: World | None, result: RunResult) -> Ru
         counters=counters(world.vm) if world else {},
         checks={"audits": len(result.audits), "content_reads": world.reads() if world else 0},
         space=space_report(world.arena) if world else {},
-        findings=[finding_of(number, finding) for number, finding in enumerate(result.findings, 1)],
-        notices=[finding_of(number, notice) for number, notice in enumerate(result.notices, 1)],
+        findings=numbered(result.findings),
+        notices=numbered(result.notices),
         limits={**result.limits, "setup_s": options.setup_limit},
         outcomes=list(result.outcomes),
         incidents=list(result.incidents),
@@ -277,15 +277,9 @@ def report_of(options: RunOptions, world: World | None, result: RunResult) -> Ru
     )
 
 
-def finding_of(number: int, finding: Finding) -> FindingReport:
-    """One finding as the report has it."""
-    return FindingReport(
-        id=number,
-        verdict=finding.verdict,
-        summary=finding.summary,
-        dump=finding.dump,
-        detected_after_s=finding.detected_after_s,
-        at_s=round(finding.at_s, 3),
-        reproduce=finding.reproduce,
-        text=finding.text,
-    )
+def numbered(found: Iterable[Finding]) -> list[Finding]:
+    """Of a run and its final audit, counted from 1."""
+    return [
+        msgspec.structs.replace(one, id=number, at_s=round(one.at_s, 3))
+        for number, one in enumerate(found, 1)
+    ]

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.shm.arena import Arena
 from harness.shm.layout import guarded
+from harness.shm.names import role_of
 from harness.shm.native import CONSTANTS, Seat
 from harness.watch.records import LockFact, SeatFacts, Snapshot
 from harness.watch.snapshot import Reader, take
@@ -52,8 +53,13 @@ class Cue:
     point: str
     about: str = ""
 
+    @property
+    def place(self) -> str:
+        """The point, and what it concerns."""
+        return self.point + (f"({self.about})" if self.about else "")
+
     def __str__(self) -> str:
-        return f"{self.role}: {self.point}" + (f"({self.about})" if self.about else "")
+        return f"{self.role}: {self.place}"
 
 
 class Timespec(Structure):
@@ -95,7 +101,7 @@ class SyncPoints:
     def role(self) -> str:
         """Our role, by our seat."""
         seat = Seat.from_buffer(self.arena.mapping, self.arena.native.offset_of_seat(self._seat()))
-        return bytes(seat.role).split(b"#")[0].split(b"\0")[0].decode()
+        return role_of(seat.role.decode())
 
     def plays(self) -> bool:
         """Does this thread play a role or a service?  Not so when it builds the scene or looks at its end."""
@@ -220,7 +226,7 @@ class SyncPoints:
         others = [
             seat
             for seat in now.seats
-            if seat.role.split("#")[0] in self.roles | SERVICES
+            if role_of(seat.role) in self.roles | SERVICES
             and not seat.dead
             and (self.row.seats[seat.number] != AT_GATE or self._is_next(seat))
         ]
@@ -235,7 +241,7 @@ class SyncPoints:
             cue = self.cue(row.lost)
             return (
                 f"script went off the track at {self.place(row.lost)}: "
-                f"role {cue.role} never reached {str(cue).split(': ', 1)[1]}: it {REASONS[row.off]}"
+                f"role {cue.role} never reached {cue.place}: it {REASONS[row.off]}"
             )
         if row.cursor < len(self.cues):
             return f"the run ended at {self.place(row.cursor)} ({self.cue(row.cursor)})"
@@ -243,7 +249,7 @@ class SyncPoints:
 
     def _is_next(self, seat: SeatFacts) -> bool:
         """Is it this one's turn?  At its gate it has been woken then, and only has to run."""
-        return not self.over() and self.cue(self.row.cursor).role == seat.role.split("#")[0]
+        return not self.over() and self.cue(self.row.cursor).role == role_of(seat.role)
 
     def _may_move(self, seat: SeatFacts, now: Snapshot) -> bool:
         """Could this thread do something without one of those at gates?"""

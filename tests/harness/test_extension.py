@@ -18,7 +18,7 @@ from tests.waiting import LIMIT_S
 ROOT = Path(__file__).resolve().parents[2]
 # Names, methods, constants and records that Python may ask for.  When this is another one: raise INTERFACE in
 # harness/extension.py and in harness/locks/native/binding_module.c, and write the new one here.
-SURFACE = "53b47559751bb5aa"
+SURFACE = "95de9c319a27a416"
 
 OLD = """
 #include <Python.h>

@@ -32,8 +32,8 @@ HANDLES = (NATIVE, "harness.errors", "harness.extension")
 SHM = (*HANDLES, "harness.handles")
 PROBE = (*SHM, "harness.shm")
 LOCKS = (*PROBE, "harness.probe")
-WATCH = (*LOCKS, "harness.locks")
-RUN = (*WATCH, "harness.watch", "harness.clock", "harness.outcome")
+WATCH = (*LOCKS, "harness.locks", "harness.outcome")
+RUN = (*WATCH, "harness.watch", "harness.clock")
 EVERY_PART = (*(row for row in RUN if row != NATIVE), "harness.run")
 MAY_IMPORT = {
     "harness.errors": (),

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.locks import contract
+from harness.locks.reports import reports as arena_reports
 from harness.shm.arena import Arena
 from harness.shm.checked import unguarded
-from harness.shm.native import Report, Seat
+from harness.shm.native import Seat
 from tests.waiting import reap
 from vmcore.boot import arena_size, boot
 from vmcore.config import Config
@@ -95,12 +96,7 @@ def leaks(vm: Vm) -> list[str]:
 
 def reports(vm: Vm) -> list[str]:
     """What the lock checker has to say."""
-    header = vm.arena.header
-    found: list[str] = []
-    for i in range(header.report_count):
-        row = Report.from_buffer(vm.arena.mapping, header.reports + i * len(bytes(Report())))
-        found.append(f"reported: {row.text.decode(errors='replace')}")
-    return found
+    return [f"reported: {report.text}" for report in arena_reports(vm.arena)]
 
 
 def claims(vm: Vm) -> dict[int, int]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from harness.errors import RecordError
 from harness.shm.checked import unguarded
+from harness.shm.facts import Fact
 from vmcore.audit.contents import audit_contents
 from vmcore.audit.copies import audit_copies
 from vmcore.audit.maps import audit_maps
@@ -32,6 +33,7 @@ from vmcore.audit.sleepers import audit_sleepers
 from vmcore.audit.swap import audit_swap
 from vmcore.audit.wired import audit_wired
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, left
 
 PARTS = (
     audit_objects,
@@ -49,30 +51,32 @@ PARTS = (
 
 
 @unguarded()
-def audit(vm: Vm) -> list[str]:
+def audit(vm: Vm) -> list[Fact]:
     """The violations of everything that must hold while nothing happens."""
-    bad: list[str] = []
+    bad = Facts()
     for part in PARTS:
         try:
             bad += part(vm)
         except RecordError as error:
-            bad.append(f"A16: a stale link ends {part.__name__}: {error}")
+            bad.add("A16", f"a stale link ends {part.__name__}: {error}")
     return bad
 
 
 @unguarded()
-def all_gone(vm: Vm) -> list[str]:
+def all_gone(vm: Vm) -> list[Fact]:
     """Q6, second half: after all processes exited and cache_clear nothing is left."""
     bad = audit(vm)
     kernel = kernel_slots(vm)
-    bad += [f"Q6: object {o.slot} is still alive" for o in vm.objects.live() if o.slot not in kernel]
+    bad += [
+        left("Q6", f"object {o.slot} is still alive", o) for o in vm.objects.live() if o.slot not in kernel
+    ]
     for name in ("maps", "sharing_maps", "entries", "vmspaces", "pmaps", "mappings", "pagers", "swap_blocks"):
-        left = getattr(vm, name).in_use()
-        if left:
-            bad.append(f"Q6: {left} records of {name} are still in use")
+        count = getattr(vm, name).in_use()
+        if count:
+            bad.append(left("Q6", f"{count} records of {name} are still in use"))
     if vm.g.swap_used:
-        bad.append(f"Q6: {vm.g.swap_used} swap pages are still allocated")
+        bad.append(left("Q6", f"{vm.g.swap_used} swap pages are still allocated"))
     frames = vm.config.pages
     if vm.g.v_free_count + vm.g.v_wire_count != frames:
-        bad.append(f"Q6: {vm.g.v_free_count} of {frames} frames are free")
+        bad.append(left("Q6", f"{vm.g.v_free_count} of {frames} frames are free"))
     return bad

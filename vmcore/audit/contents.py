@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 
+from harness.shm.facts import Fact
 from vmcore.audit.pages import memq
 from vmcore.audit.swap import blocks_of
 from vmcore.constants import PG_CLEAN, PG_FAKE, PG_SWAP, PV_MODIFIED
 from vmcore.structs import Pager, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts
 
 
-def audit_contents(vm: Vm) -> list[str]:
+def audit_contents(vm: Vm) -> list[Fact]:
     """A12 for every resident clean page of an object with a swap pager."""
-    bad = []
+    bad = Facts()
     for object in vm.objects.live():
         pager = vm.pagers(object.pager) if object.pager else None
         if pager is None or pager.pg_type != PG_SWAP:
@@ -32,9 +34,12 @@ def audit_contents(vm: Vm) -> list[str]:
                 at = next(
                     i for i, byte in enumerate(vm.frame(page.slot)) if stored[i : i + 1] != bytes([byte])
                 )
-                bad.append(
-                    f"A12: page {page.slot} of object {object.slot} at {page.offset:#x} is CLEAN, "
-                    f"but differs from swap page {where} at byte {at}"
+                bad.add(
+                    "A12",
+                    f"page {page.slot} of object {object.slot} at {page.offset:#x} is CLEAN, "
+                    f"but differs from swap page {where} at byte {at}",
+                    object,
+                    page,
                 )
     return bad
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from harness.shm.facts import Fact
 from vmcore.audit.maps import mappings
 from vmcore.audit.pages import memq
 from vmcore.constants import PG_SWAP, VM_PROT_WRITE
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, an_object
 
 
-def audit_copies(vm: Vm) -> list[str]:
+def audit_copies(vm: Vm) -> list[Fact]:
     """A13: a writable mapping of a copied object shows a page that its copy-object has."""
-    bad = []
+    bad = Facts()
     for pmap in vm.pmaps.live():
         for mapping in mappings(vm, pmap):
             page = vm.pages.views[mapping.frame]
@@ -19,9 +21,13 @@ def audit_copies(vm: Vm) -> list[str]:
                 continue
             object = vm.objects(page.object)
             if object.copy and not pushed(vm, vm.objects(object.copy), page.offset):
-                bad.append(
-                    f"A13: pmap {pmap.slot} may write {mapping.va:#x} (page {page.slot} of object "
-                    f"{object.slot}), which was not pushed to copy-object {object.copy & 0xFFFFFFFF}"
+                bad.add(
+                    "A13",
+                    f"pmap {pmap.slot} may write {mapping.va:#x} (page {page.slot} of object "
+                    f"{object.slot}), which was not pushed to copy-object {object.copy & 0xFFFFFFFF}",
+                    object,
+                    an_object(object.copy & 0xFFFFFFFF),
+                    page,
                 )
     return bad
 

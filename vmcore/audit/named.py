@@ -8,28 +8,30 @@ from __future__ import annotations
 
 from collections import Counter
 
+from harness.shm.facts import Fact
 from vmcore.constants import OBJ_CANPERSIST, OBJ_INTERNAL, PG_SWAP, PG_VNODE
 from vmcore.structs import Pager
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, a_page, broken
 
 
-def audit_named(vm: Vm) -> list[str]:
+def audit_named(vm: Vm) -> list[Fact]:
     """A8, A9 of files and named memory; sizes."""
     return [*one_pager_each(vm), *named_list(vm), *files(vm)]
 
 
-def one_pager_each(vm: Vm) -> list[str]:
+def one_pager_each(vm: Vm) -> list[Fact]:
     """A9: no two live pagers of a kind have the same handle."""
     count = Counter((pager.pg_type, pager.pg_handle) for pager in vm.pagers.live() if pager.pg_handle)
     kinds = {PG_SWAP: "name", PG_VNODE: "vnode"}
     return [
-        f"A9: {kinds.get(kind, f'kind {kind}, handle')} {handle & 0xFFFFFFFF} has {number} pagers"
+        broken("A9", f"{kinds.get(kind, f'kind {kind}, handle')} {handle & 0xFFFFFFFF} has {number} pagers")
         for (kind, handle), number in count.items()
         if number > 1
     ]
 
 
-def named_list(vm: Vm) -> list[str]:
+def named_list(vm: Vm) -> list[Fact]:
     """The list holds exactly the live named pagers; their objects can be found, and are not cached."""
     views, slot = vm.pagers.views, vm.g.named_first
     on_list: list[int] = []
@@ -37,57 +39,62 @@ def named_list(vm: Vm) -> list[str]:
         on_list.append(slot)
         slot = views[slot].named_next
     live = [pager for pager in vm.pagers.live() if pager.pg_type == PG_SWAP and pager.pg_handle]
-    bad = []
+    bad = Facts()
     if sorted(on_list) != sorted(pager.slot for pager in live):
-        bad.append(f"A9: the named list has pagers {sorted(on_list)}, named are {[p.slot for p in live]}")
+        bad.add("A9", f"the named list has pagers {sorted(on_list)}, named are {[p.slot for p in live]}")
     for pager in live:
         bad += named_object(vm, pager)
     return bad
 
 
-def named_object(vm: Vm, pager: Pager) -> list[str]:
+def named_object(vm: Vm, pager: Pager) -> list[Fact]:
     """What must hold for the object of a named pager."""
     if not pager.pg_object:
-        return [f"A9: named pager {pager.slot} has no object"]
+        return [broken("A9", f"named pager {pager.slot} has no object")]
     object = vm.objects(pager.pg_object)
-    bad = []
+    bad = Facts()
     if not pager.is_named:
-        bad.append(f"A9: pager {pager.slot} with name {pager.pg_handle} is not marked as named")
+        bad.add("A9", f"pager {pager.slot} with name {pager.pg_handle} is not marked as named")
     if not object.is_hashed or object.flags & OBJ_INTERNAL:
-        bad.append(f"A9: object {object.slot} of name {pager.pg_handle} cannot be found by its pager")
+        bad.add("A9", f"object {object.slot} of name {pager.pg_handle} cannot be found by its pager", object)
     if object.is_cached or object.flags & OBJ_CANPERSIST:
-        bad.append(f"A8: object {object.slot} of name {pager.pg_handle} is or may be cached")
+        bad.add("A8", f"object {object.slot} of name {pager.pg_handle} is or may be cached", object)
     return bad
 
 
-def files(vm: Vm) -> list[str]:
+def files(vm: Vm) -> list[Fact]:
     """Vnode and pager name each other; sizes agree, and no change of size is under way."""
-    bad = []
+    bad = Facts()
     for vnode in vm.vnodes.live():
         mine = [p for p in vm.pagers.live() if p.pg_type == PG_VNODE and vm.vnodes(p.pg_handle) is vnode]
         named = vm.pagers(vnode.v_vmdata) if vnode.v_vmdata else None
         if mine != ([] if named is None else [named]):
-            bad.append(f"A9: vnode {vnode.slot} does not name its pager {[p.slot for p in mine]}")
+            bad.add("A9", f"vnode {vnode.slot} does not name its pager {[p.slot for p in mine]}")
         for pager in mine:
             bad += sizes(vm, pager)
     return bad
 
 
-def sizes(vm: Vm, pager: Pager) -> list[str]:
+def sizes(vm: Vm, pager: Pager) -> list[Fact]:
     """File, pager and object agree; only wired pages may make the object reach further."""
     vnode, object = vm.vnodes(pager.pg_handle), vm.objects(pager.pg_object)
-    bad = []
+    bad = Facts()
     if pager.vnp_resizing:
-        bad.append(f"Q3: pager {pager.slot} is changing its size")
+        bad.add("Q3", f"pager {pager.slot} is changing its size")
     if pager.vnp_size != vnode.v_size:
-        bad.append(f"A9: pager {pager.slot} believes in {pager.vnp_size} bytes, vnode has {vnode.v_size}")
+        bad.add("A9", f"pager {pager.slot} believes in {pager.vnp_size} bytes, vnode has {vnode.v_size}")
     end = -(-vnode.v_size // vm.page_size) * vm.page_size
     if object.size < end:
-        bad.append(f"A2: object {object.slot} has {object.size} bytes, its file {vnode.v_size}")
+        bad.add("A2", f"object {object.slot} has {object.size} bytes, its file {vnode.v_size}", object)
     slot = object.memq_first
     while slot:
         page = vm.pages.views[slot]
         if page.offset >= end and not page.wire_count:
-            bad.append(f"A2: page {slot} of object {object.slot} lies behind the end of its file")
+            bad.add(
+                "A2",
+                f"page {slot} of object {object.slot} lies behind the end of its file",
+                object,
+                a_page(slot),
+            )
         slot = page.listq_next
     return bad

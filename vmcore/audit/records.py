@@ -7,35 +7,37 @@ from __future__ import annotations
 
 from collections import Counter
 
+from harness.shm.facts import Fact
 from vmcore.audit.maps import mappings
 from vmcore.audit.objects import kernel_slots, map_entries
 from vmcore.audit.pages import queue
 from vmcore.constants import PG_FICTITIOUS, PG_FREE
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, an_object, broken, left
 
 
-def audit_records(vm: Vm) -> list[str]:
+def audit_records(vm: Vm) -> list[Fact]:
     """Q2 (maps, sharing maps, entries, hardware maps), Q4 (the frames add up), Q7 (cached objects)."""
     return [*spaces(vm), *entries(vm), *hardware_maps(vm), *frames(vm), *cached(vm)]
 
 
-def spaces(vm: Vm) -> list[str]:
+def spaces(vm: Vm) -> list[Fact]:
     """Q2: a space has a map and a pmap of its own, and every map and pmap has a space."""
-    bad = []
+    bad = Facts()
     maps: Counter[int] = Counter()
     pmaps: Counter[int] = Counter()
     for space in vm.vmspaces.live():
         maps[vm.maps(space.map).slot] += 1
         pmaps[vm.pmaps(space.pmap).slot] += 1
         if space.vm_refcnt < 1:
-            bad.append(f"Q2: vmspace {space.slot} counts {space.vm_refcnt} users")
+            bad.add("Q2", f"vmspace {space.slot} counts {space.vm_refcnt} users")
     for kind, pool, count in (("map", vm.maps, maps), ("pmap", vm.pmaps, pmaps)):
         users = {one.slot: count[one.slot] for one in pool.live()}
-        bad += [f"Q2: {kind} {slot} belongs to {n} spaces" for slot, n in users.items() if n != 1]
+        bad += [broken("Q2", f"{kind} {slot} belongs to {n} spaces") for slot, n in users.items() if n != 1]
     return bad
 
 
-def entries(vm: Vm) -> list[str]:
+def entries(vm: Vm) -> list[Fact]:
     """Q2: every entry is in one map; every sharing map has an entry that points to it."""
     count: Counter[int] = Counter()
     shared: set[int] = set()
@@ -45,45 +47,47 @@ def entries(vm: Vm) -> list[str]:
                 count[entry.slot] += 1
                 if entry.is_a_map:
                     shared.add(vm.sharing_maps(entry.object).slot)
-    bad = [f"Q2: entry {slot} is in {times} maps" for slot, times in count.items() if times > 1]
-    bad += [f"Q2: entry {one.slot} is in no map" for one in vm.entries.live() if not count[one.slot]]
-    bad += [f"Q2: entry {slot} is in a map, but free" for slot in count if not vm.entries.is_live(slot)]
+    bad = [broken("Q2", f"entry {slot} is in {times} maps") for slot, times in count.items() if times > 1]
+    bad += [left("Q2", f"entry {one.slot} is in no map") for one in vm.entries.live() if not count[one.slot]]
+    bad += [
+        broken("Q2", f"entry {slot} is in a map, but free") for slot in count if not vm.entries.is_live(slot)
+    ]
     return bad + [
-        f"Q2: sharing map {one.slot} is reachable from no entry"
+        broken("Q2", f"sharing map {one.slot} is reachable from no entry")
         for one in vm.sharing_maps.live()
         if one.slot not in shared
     ]
 
 
-def hardware_maps(vm: Vm) -> list[str]:
+def hardware_maps(vm: Vm) -> list[Fact]:
     """A14: each mapping is on the list of its pmap and on that of its frame, once."""
-    bad = []
+    bad = Facts()
     on_pmap: Counter[int] = Counter()
     for pmap in vm.pmaps.live():
         mine = mappings(vm, pmap)
         on_pmap.update(one.slot for one in mine)
         bad += [
-            f"A14: mapping {m.slot} is listed by pmap {pmap.slot}, names {m.pmap}"
+            broken("A14", f"mapping {m.slot} is listed by pmap {pmap.slot}, names {m.pmap}")
             for m in mine
             if m.pmap != pmap.slot
         ]
         if len(mine) != pmap.count:
-            bad.append(f"A14: pmap {pmap.slot} counts {pmap.count} mappings, has {len(mine)}")
+            bad.add("A14", f"pmap {pmap.slot} counts {pmap.count} mappings, has {len(mine)}")
     views = vm.mappings.views
     for page in vm.pages.views[1:]:
         slot, steps = page.pv_first, 0
         while slot and steps <= len(views):
             if views[slot].frame != page.slot:
-                bad.append(f"A14: mapping {slot} is listed by frame {page.slot}, shows {views[slot].frame}")
+                bad.add("A14", f"mapping {slot} is listed by frame {page.slot}, shows {views[slot].frame}")
             slot, steps = views[slot].pv_next, steps + 1
     return bad + [
-        f"A14: mapping {one.slot} is listed by {on_pmap[one.slot]} pmaps"
+        broken("A14", f"mapping {one.slot} is listed by {on_pmap[one.slot]} pmaps")
         for one in vm.mappings.live()
         if on_pmap[one.slot] != 1
     ]
 
 
-def frames(vm: Vm) -> list[str]:
+def frames(vm: Vm) -> list[Fact]:
     """Q4: free, active, inactive and wired frames are all the frames; no buffer frame is out."""
     g = vm.g
     queued = [len(queue(vm, first)) for first in (g.free_first, g.active_first, g.inactive_first)]
@@ -93,24 +97,32 @@ def frames(vm: Vm) -> list[str]:
     if sum(queued) + wired == total:
         return []
     free, active, inactive = queued
-    return [f"Q4: {free} free + {active} active + {inactive} inactive + {wired} wired frames are not {total}"]
+    return [
+        broken(
+            "Q4",
+            f"{free} free + {active} active + {inactive} inactive + {wired} wired frames are not {total}",
+        )
+    ]
 
 
-def cached(vm: Vm) -> list[str]:
+def cached(vm: Vm) -> list[Fact]:
     """Q7: a cached object has no reference, may persist, and no entry shows it; it is listed once."""
     listed = cache_list(vm)
-    bad = [f"Q7: object {slot} is cached twice" for slot, times in Counter(listed).items() if times > 1]
+    twice = [slot for slot, times in Counter(listed).items() if times > 1]
+    bad = Facts(broken("Q7", f"object {slot} is cached twice", an_object(slot)) for slot in twice)
     mapped, kernel = mapped_objects(vm), kernel_slots(vm)
     for slot in dict.fromkeys(listed):
         object = vm.objects.views[slot]
         if object.ref_count or slot in mapped | kernel:
-            bad.append(
-                f"Q7: cached object {slot} counts {object.ref_count} references, mapped: {slot in mapped}"
+            bad.add(
+                "Q7",
+                f"cached object {slot} counts {object.ref_count} references, mapped: {slot in mapped}",
+                object,
             )
         if not object.is_cached:
-            bad.append(f"Q7: object {slot} is listed as cached, but not marked")
-    marked = [one.slot for one in vm.objects.live() if one.is_cached and one.slot not in listed]
-    return bad + [f"Q7: object {slot} is marked cached, but not listed" for slot in marked]
+            bad.add("Q7", f"object {slot} is listed as cached, but not marked", object)
+    marked = [one for one in vm.objects.live() if one.is_cached and one.slot not in listed]
+    return bad + [broken("Q7", f"object {one.slot} is marked cached, but not listed", one) for one in marked]
 
 
 def cache_list(vm: Vm) -> list[int]:

@@ -6,16 +6,18 @@ may read any more; a right to write is checked in audit_maps.
 
 from __future__ import annotations
 
+from harness.shm.facts import Fact
 from vmcore.audit.maps import holder_of, mappings
 from vmcore.audit.pages import memq
 from vmcore.structs import VmMapEntry, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, a_page
 
 
-def audit_shown(vm: Vm) -> list[str]:
+def audit_shown(vm: Vm) -> list[Fact]:
     """A13: every hardware mapping shows what a fault would find."""
     resident = {(object.slot, page.offset): page for object in vm.objects.live() for page in memq(vm, object)}
-    bad = []
+    bad = Facts()
     for space in vm.vmspaces.live():
         map = vm.maps(space.map)
         for mapping in mappings(vm, vm.pmaps(space.pmap)):
@@ -26,9 +28,11 @@ def audit_shown(vm: Vm) -> list[str]:
             right = first_resident(vm, entry, offset, resident)
             if right is None or right.slot != mapping.frame:
                 shown = f"page {right.slot}" if right else "no resident page"
-                bad.append(
-                    f"A13: map {map.slot} maps {mapping.va:#x} to page {mapping.frame}, "
-                    f"where its chain shows {shown}"
+                bad.add(
+                    "A13",
+                    f"map {map.slot} maps {mapping.va:#x} to page {mapping.frame}, "
+                    f"where its chain shows {shown}",
+                    a_page(mapping.frame),
                 )
     return bad
 

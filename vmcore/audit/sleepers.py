@@ -9,30 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from harness.shm.facts import Fact
 from harness.shm.native import Channel
 from harness.shm.roster import Roster
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, broken
 
 RESTLESS = ("wait mutex", "wait read", "wait write", "wait upgrade", "sleeping")
 
 
-def audit_sleepers(vm: Vm) -> list[str]:
+def audit_sleepers(vm: Vm) -> list[Fact]:
     """Q12: channels and seats; and this thread owes no release (Q13)."""
-    bad = []
+    bad = Facts()
     for name, channel in channels(vm):
         row: Any = Channel.from_buffer(vm.arena.mapping, channel.offset)
         asleep = sum(int(word).bit_count() for word in row.asleep)  # a bit for each seat
         if asleep:
-            bad.append(f"Q12: {asleep} asleep on {name}")
+            bad.add("Q12", f"{asleep} asleep on {name}")
     if vm.g.memory_waiters:
-        bad.append(f"Q12: {vm.g.memory_waiters} wait for memory")
+        bad.add("Q12", f"{vm.g.memory_waiters} wait for memory")
     bad += [
-        f"Q12: {row.role} (seat {row.number}) is in {row.activity}, in {row.operation or 'no operation'}"
+        broken(
+            "Q12",
+            f"{row.role} (seat {row.number}) is in {row.activity}, in {row.operation or 'no operation'}",
+        )
         for row in Roster(vm.arena).rows()
         if row.alive and row.activity in RESTLESS
     ]
     if vm.me.release_list:
-        bad.append(f"Q13: {len(vm.me.release_list)} references left on this thread's release list")
+        bad.add("Q13", f"{len(vm.me.release_list)} references left on this thread's release list")
     return bad
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from harness.locks.contract import contract
 from harness.shm.checked import unguarded
+from harness.shm.facts import Fact
 from vmcore.audit.reachability import Cells
 from vmcore.constants import OBJ_CANPERSIST, OBJ_COLLAPSING, OBJ_FADING, OBJ_INTERNAL
 from vmcore.object.collapse import vm_object_collapse
@@ -25,6 +26,7 @@ from vmcore.object.deallocate import drain_release_list
 from vmcore.stats import counters
 from vmcore.structs import VmObject
 from vmcore.vm import Vm, release_later
+from vmcore.vm_error import Facts, an_object, broken
 
 MOST_DISTURBED = 100  # fruitless passes in which the daemon was at work, each after a rest
 
@@ -154,11 +156,16 @@ def held_back(vm: Vm, backing: VmObject) -> bool:
     return bool(backing.shadow and vm.objects(backing.shadow).copy)
 
 
-def audit_pairs(vm: Vm, pairs: list[Pair]) -> list[str]:
+def audit_pairs(vm: Vm, pairs: list[Pair]) -> list[Fact]:
     """Q9 in words."""
     return [
-        f"Q9: objects {pair.front} and {pair.backing} could be joined ({pair.how}: "
-        f"{vm.objects.views[pair.backing].ref_count} references), and the sweep left them"
+        broken(
+            "Q9",
+            f"objects {pair.front} and {pair.backing} could be joined ({pair.how}: "
+            f"{vm.objects.views[pair.backing].ref_count} references), and the sweep left them",
+            an_object(pair.front),
+            an_object(pair.backing),
+        )
         for pair in pairs
     ]
 
@@ -166,22 +173,24 @@ def audit_pairs(vm: Vm, pairs: list[Pair]) -> list[str]:
 # --- Q10
 
 
-def audit_hidden(vm: Vm, cells: Cells) -> list[str]:
+def audit_hidden(vm: Vm, cells: Cells) -> list[Fact]:
     """Q10: after a sweep the object of a hidden page has two references, or is held back; or no entry
     reaches the page's place.
 
     Part of an object may be unmapped while the rest stays in use: its pages are hidden, too, but not
     behind other pages, and the object has them until it dies (``watched`` is false for them).
     """
-    bad = []
+    bad = Facts()
     for slot, pages in cells.hidden().items():
         object = cells.objects[slot]
         if object.ref_count >= 2 or held_back(vm, object):
             continue
         lost = sorted(page for page in pages if cells.watched(slot, page))
         if lost:
-            bad.append(
-                f"Q10: object {slot} has one reference and {len(lost)} pages that no thread can see,"
-                f" the first at {lost[0]}"
+            bad.add(
+                "Q10",
+                f"object {slot} has one reference and {len(lost)} pages that no thread can see,"
+                f" the first at {lost[0]}",
+                an_object(slot),
             )
     return bad

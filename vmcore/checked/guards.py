@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.locks.held import mine
+from harness.locks.held import held_names
 from harness.shm.checked import Ask, CheckedPool, CheckedTable, Rules, checked_area
 from harness.shm.native import Seat
 from harness.shm.pool import Pool
@@ -117,7 +117,7 @@ class RuleMaker:
         arena = self.vm.arena
 
         def held() -> str:
-            return ", ".join(lock.name for lock in mine(arena))
+            return ", ".join(held_names(arena))
 
         made = Rules({**self.common, **letters}, held)
         return made if private is None else replace(made, private=private)

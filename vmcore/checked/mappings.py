@@ -15,6 +15,7 @@ from typing import Any
 from vmcore.checked.records import SLOT, Records, walk
 from vmcore.constants import PG_FAKE, PG_FREE, PV_LOCKS, VM_PROT_WRITE
 from vmcore.pmap.pmap_lists import BUCKETS
+from vmcore.vm_error import a_page, broken
 
 # --- A14
 
@@ -32,14 +33,16 @@ def frame_facts(records: Records, page: Any) -> Iterator[str]:
     name, seen = f"page {page.slot}", set()
     for mapping in walk(records.mappings, page.pv_first, "pv_next"):
         if not records.mapping_lives(mapping.slot) or mapping.frame != page.slot:
-            yield f"A14: mapping {mapping.slot} in the list of {name} maps frame {mapping.frame}"
+            yield broken(
+                "A14", f"mapping {mapping.slot} in the list of {name} maps frame {mapping.frame}", page
+            )
         if (mapping.pmap, mapping.va) in seen:
-            yield f"A14: pmap {mapping.pmap} maps {mapping.va:#x} to {name} twice"
+            yield broken("A14", f"pmap {mapping.pmap} maps {mapping.va:#x} to {name} twice", page)
         seen.add((mapping.pmap, mapping.va))
     if seen and page.flags_p & PG_FREE:
-        yield f"A14: {name} is free and mapped"
+        yield broken("A14", f"{name} is free and mapped", page)
     if seen and page.flags_o & PG_FAKE:
-        yield f"A14: {name} is fake and mapped"
+        yield broken("A14", f"{name} is fake and mapped", page)
 
 
 def check_pmap(records: Records, pmap: Any) -> None:
@@ -54,17 +57,23 @@ def pmap_facts(records: Records, pmap: Any) -> Iterator[str]:
     for mapping in walk(records.mappings, pmap.first, "pmap_next"):
         length += 1
         if mapping.pmap != pmap.slot:
-            yield f"A14: mapping {mapping.slot} in the list of {name} belongs to pmap {mapping.pmap}"
+            yield broken(
+                "A14", f"mapping {mapping.slot} in the list of {name} belongs to pmap {mapping.pmap}"
+            )
         first = buckets[(mapping.va >> records.vm.page_shift) % BUCKETS]
         if not is_in(walk(records.mappings, first, "hash_next"), mapping):
-            yield f"A14: {name} does not find its mapping {mapping.slot} of {mapping.va:#x}"
+            yield broken("A14", f"{name} does not find its mapping {mapping.slot} of {mapping.va:#x}")
         frame = mapping.frame
         if records.vm.pv_lock(frame).held():
             first = records.pages[frame].pv_first
             if not is_in(walk(records.mappings, first, "pv_next"), mapping):
-                yield f"A14: {name} maps {mapping.va:#x} to page {frame}, which does not list it"
+                yield broken(
+                    "A14",
+                    f"{name} maps {mapping.va:#x} to page {frame}, which does not list it",
+                    a_page(frame),
+                )
     if length != pmap.count:
-        yield f"A14: {name} lists {length} mappings and counts {pmap.count}"
+        yield broken("A14", f"{name} lists {length} mappings and counts {pmap.count}")
 
 
 def is_in(records: Iterator[Any], wanted: Any) -> bool:
@@ -100,13 +109,13 @@ def right_facts(records: Records, object: Any, mapping: Any) -> Iterator[str]:
     main, entry, offset = found
     name = f"pmap {pmap} may write {va:#x} (page {page.slot} of object {object.slot})"
     if not main.protection & entry.protection & VM_PROT_WRITE:
-        yield f"A13: {name}, its entry may not"
+        yield broken("A13", f"{name}, its entry may not", object, page)
     if entry.needs_copy:
-        yield f"A13: {name}, its entry needs a copy first"
+        yield broken("A13", f"{name}, its entry needs a copy first", object, page)
     if entry.object != page.object:
-        yield f"A13: {name}, its entry's object is {entry.object & SLOT}"
+        yield broken("A13", f"{name}, its entry's object is {entry.object & SLOT}", object, page)
     elif page.offset != offset:
-        yield f"A13: {name} at offset {page.offset:#x}, its entry says {offset:#x}"
+        yield broken("A13", f"{name} at offset {page.offset:#x}, its entry says {offset:#x}", object, page)
 
 
 def holder(records: Records, pmap: int, va: int) -> tuple[Any, Any, int] | None:

@@ -23,6 +23,7 @@ from vmcore.constants import (
     PG_TABLED,
     PG_WANTED,
 )
+from vmcore.vm_error import broken
 
 
 def check_object(records: Records, object: Any) -> None:
@@ -43,21 +44,28 @@ def object_facts(records: Records, object: Any) -> Iterator[str]:
     """What one object's fields say about each other."""
     name, flags, count = f"object {object.slot}", object.flags, object.ref_count
     if count < 0:
-        yield f"A1: {name} has {count} references"
+        yield broken("A1", f"{name} has {count} references", object)
     if flags & OBJ_DYING and count:
-        yield f"A1: {name} is dying with {count} references"
+        yield broken("A1", f"{name} is dying with {count} references", object)
     shadowers = list(walk(records.objects, object.shadowers_first, "shadowers_next"))
     if count < len(shadowers):
-        yield f"A1: {name} has {count} references and {len(shadowers)} shadowers"
+        yield broken("A1", f"{name} has {count} references and {len(shadowers)} shadowers", object)
     for shadower in shadowers:
         if shadower.shadow & SLOT != object.slot:
-            yield f"A6: {name} lists object {shadower.slot} as a shadower, which shadows another"
+            yield broken(
+                "A6",
+                f"{name} lists object {shadower.slot} as a shadower, which shadows another",
+                object,
+                shadower,
+            )
     if flags & OBJ_WAITING and not object.paging_in_progress:
-        yield f"A5: a thread waits for paging on {name}, which has none"
+        yield broken("A5", f"a thread waits for paging on {name}, which has none", object)
     if flags & OBJ_COLLAPSING and not (count >= 1 and object.shadow):
-        yield f"A10: {name} collapses with {count} references and shadow {object.shadow & SLOT}"
+        yield broken(
+            "A10", f"{name} collapses with {count} references and shadow {object.shadow & SLOT}", object
+        )
     if flags & OBJ_FADING and not flags & OBJ_DYING and (count, len(shadowers)) != (1, 1):
-        yield f"A10: {name} fades with {count} references and {len(shadowers)} shadowers"
+        yield broken("A10", f"{name} fades with {count} references and {len(shadowers)} shadowers", object)
     if object.copy:
         yield from copy_facts(records, object)
 
@@ -66,24 +74,29 @@ def copy_facts(records: Records, object: Any) -> Iterator[str]:
     """A7: the copy-object of a locked source cannot be re-pointed without the source's lock."""
     name, copy = f"object {object.slot}", records.objects[object.copy & SLOT]
     if not records.object_lives(copy.slot) or copy.generation != object.copy >> 32:
-        yield f"A7: {name} names a copy-object that is gone"
+        yield broken("A7", f"{name} names a copy-object that is gone", object)
     elif copy.shadow & SLOT != object.slot or copy.shadow_offset:
-        yield f"A7: copy-object {copy.slot} shadows {copy.shadow & SLOT}+{copy.shadow_offset}, not {name}"
+        yield broken(
+            "A7",
+            f"copy-object {copy.slot} shadows {copy.shadow & SLOT}+{copy.shadow_offset}, not {name}",
+            copy,
+            object,
+        )
     elif object.flags & OBJ_INTERNAL or object.shadow:
-        yield f"A7: {name} has a copy-object, and is anonymous or shadows something"
+        yield broken("A7", f"{name} has a copy-object, and is anonymous or shadows something", object)
 
 
 def pair_facts(records: Records, object: Any, below: Any) -> Iterator[str]:
     """A6, A10 of an object and what it shadows, both locked."""
     name = f"object {object.slot}"
     if below.generation != object.shadow >> 32:
-        yield f"A6: {name} shadows object {below.slot} of an earlier life"
+        yield broken("A6", f"{name} shadows object {below.slot} of an earlier life", object, below)
     elif all(
         one.slot != object.slot for one in walk(records.objects, below.shadowers_first, "shadowers_next")
     ):
-        yield f"A6: {name} is missing among the shadowers of object {below.slot}"
+        yield broken("A6", f"{name} is missing among the shadowers of object {below.slot}", object, below)
     if object.flags & OBJ_COLLAPSING and not below.flags & OBJ_FADING:
-        yield f"A10: {name} collapses with object {below.slot}, which does not fade"
+        yield broken("A10", f"{name} collapses with object {below.slot}, which does not fade", object, below)
 
 
 def chain_facts(records: Records, object: Any) -> Iterator[str]:
@@ -99,7 +112,7 @@ def chain_facts(records: Records, object: Any) -> Iterator[str]:
             return
         steps += 1
         if below.slot == object.slot or steps > len(records.objects):
-            yield f"A6: the chain of object {object.slot} is a ring"
+            yield broken("A6", f"the chain of object {object.slot} is a ring", object)
             return
         reference = further
 
@@ -109,15 +122,22 @@ def resident_facts(records: Records, object: Any) -> Iterator[str]:
     name, seen = f"object {object.slot}", set()
     pages = list(walk(records.pages, object.memq_first, "listq_next"))
     if len(pages) != object.resident_page_count:
-        yield f"A2: {name} lists {len(pages)} pages and counts {object.resident_page_count}"
+        yield broken("A2", f"{name} lists {len(pages)} pages and counts {object.resident_page_count}", object)
     for page in pages:
         flags, offset = page.flags_o, page.offset
         if page.object & SLOT != object.slot or not flags & PG_TABLED:
-            yield f"A2: page {page.slot} in the list of {name} belongs to {page.object & SLOT}"
+            yield broken(
+                "A2", f"page {page.slot} in the list of {name} belongs to {page.object & SLOT}", object, page
+            )
         if offset in seen or (offset >= object.size and not flags & (PG_FAKE | PG_FICTITIOUS)):
-            yield f"A2: {name} of {object.size} bytes has page {page.slot} at {offset}, twice or beyond"
+            yield broken(
+                "A2",
+                f"{name} of {object.size} bytes has page {page.slot} at {offset}, twice or beyond",
+                object,
+                page,
+            )
         seen.add(offset)
         if flags & (PG_FAKE | PG_WANTED) and not flags & PG_BUSY:
-            yield f"A4: page {page.slot} of {name} is fake or wanted, and not busy"
+            yield broken("A4", f"page {page.slot} of {name} is fake or wanted, and not busy", object, page)
         if flags & PG_BUSY and not object.paging_in_progress:
-            yield f"A4: page {page.slot} of {name} is busy, and no thread pages there"
+            yield broken("A4", f"page {page.slot} of {name} is busy, and no thread pages there", object, page)

@@ -25,6 +25,7 @@ from vmcore.constants import (
     PG_TABLED,
     PG_WANTED,
 )
+from vmcore.vm_error import an_object, broken
 
 QUEUED = PG_ACTIVE | PG_INACTIVE
 
@@ -46,19 +47,21 @@ def page_facts(records: Records, page: Any) -> Iterator[str]:
     where = ours & QUEUED
     if not theirs & PG_TABLED:
         if where and not theirs & PG_FICTITIOUS:
-            yield f"A3: {name} is in no object and on a queue"
+            yield broken("A3", f"{name} is in no object and on a queue", page)
         return
     if ours & PG_FREE:
-        yield f"A3: {name} of object {page.object & SLOT} is free"
+        yield broken(
+            "A3", f"{name} of object {page.object & SLOT} is free", an_object(page.object & SLOT), page
+        )
     if theirs & (PG_FAKE | PG_WANTED) and not theirs & PG_BUSY:
-        yield f"A4: {name} is fake or wanted, and not busy"
+        yield broken("A4", f"{name} is fake or wanted, and not busy", page)
     dying = records.objects[page.object & SLOT].flags & OBJ_DYING  # once set, it stays
     yield from place_facts(name, page, theirs, ours, dying)
     number = (page.object & SLOT) * HASH_SPREAD + (page.offset >> records.vm.page_shift)
     bucket = number & records.vm.hash_mask
     found = sum(one.slot == page.slot for one in walk(records.pages, records.heads[bucket], "hashq_next"))
     if found != 1:
-        yield f"A2: {name} is {found} times in hash bucket {bucket}, its own"
+        yield broken("A2", f"{name} is {found} times in hash bucket {bucket}, its own", page)
 
 
 def place_facts(name: str, page: Any, theirs: int, ours: int, dying: int) -> Iterator[str]:
@@ -68,15 +71,20 @@ def place_facts(name: str, page: Any, theirs: int, ours: int, dying: int) -> Ite
     """
     where = ours & QUEUED
     if where == QUEUED:
-        yield f"A3: {name} is active and inactive"
+        yield broken("A3", f"{name} is active and inactive", page)
     if theirs & PG_FICTITIOUS or page.wire_count:
         if where:
-            yield f"A3: {name} is on a queue and wired or fictitious"
+            yield broken("A3", f"{name} is on a queue and wired or fictitious", page)
     elif not theirs & PG_BUSY:
         if not where and not dying:
-            yield f"A3: {name} of object {page.object & SLOT} is left on no queue"
+            yield broken(
+                "A3",
+                f"{name} of object {page.object & SLOT} is left on no queue",
+                an_object(page.object & SLOT),
+                page,
+            )
     elif where == PG_ACTIVE or ours & PG_LAUNDRY:
-        yield f"A4: {name} is busy and on a queue, and no thread writes it"
+        yield broken("A4", f"{name} is busy and on a queue, and no thread writes it", page)
 
 
 def queue_facts(records: Records, first: int, count: int, flag: int) -> Iterator[str]:
@@ -85,8 +93,8 @@ def queue_facts(records: Records, first: int, count: int, flag: int) -> Iterator
     for page in walk(records.pages, first, "pageq_next"):
         length += 1
         if page.flags_p & (QUEUED | PG_FREE) != flag:
-            yield f"A3: page {page.slot} is on the {name} queue with flags {page.flags_p:#x}"
+            yield broken("A3", f"page {page.slot} is on the {name} queue with flags {page.flags_p:#x}", page)
         if page.wire_count or page.flags_o & PG_FICTITIOUS:
-            yield f"A3: page {page.slot} is on the {name} queue and wired or fictitious"
+            yield broken("A3", f"page {page.slot} is on the {name} queue and wired or fictitious", page)
     if length != count:
-        yield f"A3: the {name} queue has {length} pages, its count says {count}"
+        yield broken("A3", f"the {name} queue has {length} pages, its count says {count}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.shm.checked import REPORT_INVARIANT
+from harness.shm.facts import details_of, report
 from vmcore.vm import Vm
 
 SLOT = 0xFFFFFFFF  # of a Ref
@@ -24,6 +25,10 @@ class InstantViolation(HarnessError):
 
     verdict = "invariant_violation"
     reports_itself = True
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(fact)
+        self.facts = [fact]
 
 
 class Touched(local):
@@ -65,7 +70,7 @@ class Records:
     def require(self, facts: Iterator[str]) -> None:
         """Report and raise the first violation."""
         for fact in facts:
-            self.vm.arena.native.report(REPORT_INVARIANT, fact)
+            report(self.vm.arena, REPORT_INVARIANT, fact, details_of([fact]))
             raise InstantViolation(fact)
 
 

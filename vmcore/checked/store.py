@@ -11,6 +11,7 @@ from typing import Any
 
 from vmcore.checked.records import SLOT, Records, walk
 from vmcore.constants import OBJ_CANPERSIST, OBJ_DYING, OBJ_INTERNAL
+from vmcore.vm_error import an_object, broken
 
 
 def check_cache(records: Records) -> None:
@@ -28,11 +29,15 @@ def cache_facts(records: Records) -> Iterator[str]:
         fits = object.is_cached and object.is_hashed and object.flags & OBJ_CANPERSIST
         if not fits or object.ref_count:
             yield (
-                f"A8: object {object.slot} is on the cached list with {object.ref_count} references, "
-                f"cached {object.is_cached}, hashed {object.is_hashed}, flags {object.flags:#x}"
+                broken(
+                    "A8",
+                    f"object {object.slot} is on the cached list with {object.ref_count} references, "
+                    f"cached {object.is_cached}, hashed {object.is_hashed}, flags {object.flags:#x}",
+                    object,
+                )
             )
     if length != records.g.vm_object_cached:
-        yield f"A8: {length} objects are cached, vm_object_cached is {records.g.vm_object_cached}"
+        yield broken("A8", f"{length} objects are cached, vm_object_cached is {records.g.vm_object_cached}")
 
 
 def hash_facts(records: Records) -> Iterator[str]:
@@ -43,13 +48,13 @@ def hash_facts(records: Records) -> Iterator[str]:
         for object in walk(records.objects, first, "hash_next"):
             name, pager = f"object {object.slot} in bucket {bucket}", object.pager
             if not pager or (pager & SLOT) % len(buckets) != bucket:
-                yield f"A9: {name} has pager {pager & SLOT}, which does not hash there"
+                yield broken("A9", f"{name} has pager {pager & SLOT}, which does not hash there", object)
             elif records.pagers[pager & SLOT].generation != pager >> 32:
-                yield f"A9: {name} has a pager that is gone"
+                yield broken("A9", f"{name} has a pager that is gone", object)
             if pager in seen:
-                yield f"A9: pager {pager & SLOT} has two objects, one is {object.slot}"
+                yield broken("A9", f"pager {pager & SLOT} has two objects, one is {object.slot}", object)
             if object.flags & OBJ_INTERNAL or not object.is_hashed:
-                yield f"A9: {name} is anonymous, or not marked as hashed"
+                yield broken("A9", f"{name} is anonymous, or not marked as hashed", object)
             seen.add(pager)
 
 
@@ -66,13 +71,18 @@ def name_facts(records: Records, object: Any) -> Iterator[str]:
         return  # the thread that terminates it gives the pager up in steps
     unused = not object.ref_count and flags & OBJ_CANPERSIST
     if unused and records.vm.cache_lock.held() and object.is_hashed and not object.is_cached:
-        yield f"A8: {name} has a name and no reference, and is not cached"
+        yield broken("A8", f"{name} has a name and no reference, and is not cached", object)
     if object.pager:
         pager = records.pagers[object.pager & SLOT]
         if pager.generation != object.pager >> 32:
-            yield f"A9: {name} has pager {pager.slot}, which is gone"
+            yield broken("A9", f"{name} has pager {pager.slot}, which is gone", object)
         elif pager.pg_object != object.generation << 32 | object.slot:
-            yield f"A9: {name} has pager {pager.slot}, which is object {pager.pg_object & SLOT}'s"
+            yield broken(
+                "A9",
+                f"{name} has pager {pager.slot}, which is object {pager.pg_object & SLOT}'s",
+                object,
+                an_object(pager.pg_object & SLOT),
+            )
 
 
 def check_pager(records: Records, pager: Any) -> None:
@@ -87,17 +97,17 @@ def pager_facts(records: Records, pager: Any) -> Iterator[str]:
     for block in walk(records.blocks, pager.sw_first, "next"):
         name, first = f"swap block {block.slot}", block.swb_block
         if block.pager & SLOT != pager.slot or not records.block_lives(block.slot):
-            yield f"A11: {name} of pager {pager.slot} is free, or belongs to {block.pager & SLOT}"
+            yield broken("A11", f"{name} of pager {pager.slot} is free, or belongs to {block.pager & SLOT}")
             return
         valid += int(block.swb_mask).bit_count()
         if block.swb_mask and not first:
-            yield f"A11: {name} has valid pages and no place in the swap file"
+            yield broken("A11", f"{name} has valid pages and no place in the swap file")
         if not block.swb_mask and not block.writes:
-            yield f"A11: {name} is kept with no valid page and no write in flight"
+            yield broken("A11", f"{name} is kept with no valid page and no write in flight")
         others = (
             {owners[at] for at in range(first, first + pager.sw_bsize)} - {block.slot} if first else set()
         )
         if others:
-            yield f"A11: swap pages of {name} belong to {sorted(others)}"
+            yield broken("A11", f"swap pages of {name} belong to {sorted(others)}")
     if valid != pager.sw_cnt:
-        yield f"A11: pager {pager.slot} counts {pager.sw_cnt} pages, its blocks hold {valid}"
+        yield broken("A11", f"pager {pager.slot} counts {pager.sw_cnt} pages, its blocks hold {valid}")

@@ -11,7 +11,6 @@ stores into it, because our caller has taken the right to write from all its map
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_CLEAN, PG_FAKE, VM_PROT_WRITE
 from vmcore.map.map_entry import entry_object
@@ -28,6 +27,7 @@ from vmcore.pmap.pmap import pmap_enter
 from vmcore.pmap.pmap_range import pmap_protect
 from vmcore.structs import VmMap, VmMapEntry, VmObject, VmPage
 from vmcore.vm import Vm, release_later
+from vmcore.vm_error import panic
 
 
 @contract
@@ -101,7 +101,9 @@ def copy_resident(vm: Vm, source: VmObject, offset: int, target: VmPage) -> None
             object.lock.release()
             return
         if not object.shadow:
-            raise Panic(f"a wired entry's page at {offset:#x} of object {object.slot} is not resident")
+            raise panic(
+                f"a wired entry's page at {offset:#x} of object {object.slot} is not resident", object
+            )
         below = vm.objects(object.shadow)
         offset += object.shadow_offset
         below.lock.acquire()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from threading import local
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.map.map_lookup import Lookup, vm_map_lookup_done
 from vmcore.object.deallocate import vm_object_deallocate
@@ -20,6 +19,7 @@ from vmcore.page.object_paging import vm_object_paging_end
 from vmcore.page.page_wait import FREE_PAGE
 from vmcore.structs import VmMap, VmObject, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 RETRY = -2  # start over with the lookup; KERN_* results are >= 0
 FOUND = -3  # the search ended with a busy page in ``page``
@@ -140,4 +140,4 @@ def drop_top(vm: Vm, state: FaultState) -> None:
     left = first.ref_count
     first.lock.release()
     if left <= 0:
-        raise Panic(f"object {first.slot} of an entry that is being wired has {left} references")
+        raise panic(f"object {first.slot} of an entry that is being wired has {left} references", first)

@@ -23,6 +23,7 @@ from vmcore.object.object_cache import cache_object, cache_trim, keep_or_not, vm
 from vmcore.object.terminate import vm_object_terminate
 from vmcore.structs import VmObject
 from vmcore.vm import Vm, release_later
+from vmcore.vm_error import panic
 
 CLOSING = OBJ_DYING | OBJ_FADING | OBJ_COLLAPSING
 
@@ -92,7 +93,7 @@ def take_reference(vm: Vm, object: VmObject) -> int:
     lock_for_release(vm, object)
     left: int = object.ref_count - 1
     if left < 0:
-        raise Panic(f"object {object.slot} is released more often than referenced")
+        raise panic(f"object {object.slot} is released more often than referenced", object)
     object.ref_count = left
     return left
 
@@ -232,7 +233,7 @@ def last_reference(vm: Vm, object: VmObject) -> None:
         cache_trim(vm)
         return
     if object.flags & OBJ_DYING:
-        raise Panic(f"second termination of object {object.slot}")
+        raise panic(f"second termination of object {object.slot}", object)
     object.flags |= OBJ_DYING
     vm_object_remove(vm, vm.pagers(object.pager) if object.pager else None)
     vm.cache_lock.release()

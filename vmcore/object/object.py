@@ -13,11 +13,11 @@ zero (it may be cached: only ``vm_object_lookup`` may revive it).
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_INTERNAL
 from vmcore.structs import Pager, VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -88,7 +88,9 @@ def vm_object_reference(vm: Vm, object: VmObject | None) -> None:  # noqa: ARG00
     if count <= 0:
         # It may be on the cached list, where a count of one must never be seen.
         object.lock.release()
-        raise Panic(f"vm_object_reference: object {object.slot} has {count} references; use vm_object_lookup")
+        raise panic(
+            f"vm_object_reference: object {object.slot} has {count} references; use vm_object_lookup", object
+        )
     object.ref_count = count + 1
     object.lock.release()
 
@@ -114,7 +116,9 @@ def unlink_shadower(vm: Vm, object: VmObject, backing: VmObject) -> None:
     elif backing.shadowers_first == object.slot:
         backing.shadowers_first = following
     else:
-        raise Panic(f"object {object.slot} is not among the shadowers of object {backing.slot}")
+        raise panic(
+            f"object {object.slot} is not among the shadowers of object {backing.slot}", object, backing
+        )
     object.shadowers_next = object.shadowers_prev = 0
 
 
@@ -189,7 +193,7 @@ def vm_object_setpager(vm: Vm, object: VmObject, pager: Pager, paging_offset: in
     Sleeps: never.
     """
     if object.pager:
-        raise Panic(f"object {object.slot} already has a pager")
+        raise panic(f"object {object.slot} already has a pager", object)
     object.pager = vm.pagers.ref(pager)
     object.paging_offset = paging_offset
     adopt_pager(vm, object, pager)

@@ -11,13 +11,13 @@ lock alone.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_CANPERSIST, OBJ_DYING
 from vmcore.object.object_pages import vm_object_deactivate_pages
 from vmcore.object.terminate import vm_object_terminate
 from vmcore.structs import Pager, VmObject
 from vmcore.vm import Vm, release_later
+from vmcore.vm_error import panic
 
 VM_OBJECT_HASH_COUNT = 157
 
@@ -88,7 +88,7 @@ def vm_object_enter(vm: Vm, object: VmObject | None, pager: Pager | None) -> Non
         return
     object.lock.acquire()
     if not object.pager or vm.pagers(object.pager) is not pager:
-        raise Panic(f"object {object.slot} is entered before its pager {pager.slot} is installed")
+        raise panic(f"object {object.slot} is entered before its pager {pager.slot} is installed", object)
     object.flags |= OBJ_CANPERSIST
     object.lock.release()
     hash_object(vm, object, pager)
@@ -178,7 +178,7 @@ def uncache_object(vm: Vm, object: VmObject) -> None:
     """Take an object off the cached list; cache and object locked."""
     g, views = vm.g, vm.objects.views
     if not object.is_cached:
-        raise Panic(f"object {object.slot} has no reference and is not cached")
+        raise panic(f"object {object.slot} has no reference and is not cached", object)
     following, previous = object.cached_next, object.cached_prev
     if following:
         views[following].cached_prev = previous
@@ -211,7 +211,7 @@ def take_least_recent(vm: Vm, limit: int) -> VmObject | None:
     object: VmObject = vm.objects.views[vm.g.cached_first]
     object.lock.acquire()
     if object.ref_count:
-        raise Panic(f"cached object {object.slot} has {object.ref_count} references")
+        raise panic(f"cached object {object.slot} has {object.ref_count} references", object)
     uncache_object(vm, object)
     object.flags = (object.flags & ~OBJ_CANPERSIST) | OBJ_DYING
     vm_object_remove(vm, vm.pagers(object.pager))

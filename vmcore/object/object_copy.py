@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_DYING, OBJ_INTERNAL, PG_COPYONWRITE, VM_PROT_READ
 from vmcore.object.object import vm_object_allocate, vm_object_set_shadow
@@ -24,6 +23,7 @@ from vmcore.page.page_flags import set_flags_o
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import VmObject
 from vmcore.vm import Vm, release_later
+from vmcore.vm_error import panic
 
 BACK_OFF_S = 0.00005  # of the first retry; doubled for each further one
 BACK_OFF_DOUBLINGS = 6
@@ -126,7 +126,7 @@ def nothing_pushed(source: VmObject, copy: VmObject) -> bool:
     ``source.copy`` no longer names it.
     """
     if copy.flags & OBJ_DYING or copy.ref_count <= 0:
-        raise Panic(f"object {source.slot} names a dying copy-object {copy.slot}")
+        raise panic(f"object {source.slot} names a dying copy-object {copy.slot}", source, copy)
     return not copy.resident_page_count and not copy.pager and copy.size >= source.size
 
 
@@ -144,11 +144,11 @@ def interpose_copy(vm: Vm, source: VmObject, fresh: VmObject, old: VmObject | No
     Sleeps: never.
     """
     if not fresh.lock.try_acquire():  # ours alone: no thread can have found it yet
-        raise Panic(f"new object {fresh.slot} is locked by another thread")
+        raise panic(f"new object {fresh.slot} is locked by another thread", fresh)
     fresh.size = source.size  # it may have grown since the allocation
     if old is not None:
         if not old.shadow or vm.objects(old.shadow) is not source or old.shadow_offset:
-            raise Panic(f"copy-object {old.slot} does not shadow object {source.slot} at 0")
+            raise panic(f"copy-object {old.slot} does not shadow object {source.slot} at 0", old, source)
         vm_object_set_shadow(vm, old, fresh)
         old.lock.release()
     vm_object_set_shadow(vm, fresh, source)

@@ -14,7 +14,6 @@ object expects it, and no thread reaches backing but through object.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
     OBJ_COLLAPSING,
@@ -38,6 +37,7 @@ from vmcore.pager.pager import vm_pager_get_pages
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -277,7 +277,7 @@ def revalidate(vm: Vm, object: VmObject, backing: VmObject, mypip: int) -> bool:
     Sleeps: never.
     """
     if vm.objects(object.shadow) is not backing:
-        raise Panic(f"object {object.slot} was re-pointed while it collapsed")
+        raise panic(f"object {object.slot} was re-pointed while it collapsed", object)
     quiet = backing.paging_in_progress == 0 and object.paging_in_progress <= mypip
     return bool(backing.ref_count == 1 and quiet)
 
@@ -305,7 +305,7 @@ def dispose_of_backing(vm: Vm, object: VmObject, backing: VmObject) -> bool:
             return False
     inherit_shadow(vm, object, backing, grand)
     if backing.ref_count != 1 or backing.resident_page_count or backing.pager:
-        raise Panic(f"object {backing.slot} is not empty at the end of an overlay")
+        raise panic(f"object {backing.slot} is not empty at the end of an overlay", backing)
     free_absorbed(vm, object, backing)
     return True
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_FIXED
 from vmcore.object.object import vm_object_allocate, vm_object_set_shadow
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -28,7 +28,7 @@ def vm_object_shadow(vm: Vm, object: VmObject | None, offset: int, length: int) 
         return result
     object.lock.acquire()
     if not result.lock.try_acquire():  # ours alone: no thread can have found it yet
-        raise Panic(f"new object {result.slot} is locked by another thread")
+        raise panic(f"new object {result.slot} is locked by another thread", result)
     result.shadow_offset = offset
     result.flags |= object.flags & OBJ_FIXED  # it is mapped where that one was
     vm_object_set_shadow(vm, result, object)

@@ -9,7 +9,6 @@ something to collapse, like any other release.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_FADING, OBJ_INTERNAL, PG_BUSY, PG_VNODE, VM_PROT_NONE
 from vmcore.object.object import object_list_remove, unlink_copy, unlink_shadower
@@ -20,6 +19,7 @@ from vmcore.pager.pager import vm_pager_deallocate
 from vmcore.pmap.pmap import pmap_page_protect
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -124,7 +124,7 @@ def free_pages(vm: Vm, object: VmObject) -> None:
     stats = vm.me.stats
     for page in object_pages(vm, object):
         if page.flags_o & PG_BUSY:
-            raise Panic(f"page {page.slot} is busy in terminating object {object.slot}")
+            raise panic(f"page {page.slot} is busy in terminating object {object.slot}", page, object)
         pmap_page_protect(vm, page, VM_PROT_NONE)
         vm.page_queue_lock.acquire()
         vm_page_free(vm, page)

@@ -11,11 +11,11 @@ that address, so a watcher can walk from the sleeper to the thread it waits for.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import OBJ_DRAINING, OBJ_DYING, OBJ_WAITING
 from vmcore.structs import VmObject
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 PIP_OFFSET: int = VmObject.paging_in_progress.offset
 PIP_LIMIT = 65535  # the historic counter had 16 bits; beyond it a function forgot to end
@@ -33,9 +33,9 @@ def vm_object_paging_begin(vm: Vm, object: VmObject, terminating: bool = False) 
     """
     count = object.paging_in_progress + 1
     if count > PIP_LIMIT:
-        raise Panic(f"paging count of object {object.slot} overflows")
+        raise panic(f"paging count of object {object.slot} overflows", object)
     if object.flags & OBJ_DYING and not terminating:
-        raise Panic(f"paging begins on dying object {object.slot}")
+        raise panic(f"paging begins on dying object {object.slot}", object)
     object.paging_in_progress = count
     vm.claim(object.address + PIP_OFFSET)
 
@@ -53,7 +53,7 @@ def vm_object_paging_end(vm: Vm, object: VmObject) -> None:
     """
     count = object.paging_in_progress
     if count == 0:
-        raise Panic(f"paging count of object {object.slot} underflows")
+        raise panic(f"paging count of object {object.slot} underflows", object)
     object.paging_in_progress = count - 1
     vm.unclaim(object.address + PIP_OFFSET)
     if object.flags & OBJ_WAITING:

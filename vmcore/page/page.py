@@ -10,7 +10,6 @@ caller lets go of everything and asks ``VM_WAIT``.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
     BUCKET_LOCKS,
@@ -30,6 +29,7 @@ from vmcore.page.vm_wait import wake_daemon
 from vmcore.page_events import COPIED, ENTERS, LEAVES, NUMBER_AT, SLOTS, ZEROED, pack
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import a_page, panic
 
 FLAGS_O: int = VmPage.flags_o.offset
 FRESH = PG_BUSY | PG_CLEAN | PG_FAKE
@@ -77,7 +77,7 @@ def vm_page_insert(vm: Vm, page: VmPage, object: VmObject, offset: int) -> None:
     """
     flags, slot, number = page.flags_o, page.slot, object.slot
     if flags & PG_TABLED:
-        raise Panic(f"vm_page_insert: page {slot} is already in an object")
+        raise panic(f"vm_page_insert: page {slot} is already in an object", a_page(slot))
     page.object = object.generation << 32 | number
     page.offset = offset
     bucket = (number * HASH_SPREAD + (offset >> vm.page_shift)) & vm.hash_mask
@@ -154,7 +154,7 @@ def leave_bucket(vm: Vm, page: VmPage, number: int) -> None:
             views[at].hashq_next = page.hashq_next
     lock.release()
     if not at:
-        raise Panic(f"page {slot} is TABLED, but not in its hash bucket {bucket}")
+        raise panic(f"page {slot} is TABLED, but not in its hash bucket {bucket}", a_page(slot))
 
 
 @contract
@@ -231,7 +231,7 @@ def frame_free(vm: Vm, page: VmPage) -> None:
     lock.acquire()
     if page.flags_p & PG_FREE:
         lock.release()
-        raise Panic(f"page {slot} is freed twice")
+        raise panic(f"page {slot} is freed twice", a_page(slot))
     page.flags_p = PG_FREE
     page.pageq_next = page.pageq_prev = 0
     last = g.free_last
@@ -309,7 +309,7 @@ def vm_page_free(vm: Vm, page: VmPage) -> None:
     """
     flags = page.flags_o
     if flags & PG_WANTED:
-        raise Panic(f"vm_page_free: a thread sleeps on page {page.slot}")
+        raise panic(f"vm_page_free: a thread sleeps on page {page.slot}", page)
     if flags & PG_TABLED:
         vm_page_remove(vm, page)
     if page.flags_p & (PG_ACTIVE | PG_INACTIVE):
@@ -318,7 +318,7 @@ def vm_page_free(vm: Vm, page: VmPage) -> None:
         vm.unclaim(page.address + FLAGS_O)
     page.flags_o = flags & PG_FICTITIOUS
     if page.pv_first or (page.wire_count and not flags & PG_FICTITIOUS):
-        raise Panic(f"vm_page_free: page {page.slot} is wired or still mapped")
+        raise panic(f"vm_page_free: page {page.slot} is wired or still mapped", page)
     if flags & PG_FICTITIOUS:
         return  # its pager keeps it on a list of its own
     frame_free(vm, page)

@@ -8,12 +8,12 @@ under the page-queue lock; callers that also change what decides queue membershi
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_ACTIVE, PG_BUSY, PG_CLEAN, PG_FICTITIOUS, PG_INACTIVE, PG_LAUNDRY
 from vmcore.pmap.pmap import pmap_clear_reference, pmap_is_modified
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -65,7 +65,7 @@ def vm_page_activate(vm: Vm, page: VmPage) -> None:
     if page.wire_count:
         return
     if flags & PG_ACTIVE:
-        raise Panic(f"vm_page_activate: page {page.slot} is already active")
+        raise panic(f"vm_page_activate: page {page.slot} is already active", page)
     append_active(vm, page)
 
 
@@ -153,12 +153,12 @@ def vm_page_unwire(vm: Vm, page: VmPage) -> None:
     """
     count = page.wire_count
     if not count:
-        raise Panic(f"vm_page_unwire: page {page.slot} is not wired")
+        raise panic(f"vm_page_unwire: page {page.slot} is not wired", page)
     page.wire_count = count - 1
     if count > 1:
         return
     if page.flags_p & (PG_ACTIVE | PG_INACTIVE):
-        raise Panic(f"vm_page_unwire: wired page {page.slot} is on a queue")
+        raise panic(f"vm_page_unwire: wired page {page.slot} is on a queue", page)
     vm.g.v_wire_count -= 1
     if not page.flags_o & PG_BUSY:
         append_active(vm, page)

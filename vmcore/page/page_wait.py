@@ -8,7 +8,6 @@ clears it, so no thread meets a page that is neither busy nor where it belongs.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_BUSY, PG_WANTED
 from vmcore.page.page import FLAGS_O, vm_page_free
@@ -16,6 +15,7 @@ from vmcore.page.page_flags import clear_flags_o, set_flags_o
 from vmcore.page.page_queues import vm_page_activate
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 @contract
@@ -29,7 +29,7 @@ def page_busy(vm: Vm, page: VmPage) -> None:
     Sleeps: never.
     """
     if page.flags_o & PG_BUSY:
-        raise Panic(f"page {page.slot} is busy already")
+        raise panic(f"page {page.slot} is busy already", page)
     set_flags_o(vm, page, PG_BUSY)
     vm.claim(page.address + FLAGS_O)
 
@@ -59,7 +59,7 @@ def clear_busy(vm: Vm, page: VmPage) -> None:
     """
     flags = page.flags_o
     if not flags & PG_BUSY:
-        raise Panic(f"page {page.slot} is not busy")
+        raise panic(f"page {page.slot} is not busy", page)
     clear_flags_o(vm, page, PG_BUSY | PG_WANTED)
     if flags & PG_WANTED:
         page.chan.wakeup()  # all of them: WANTED does not say how many

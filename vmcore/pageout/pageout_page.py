@@ -9,6 +9,7 @@ and reaped, and the object may be gone.
 from __future__ import annotations
 
 from harness.locks.contract import contract
+from harness.shm.facts import details_of, report
 from vmcore.constants import (
     OBJ_PAGERALLOC,
     PG_CLEAN,
@@ -34,6 +35,7 @@ from vmcore.pager.pager import vm_pager_put_pages
 from vmcore.pmap.pmap import pmap_clear_modify, pmap_clear_reference, pmap_page_protect
 from vmcore.structs import VmObject, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import broken
 
 
 @contract
@@ -138,4 +140,5 @@ def settle(vm: Vm, page: VmPage, object: VmObject, result: int, target: bool = T
     if target and result == VM_PAGER_BAD and vm.pagers(object.pager).pg_type != PG_VNODE:
         # A file may just be shrinking.  Anonymous memory never lies beyond its pager.
         text = f"page-out of page {page.slot} beyond its pager: object {object.slot} offset {page.offset:#x}"
-        vm.native.report(REPORT_INVARIANT, text)
+        fact = broken("", text, object, page)
+        report(vm.arena, REPORT_INVARIANT, fact, details_of([fact]))

@@ -12,7 +12,6 @@ There is nothing to read and nothing to write: a store reaches the device at onc
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import PG_BUSY, PG_CLEAN, PG_FAKE, PG_FICTITIOUS, PG_TABLED, VM_PAGER_BAD, VM_PAGER_OK
 from vmcore.page.page import FLAGS_O, vm_page_free, vm_page_insert
@@ -20,6 +19,7 @@ from vmcore.page.page_wait import page_wakeup
 from vmcore.pager.swap import pager_offset
 from vmcore.structs import Device, Pager, VmObject, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 
 def device_size(vm: Vm) -> int:
@@ -115,7 +115,7 @@ def give_out(vm: Vm, pager: Pager, page: VmPage) -> None:
     Sleeps: never.
     """
     if page.flags_o & (PG_TABLED | PG_BUSY):
-        raise Panic(f"page {page.slot} of device {pager.pg_handle} is in an object already")
+        raise panic(f"page {page.slot} of device {pager.pg_handle} is in an object already", page)
     if not page.wire_count:
         page.wire_count = 1  # ours, for as long as it is on the list
         page.pageq_next, page.pageq_prev = pager.devp_pglist, 0
@@ -139,7 +139,7 @@ def device_pager_putpage(vm: Vm, pager: Pager, page: VmPage) -> int:  # noqa: AR
 
     Source: Mach vm/device_pager.c, device_pager_putpage.
     """
-    raise Panic(f"page {page.slot} of device {pager.pg_handle} is to be written out")
+    raise panic(f"page {page.slot} of device {pager.pg_handle} is to be written out", page)
 
 
 @contract
@@ -176,7 +176,7 @@ def take_pages_back(vm: Vm, pager: Pager) -> None:
         page = vm.pages.views[slot]
         slot = page.pageq_next
         if page.flags_o & PG_TABLED or page.wire_count != 1:
-            raise Panic(f"page {page.slot} of device {pager.pg_handle} is still in use")
+            raise panic(f"page {page.slot} of device {pager.pg_handle} is still in use", page)
         page.wire_count = page.pageq_next = page.pageq_prev = page.pv_bits = 0
     pager.devp_pglist = 0
     vm.page_queue_lock.release()

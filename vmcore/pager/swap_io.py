@@ -11,7 +11,6 @@ flag and no queue: the thread that reaps does that, under the object's lock.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
     OBJ_WAITING,
@@ -50,6 +49,7 @@ from vmcore.pager.swap_records import (
 from vmcore.pmap.pmap import pmap_clear_modify
 from vmcore.structs import Pager, PendingClean, SwapBlock, VmObject, VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import panic
 
 # --- the writer's side
 
@@ -322,7 +322,7 @@ def finish_pages(vm: Vm, record: PendingClean, object: VmObject, state: int) -> 
     vm.page_queue_lock.release()
     count = object.paging_in_progress
     if not count:
-        raise Panic(f"paging count of object {object.slot} underflows")
+        raise panic(f"paging count of object {object.slot} underflows", object)
     object.paging_in_progress = count - 1  # claimed by no thread: the record stood for it
     vm.changed(object.address + PIP_OFFSET)
     if object.flags & OBJ_WAITING:

@@ -13,9 +13,11 @@ stale data in it, is not simulated.
 from __future__ import annotations
 
 from harness.shm.checked import unguarded
+from harness.shm.facts import Fact
 from vmcore.constants import OBJ_FIXED, VM_PROT_WRITE
 from vmcore.structs import VmPage
 from vmcore.vm import Vm
+from vmcore.vm_error import Facts, a_page
 
 
 def congruent(vm: Vm, va: int, addr: int) -> int:
@@ -59,13 +61,12 @@ def colour_conflicts(vm: Vm) -> dict[int, set[int]]:
 
 
 @unguarded()
-def audit_colours(vm: Vm) -> list[str]:
+def audit_colours(vm: Vm) -> list[Fact]:
     """Violations: frames writable at two colours, though no caller chose an address for their object."""
-    bad = []
+    bad = Facts()
     for slot, colours in colour_conflicts(vm).items():
         object = vm.objects(vm.pages.views[slot].object)
         if not object.flags & OBJ_FIXED:
-            bad.append(
-                f"colours: page {slot} of object {object.slot} may be written at colours {sorted(colours)}"
-            )
+            text = f"page {slot} of object {object.slot} may be written at colours {sorted(colours)}"
+            bad.add("colours", text, object, a_page(slot))
     return bad

@@ -107,18 +107,33 @@ def show_link(vm: Vm, object: VmObject) -> str:
 @unguarded()
 def show_chain(vm: Vm, object: VmObject | None, most: int = LONGEST_CHAIN) -> str:
     """``O12(ref1,3p)→O7(ref2,1p,swap4)→…``; the dots when more than ``most`` links follow."""
-    links: list[str] = []
+    objects, end = chain_of(vm, object, most)
+    return "→".join([*(show_link(vm, one) for one in objects), *([end] if end else [])]) or "none"
+
+
+@unguarded()
+def chain_of(vm: Vm, object: VmObject | None, most: int = LONGEST_CHAIN) -> tuple[list[VmObject], str]:
+    """The objects of a chain from the top, and what ended the walk: nothing, ``most`` or a stale link."""
+    objects: list[VmObject] = []
     while object is not None:
-        if len(links) == most:
-            links.append("…")
-            break
-        links.append(show_link(vm, object))
+        if len(objects) == most:
+            return objects, "…"
+        objects.append(object)
         try:
             object = vm.objects(object.shadow) if object.shadow else None
         except RecordError:
-            links.append("stale")
-            break
-    return "→".join(links) or "none"
+            return objects, "stale"
+    return objects, ""
+
+
+def chain_behind(vm: Vm, entry: VmMapEntry | None) -> list[VmObject]:
+    """The objects that an entry shows."""
+    if entry is None or entry.is_a_map or not entry.object:
+        return []
+    try:
+        return chain_of(vm, vm.objects(entry.object))[0]
+    except RecordError:
+        return []
 
 
 @unguarded()

@@ -7,7 +7,6 @@ taken.  Growing the heap is a fixed allocation right behind it.
 
 from __future__ import annotations
 
-from harness.errors import Panic
 from harness.locks.contract import contract
 from vmcore.constants import (
     KERN_INVALID_ADDRESS,
@@ -40,7 +39,7 @@ from vmcore.pmap.coloring import congruent
 from vmcore.pmap.pmap_range import pmap_remove
 from vmcore.structs import VmMap, VmMapEntry, VmObject, Vnode
 from vmcore.vm import Vm, release_later
-from vmcore.vm_error import VmError
+from vmcore.vm_error import VmError, panic
 
 
 def require_pages(vm: Vm, what: str, *values: int) -> None:
@@ -64,7 +63,7 @@ def require_pager(object: VmObject) -> None:
     pager = object.pager
     object.lock.release()
     if not pager:
-        raise Panic(f"object {object.slot} is to be mapped before its pager is installed")
+        raise panic(f"object {object.slot} is to be mapped before its pager is installed", object)
 
 
 @contract

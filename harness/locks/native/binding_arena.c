@@ -115,16 +115,17 @@ static PyObject *arena_leave(ArenaObject *self, PyObject *unused)
 
 static PyObject *arena_report(ArenaObject *self, PyObject *args)
 {
-	int kind;
-	const char *text;
+	int kind, mistake = 0, here = 1;
+	const char *text, *details = NULL;
+	Py_ssize_t size = 0;
 	unsigned long long a = 0, b = 0;
-	if (!PyArg_ParseTuple(args, "is|KK:report", &kind, &text, &a, &b))
+	if (!PyArg_ParseTuple(args, "is|KKiy#p:report", &kind, &text, &a, &b, &mistake, &details, &size, &here))
 		return NULL;
 	struct hd_seat *s = seat_of(self->a);
 	if (!s)
 		return NULL;
-	uint32_t site = current_site(self->a);
-	hd_report(self->a, s, (enum hd_report_kind)kind, a, b, 0, site, text);
+	struct hd_told told = {.mistake = (enum hd_mistake)mistake, .details = details, .size = (size_t)size};
+	hd_report_told(self->a, s, (enum hd_report_kind)kind, a, b, 0, here ? current_site(self->a) : 0, text, &told);
 	Py_RETURN_NONE;
 }
 

@@ -87,6 +87,14 @@ enum hd_status hd_check_sleep(struct hd_arena *a, struct hd_seat *s, uint64_t ex
 // --- report.c
 void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
 	       uint32_t site_a, uint32_t site_b, const char *text);
+struct hd_told { // what a report says beside its text; all may be 0
+	enum hd_mistake mistake;
+	uint32_t step, class_b; // class_b: of a lock that is not known
+	const void *details;
+	size_t size;
+};
+void hd_report_told(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
+		    uint32_t site_a, uint32_t site_b, const char *text, const struct hd_told *told);
 extern void *(*hd_let_go)(void);       // called before a report waits; NULL: there is nothing to take back
 extern void (*hd_take_back)(void *);
 

@@ -48,8 +48,9 @@
 	"As point(), for a place that is passed too often to be recorded."
 #define DOC_failure "failure($self, /)\n--\n\nThe operation starts over: counted, for the verdict livelock."
 #define DOC_report                                                                                                     \
-	"report($self, kind, text, lock_a=0, lock_b=0, /)\n--\n\n"                                                     \
-	"Tell the watcher of something wrong: kind is a CONSTANTS REPORT_..., the locks are offsets."
+	"report($self, kind, text, lock_a=0, lock_b=0, mistake=0, details=b'', here=True, /)\n--\n\n"                  \
+	"Tell the watcher of something wrong: kind is a CONSTANTS REPORT_..., the locks are offsets, mistake a "       \
+	"CONSTANTS MISTAKE_..., details those of harness.shm.facts.  here: the calling line is where it is wrong."
 #define DOC_io_begin                                                                                                   \
 	"io_begin($self, what, /)\n--\n\n"                                                                             \
 	"A system call that may block begins.  Reported when a lock is held that forbids sleeping."

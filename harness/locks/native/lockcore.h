@@ -113,6 +113,27 @@ enum hd_report_kind {
 	HD_REPORT_ORDER_NOTE      // both orders, but by one thread so far: a notice
 };
 
+// What exactly was done wrong, where a kind of report has several: data for those who explain it, so
+// that its text is for people only.  0: the kind says it, or only the system under test knows.
+enum hd_mistake {
+	HD_MISTAKE_NEEDS = 1,      // called without this lock
+	HD_MISTAKE_HAS_ALREADY,    // called with it, and takes it itself
+	HD_MISTAKE_HAS_MUTEX,      // called with a mutex, and may wait
+	HD_MISTAKE_LOST,           // came back without it
+	HD_MISTAKE_KEPT,           // came back with it
+	HD_MISTAKE_TOOK,           // took a lock of a class that its contract does not name
+	HD_MISTAKE_SLEPT,          // and its contract says never
+	HD_MISTAKE_NOT_HELD,       // released without holding it
+	HD_MISTAKE_LEFT,           // an operation or a thread ends with it
+	HD_MISTAKE_NO_CLAIM,       // gives up a claim that it does not have
+	HD_MISTAKE_READ_BOTH_WAYS, // others read the two in both orders, and this thread writes one
+	HD_MISTAKE_EMPTY_LINK,
+	HD_MISTAKE_FILL_LINK,      // the link is the fill of freed records
+	HD_MISTAKE_STALE_LINK,     // the record has been freed since
+	HD_MISTAKE_FREED_TWICE,
+	HD_MISTAKE_UNGUARDED,
+};
+
 enum hd_predicate { // when is the sleeper's condition true?  value is signed 64 bit
 	HD_NO_PREDICATE = 0, HD_EQ, HD_NE, HD_GT, HD_GE, HD_LT, HD_LE, HD_CLEAR, HD_SET
 };
@@ -319,7 +340,12 @@ struct hd_report {
 	uint64_t lock_a, lock_b; // held, wanted
 	uint32_t site_a, site_b;
 	uint32_t class_a, class_b;
+	uint32_t mistake; // hd_mistake
+	uint32_t step;    // name of the function or operation that made it; 0: none
+	uint32_t size;    // of details
+	uint32_t spare_report;
 	char text[448];
+	uint8_t details[384]; // msgpack, by harness/shm/facts.py: what the text is about
 };
 
 // First bytes of the segment.  What is in the first page never changes; every process has a

@@ -45,8 +45,8 @@ static uint32_t class_at(struct hd_arena *a, uint64_t lock)
 
 // Old reports are overwritten when the table is full of newer ones: what matters is
 // the first of each kind, and the watcher has taken that long before.
-void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
-	       uint32_t site_a, uint32_t site_b, const char *text)
+void hd_report_told(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
+		    uint32_t site_a, uint32_t site_b, const char *text, const struct hd_told *told)
 {
 	struct hd_report *table = hd_at(a, a->reports);
 	uint32_t number = atomic_fetch_add(&a->report_count, 1);
@@ -61,10 +61,22 @@ void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, 
 	r->site_a = site_a;
 	r->site_b = site_b;
 	r->class_a = class_at(a, lock_a); // all lock records begin alike
-	r->class_b = class_at(a, lock_b);
+	r->class_b = lock_b ? class_at(a, lock_b) : told->class_b;
+	r->mistake = told->mistake;
+	r->step = told->step;
+	r->size = (uint32_t)(told->size < sizeof r->details ? told->size : sizeof r->details);
+	if (r->size)
+		memcpy(r->details, told->details, r->size);
 	memset(r->text, 0, sizeof r->text);
 	strncpy(r->text, text, sizeof r->text - 1);
 	atomic_store(&r->state, number + 1);
 	if (s)
 		wait_until_seen(a, s, r, number);
+}
+
+void hd_report(struct hd_arena *a, struct hd_seat *s, enum hd_report_kind kind, uint64_t lock_a, uint64_t lock_b,
+	       uint32_t site_a, uint32_t site_b, const char *text)
+{
+	struct hd_told nothing = {0};
+	hd_report_told(a, s, kind, lock_a, lock_b, site_a, site_b, text, &nothing);
 }

@@ -56,7 +56,7 @@ def cause_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
         return ""
     if suspicion.verdict == "lost_wakeup":
         return _lost(members[0])
-    if suspicion.verdict in ("deadlock", "self_deadlock") and suspicion.report < 0:
+    if suspicion.verdict in ("deadlock", "self_deadlock") and suspicion.report is None:
         return _cycle(snapshot, members)
     if suspicion.verdict == "order_violation":
         return cause_of_order(suspicion)
@@ -65,10 +65,10 @@ def cause_of(snapshot: Snapshot, suspicion: Suspicion) -> str:
     if suspicion.verdict in ("stall", "frozen"):
         return cause_of_standstill(snapshot, suspicion)
     if suspicion.verdict == "crash":
-        return cause_of_crash(suspicion)
+        return cause_of_crash(suspicion.end)
     if suspicion.verdict in REPORTED:
         return REPORTED[suspicion.verdict]
-    return cause_of_report(snapshot, suspicion, members[0]) if suspicion.report >= 0 else ""
+    return cause_of_report(snapshot, suspicion, members[0])
 
 
 REPORTED = {
@@ -117,7 +117,7 @@ def _cycle(snapshot: Snapshot, members: list[SeatFacts]) -> str:
 
 
 def _crosswise(members: list[SeatFacts], waits: list[WaitFact]) -> str:
-    classes = {wait.lock.partition("[")[0] for wait in waits}
+    classes = {wait.lock_class for wait in waits}
     number = {2: "two", 3: "three"}.get(len(members), str(len(members)))
     of = f" of one class ({classes.pop()})" if len(classes) == 1 else ""
     order = "opposite orders" if len(members) == 2 else "orders that form a circle"

@@ -41,11 +41,11 @@ def cause_of_standstill(snapshot: Snapshot, suspicion: Suspicion) -> str:
     """Where the waiting of all ends: at threads that wait for no thread."""
     by_number = {seat.number: seat for seat in snapshot.seats}
     graph = edges(snapshot)
-    waiting = {int(str(edge.waiter)) for edge in graph}
-    roots = {int(str(edge.holder)) for edge in graph} - waiting
+    waiting = {edge.waiter for edge in graph}
+    roots = {edge.holder for edge in graph} - waiting
     told = []
     for number in sorted(roots & by_number.keys()):
-        behind = _behind(number, [(int(str(edge.waiter)), int(str(edge.holder))) for edge in graph])
+        behind = _behind(number, [(edge.waiter, edge.holder) for edge in graph])
         seat = by_number[number]
         told.append(f"{len(behind)} wait, directly or not, for {seat.role}, which {_doing(seat)}")
     if not told:

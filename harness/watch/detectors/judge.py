@@ -5,7 +5,6 @@ its evidence, without effect; it becomes certain when it still holds after ``sta
 finding when it still holds at the end.  ``catalog`` says which is which.
 """
 
-from harness import _native
 from harness.locks.waitgraph import Cycle, Edge, find_cycles
 from harness.watch import kernel
 from harness.watch.detectors.history import History, Limits
@@ -16,21 +15,8 @@ from harness.watch.detectors.stalls import doing, rounds, stalls, watch_work
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.wait_edges import edges
 
-__all__ = ["MOST_RESTARTS", "REPORTS", "History", "Limits", "judge"]
-_C = _native.CONSTANTS
+__all__ = ["MOST_RESTARTS", "History", "Limits", "judge"]
 SOFT_LOOKS, SOFT_S = 10, 0.25  # a place in a queue may dissolve when the queue moves
-REPORTS = {
-    _C["REPORT_ORDER"]: "order_violation",
-    _C["REPORT_SELF_DEADLOCK"]: "self_deadlock",
-    _C["REPORT_CONTRACT"]: "contract_violation",
-    _C["REPORT_SLEEP_HOLDING"]: "contract_violation",
-    _C["REPORT_OWNER_DIED"]: "orphaned_lock",
-    _C["REPORT_INVARIANT"]: "invariant_violation",
-    _C["REPORT_WRONG_DATA"]: "wrong_data",
-    _C["REPORT_PANIC"]: "panic",
-    _C["REPORT_STALE"]: "unguarded_access",
-    _C["REPORT_LEAK"]: "leak",
-}
 
 
 def judge(now: Snapshot, history: History, limits: Limits) -> list[Suspicion]:
@@ -67,11 +53,11 @@ def _cycles(
     lasting = [
         edge
         for edge in graph
-        if (wait := seats[int(str(edge.waiter))].wait) is not None and not wait.timed and edge.holder in seats
+        if (wait := seats[edge.waiter].wait) is not None and not wait.timed and edge.holder in seats
     ]
     found = []
     for cycle in find_cycles(lasting):
-        members = [seats[int(str(node))] for node in cycle.nodes]
+        members = [seats[node] for node in cycle.nodes]
         if any(seat.dead for seat in members):
             continue
         verdict = "self_deadlock" if len(members) == 1 else "deadlock"
@@ -93,10 +79,10 @@ def _cycles(
 
 
 def _cycle_sentence(cycle: Cycle, seats: dict[int, SeatFacts]) -> str:
-    names = " -> ".join(seats[int(str(node))].role for node in (*cycle.nodes, cycle.nodes[0]))
+    names = " -> ".join(seats[node].role for node in (*cycle.nodes, cycle.nodes[0]))
     soft = "" if cycle.hard else " (through a place in a queue)"
     if len(cycle.nodes) == 1:
-        return f"{names.split(' -> ')[0]} waits for itself{soft}"
+        return f"{seats[cycle.nodes[0]].role} waits for itself{soft}"
     return f"{len(cycle.nodes)} threads wait for each other in a circle{soft}: {names}"
 
 
@@ -105,7 +91,7 @@ def _frozen(
 ) -> list[Suspicion]:
     """Others wait for a thread that the kernel does not let run.  A tracer will let it go on."""
     found = []
-    for number in sorted({int(str(edge.holder)) for edge in graph}):
+    for number in sorted({edge.holder for edge in graph}):
         holder = seats.get(number)
         if holder is None:
             continue
@@ -114,8 +100,8 @@ def _frozen(
             history.forget(key)
             continue
         seen = history.hold(key, now.taken_ns)
-        waiters = [int(str(edge.waiter)) for edge in graph if edge.holder == number]
-        what = next(str(edge.what) for edge in graph if edge.holder == number)
+        waiters = [edge.waiter for edge in graph if edge.holder == number]
+        what = next(edge.what for edge in graph if edge.holder == number)
         hint = f"; try: kill -CONT {holder.pid}" if holder.state == "T" and not holder.tracer else ""
         since = (now.taken_ns - seen.first_ns) / 1e9
         found.append(

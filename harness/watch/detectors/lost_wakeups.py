@@ -107,7 +107,7 @@ def none_left(now: Snapshot, graph: list[Edge], history: History, limits: Limits
     ]
 
 
-def _for_good(seat: SeatFacts, blocked: set[object]) -> bool:
+def _for_good(seat: SeatFacts, blocked: set[int]) -> bool:
     """Does it wait without limit inside our locks, and nothing there lets it go on?"""
     wait = seat.wait
     if wait is None or wait.timed or seat.state in kernel.STOPPED:

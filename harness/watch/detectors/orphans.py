@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 
 from harness import _native
+from harness.locks.reports import Report
 from harness.locks.waitgraph import Edge
 from harness.shm import native
+from harness.shm.names import site_text
 from harness.watch.detectors.history import History, Limits
-from harness.watch.records import ReportFact, SeatFacts, Snapshot, Suspicion
+from harness.watch.records import SeatFacts, Snapshot, Suspicion
 from harness.watch.snapshot import Reader, ended_by
 
 LATE_LOOKS, LATE_S = 50, 0.002
@@ -29,7 +31,8 @@ class Told:
 
     offset: int
     who: str  # was told
-    pid: int  # of the dead; 0: unknown
+    seat: int  # of the dead; 0: unknown, and so are the next two
+    pid: int
     tid: int
     name: str
     rest: str
@@ -39,6 +42,11 @@ class Told:
         """How it ended, as soon as that is known."""
         self.ended = self.ended or ended_by(reader, self.pid, self.tid)
         return self.ended
+
+    @property
+    def ends(self) -> dict[int, str]:
+        """The same as data, by seat, as far as it is known."""
+        return {self.seat: self.ended} if self.ended else {}
 
     def death(self, reader: Reader) -> str:
         """The sentence about it."""
@@ -66,7 +74,7 @@ def open_stories(
             why = f"{one.death(reader)}; {one.who} was told and has not repaired it"
         else:
             certain = False
-        found.append(msgspec.structs.replace(suspicion, why=why, certain=certain, at_end=True))
+        found.append(msgspec.structs.replace(suspicion, why=why, ends=one.ends, certain=certain, at_end=True))
     return found
 
 
@@ -77,7 +85,7 @@ def orphans(now: Snapshot, graph: list[Edge], history: History, limits: Limits) 
     """
     found = []
     for seat in now.seats:
-        waiters = [int(str(edge.waiter)) for edge in graph if edge.holder == seat.number]
+        waiters = [edge.waiter for edge in graph if edge.holder == seat.number]
         if not seat.dead or not (seat.held or waiters):
             continue
         wanted = {held.offset for held in seat.held}
@@ -96,6 +104,7 @@ def orphans(now: Snapshot, graph: list[Edge], history: History, limits: Limits) 
                 key=f"orphaned_lock:{seat.id}",
                 seats=[seat.number, *waiters],
                 why=_sentence(seat, waiters),
+                ends={seat.number: seat.ended} if seat.ended else {},
                 certain=wanted_twice and (not seat.held or seen.told >= limits.repair_s),
                 notice=wanted_twice,
                 at_end=True,
@@ -121,19 +130,19 @@ def _sentence(seat: SeatFacts, waiters: list[int]) -> str:
     return f"{seat.name} is dead{how} and still holds {locks}{waits}"
 
 
-def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> tuple[Told, Suspicion]:
+def of_report(reader: Reader, now: Snapshot, report: Report, who: str) -> tuple[Told, Suspicion]:
     """The next holder was told: it names itself, and the rows of the dead name who it was."""
-    dead = _who_died(reader, report.offset)
+    dead, lock = _who_died(reader, report.wanted_lock), report.wanted_name
     if dead is None:
         key, seats = f"orphaned_lock:report:{report.number}", [report.seat]
-        told = Told(report.offset, who, 0, 0, report.lock_b, "its last holder died inside")
+        told = Told(report.wanted_lock, who, 0, 0, 0, lock, "its last holder died inside")
     else:
         row, held = dead
         key, seats = f"orphaned_lock:{int(row.id)}", [report.seat, int(row.number)]
         name = f"{row.role.decode(errors='replace')} (pid {int(row.pid)})"
         age = max(0, now.taken_ns - int(held.since)) / 1e9
-        rest = f"with {report.lock_b}, which it had taken {age:.3f} s ago at {reader.site(held.site)}"
-        told = Told(report.offset, who, int(row.pid), int(row.tid), name, rest)
+        rest = f"with {lock}, which it had taken {age:.3f} s ago at {reader.site(held.site)}"
+        told = Told(report.wanted_lock, who, int(row.number), int(row.pid), int(row.tid), name, rest)
     for _ in range(LATE_LOOKS if told.pid else 0):
         if told.how(reader):  # the kernel marks the locks first and says how it ended a moment later
             break
@@ -144,11 +153,12 @@ def of_report(reader: Reader, now: Snapshot, report: ReportFact, who: str) -> tu
         key=key,
         seats=seats,
         why=f"{text}; {who} took it next and was told",
-        lines=[f"{who} {report.text}: {report.lock_b}", f"  {text}", f"  at {report.site_b}"],
+        lines=[f"{who} {report.text}: {lock}", f"  {text}", f"  at {site_text(report.wanted_site)}"],
+        ends=told.ends,
         notice=True,
-        report=report.number,
-        locks=(report.lock_a, report.lock_b),
-        since_ns=now.taken_ns - int(report.age_s * 1e9),
+        report=report,
+        details=report.details,
+        since_ns=report.when,
     )
 
 

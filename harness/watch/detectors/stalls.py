@@ -20,7 +20,7 @@ def stalls(
     seats = {seat.number: seat for seat in now.seats}
     ahead: dict[int, list[int]] = {}
     for edge in graph:
-        ahead.setdefault(int(str(edge.waiter)), []).append(int(str(edge.holder)))
+        ahead.setdefault(edge.waiter, []).append(edge.holder)
     explained = _behind(explained, ahead)
     late = {}  # seat -> what it has waited for too long
     for seat in now.seats:
@@ -176,9 +176,9 @@ def doing(seat: SeatFacts) -> str:
 
 def _held_too_long(holder: SeatFacts, waiters: list[SeatFacts], longest: SeatFacts) -> str:
     polls = longest.polled is not None and (longest.wait is None or longest.wait.timed)
-    wait = longest.wait
-    what = longest.polled.lock if polls and longest.polled else wait.lock if wait else "?"
-    row = next((held for held in holder.held if held.lock == what), None)
+    wanted = longest.polled if polls else longest.wait
+    what = wanted.lock if wanted else "?"
+    row = next((held for held in holder.held if wanted and held.offset == wanted.offset), None)
     since = f" since {row.held_for_s:.3f} s, {row.site}" if row else ""
     how = f"polls {what}" if polls else f"waits for {what}"
     if polls and longest.polled:
@@ -216,10 +216,10 @@ def rounds(now: Snapshot, graph: list[Edge], history: History, limits: Limits) -
     ]
     found = []
     for cycle in find_cycles([edge for edge in every if edge.hard]):
-        members = [seats[int(str(node))] for node in cycle.nodes]
+        members = [seats[node] for node in cycle.nodes]
         if any(one.dead for one in members) or all(one.wait and not one.wait.timed for one in members):
             continue
-        what = sorted(str(edge.what) for edge in cycle.edges)
+        what = sorted(edge.what for edge in cycle.edges)
         ids = sorted(one.id for one in members)
         turns = _turns(members, now)
         polls = any(one.wait is None for one in members)

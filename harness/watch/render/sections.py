@@ -4,7 +4,6 @@ A renderer gets (arena, dump) and returns lines.  One that fails is noted; the d
 written all the same.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -67,8 +66,8 @@ def unregister_word(word: str) -> None:
 
 
 def bits(name: str, value: int) -> str:
-    """The bits of the word called "table[slot].field" for reading."""
+    """The bits of a word called "table.field" for reading."""
     try:
-        return _WORDS[re.sub(r"\[\d+\]", "", name)](value)
+        return _WORDS[name](value)
     except Exception:  # noqa: BLE001 - not registered, or it knows no such value: the number tells as much
         return f"{value:#x}"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from harness.watch.reader import shorten
+from harness.shm.names import shorten
 from harness.watch.records import SeatFacts, Snapshot, Suspicion
 
 ADDRESSES = 0x1000
@@ -76,9 +76,12 @@ def link_text(waiter: SeatFacts, holder: SeatFacts) -> str:
     return ""
 
 
-def summary_of(snapshot: Snapshot, suspicion: Suspicion, cause: str = "") -> str:
-    """The facts in one sentence, and the class of the cause in another when it is known."""
-    facts = _facts(snapshot, suspicion)
+def summary_of(seats: list[SeatFacts], suspicion: Suspicion, cause: str = "", place: str = "") -> str:
+    """The facts in one sentence, and the class of the cause in another when it is known.
+
+    ``place``: the line where the holder of a stall is now.
+    """
+    facts = _facts(seats, suspicion) + (f", at {place}" if place else "")
     return f"{facts}. {cause}." if cause else facts
 
 
@@ -89,15 +92,9 @@ def place_of(stack: list[str]) -> str:
     return next(own, stack[0] if stack else "")
 
 
-def placed(summary: str, suspicion: Suspicion, stacks: dict[int, list[str]]) -> str:
-    """The sentence with the line where the holder of a stall is now, as far as its stack could be had."""
-    place = place_of(stacks.get(suspicion.holder, []))
-    return summary.replace(suspicion.why, f"{suspicion.why}, at {place}", 1) if place else summary
-
-
-def _facts(snapshot: Snapshot, suspicion: Suspicion) -> str:
+def _facts(seats: list[SeatFacts], suspicion: Suspicion) -> str:
     """For a short cycle it names both sides and both locks."""
-    by_number = {seat.number: seat for seat in snapshot.seats}
+    by_number = {seat.number: seat for seat in seats}
     members = [by_number[n] for n in suspicion.seats if n in by_number]
     if suspicion.verdict != "deadlock" or not members or len(members) > 3:
         return suspicion.why

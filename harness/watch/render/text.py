@@ -28,16 +28,21 @@ FRAMES, EVENTS = 12, 10
 
 def render(dump: Dump, everything: bool = True) -> str:
     """Text of a dump; without ``everything`` only what is needed to understand the verdict."""
+    lines = head_of(dump, everything) + _tail(dump, everything)
+    lines += ["", f"try: {dump.reproduce}" if dump.reproduce else "try: hangdog list scenarios"]
+    return "\n".join(lines) + "\n"
+
+
+def head_of(dump: Dump, everything: bool = True) -> list[str]:
+    """The verdict, and the threads."""
     lines = [f"{dump.verdict}   {dump.scenario}   seed {dump.seed}".rstrip(), dump.summary, ""]
     lines += [f"  {line}" for line in dump.cycle if line.strip() not in dump.summary]
     for seat in dump.threads:
         involved = seat.number in dump.involved
-        named = seat.name in dump.summary  # the thread that did what the others wait for
+        named = seat.number in dump.witnesses  # the thread that did what the others wait for
         if everything or involved or named:
             lines += ["", *_thread(seat, involved, named)]
-    lines += _tail(dump, everything)
-    lines += ["", f"try: {dump.reproduce}" if dump.reproduce else "try: hangdog list scenarios"]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _thread(seat: SeatFacts, involved: bool, named: bool) -> list[str]:

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from harness.errors import LockBroken, NotOwner, OwnerDied, SelfDeadlock
-from harness.locks import held, order
 from harness.shm import native
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, wait_until
+from tests.harness.locks import held, reported
 from tests.harness.shm.records import Plain
 
 KINDS = ["mutex", "rwlock"]
@@ -78,7 +78,7 @@ def test_a_counter_loses_nothing(lock, mode, arena, actors):
         actor.end()
 
     assert cell.value == 3 * rounds
-    assert order.reports(arena) == []
+    assert reported.reports(arena) == []
     assert lock.holder() is None
 
 
@@ -169,7 +169,7 @@ def test_taking_ones_own_lock_is_an_error_at_once_and_a_report(lock, arena):
     assert lock.try_acquire() is False
 
     assert [row.name for row in held.mine(arena)] == ["tested[4]"]
-    reports = order.reports(arena)
+    reports = reported.reports(arena)
     assert [report.kind for report in reports] == ["self_deadlock"] * 2
     assert reports[0].held_site[1] < reports[0].wanted_site[1]
     lock.release()
@@ -184,8 +184,8 @@ def test_releasing_what_another_holds_is_an_error_and_changes_nothing(lock, mode
         lock.release()
 
     assert lock.holder()[3] == "keeper"
-    assert [report.kind for report in order.reports(arena)] == ["contract"]
-    assert order.reports(arena)[0].wanted_lock == lock.offset
+    assert [report.kind for report in reported.reports(arena)] == ["contract"]
+    assert reported.reports(arena)[0].wanted_lock == lock.offset
     actor.tell("release")
     actor.end()
 
@@ -276,7 +276,7 @@ def test_the_next_holder_is_told_of_the_death_and_may_repair(lock, arena, actors
 
     assert lock.held()
     assert lock.holder()[3] == "test"
-    assert [report.kind for report in order.reports(arena)] == ["owner_died"]
+    assert [report.kind for report in reported.reports(arena)] == ["owner_died"]
     lock.recover()
     lock.release()
     with lock:

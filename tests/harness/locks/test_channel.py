@@ -11,11 +11,11 @@ import pytest
 from harness import _native
 from harness.errors import BadInput
 from harness.handles.channel import OPERATORS, holds, predicate
-from harness.locks import order
 from harness.shm import native
 from harness.shm.layout import guarded
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, wait_until
+from tests.harness.locks import reported
 
 C = _native.CONSTANTS
 HANDOFFS = 1000
@@ -195,7 +195,7 @@ def test_wait_gives_the_lock_back_to_its_with_even_when_interrupted(cell, lock, 
     actor.expect("clean")
     actor.end()
 
-    assert order.reports(arena) == []
+    assert reported.reports(arena) == []
 
 
 def test_a_bad_condition_is_refused_before_anything_is_released(cell, lock, chan):
@@ -250,13 +250,13 @@ def test_a_sleeper_that_holds_a_lock_which_forbids_it_is_reported(lock, chan, ar
     allowed.acquire()
     lock.acquire()
     chan.sleep(lock, "nap", timeout=0)
-    assert order.reports(arena) == []
+    assert reported.reports(arena) == []
 
     with other:
         lock.acquire()
         chan.sleep(lock, "nap", timeout=0)
 
-    assert [(report.kind, report.held) for report in order.reports(arena)] == [("sleep_holding", "other")]
+    assert [(report.kind, report.held) for report in reported.reports(arena)] == [("sleep_holding", "other")]
     allowed.release()
 
 

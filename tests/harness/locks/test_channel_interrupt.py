@@ -7,10 +7,10 @@ from ctypes import Structure, c_uint32
 import pytest
 
 from harness.errors import LockBroken, OwnerDied
-from harness.locks import order
 from harness.shm.layout import guarded
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, wait_until
+from tests.harness.locks import reported
 
 INTERRUPTS = 3
 
@@ -90,7 +90,7 @@ def test_many_interrupts_end_the_wait_lock_held_with_the_first_raised(lock, cell
     waiter.expect(f"interrupted, {INTERRUPTS - 1} notes, context None")
     waiter.expect("held False")
     waiter.end()
-    assert order.reports(arena) == []
+    assert reported.reports(arena) == []
     assert lock.acquire(timeout=0)
     lock.release()
     os.close(seen)

@@ -5,11 +5,12 @@ from types import FunctionType
 import pytest
 
 from harness.errors import ContractViolation
-from harness.locks import contract, order
+from harness.locks import contract
+from tests.harness.locks import reported
 
 
 def violation(arena):
-    (report,) = order.reports(arena)
+    (report,) = reported.reports(arena)
     assert report.kind == "contract"
     return report.text
 
@@ -33,7 +34,7 @@ def test_a_call_that_keeps_its_contract_goes_through(checked, world):
         assert checked.step(world, None) == "done"
     assert checked.step.__name__ == "step"
     assert "One step." in checked.step.__doc__
-    assert order.reports(world.arena) == []
+    assert reported.reports(world.arena) == []
 
 
 @pytest.mark.parametrize("by_name", [False, True])
@@ -154,4 +155,4 @@ def test_an_exception_comes_out_unchanged_and_unchecked(checked, world):
     with pytest.raises(KeyError, match="mine"):
         checked.step(world, world.thing)
 
-    assert order.reports(world.arena) == []
+    assert reported.reports(world.arena) == []

@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from harness.errors import LockBroken, OwnerDied
-from harness.locks import order
 from tests.harness.actors import LIMIT_S
+from tests.harness.locks import reported
 
 WAYS = {
     "acquire": ("mutex", lambda lock: lock.acquire(timeout=LIMIT_S)),
@@ -63,7 +63,7 @@ def test_the_error_names_lock_dead_holder_role_line_and_age(way, arena, actors):
     assert error.holder.held_for >= 0
     for part in ("account[7]", f"pid {pid} (teller#3)", f":{line} (victim_of.<locals>.body)", " s ago"):
         assert part in str(error)
-    (report,) = order.reports(arena)
+    (report,) = reported.reports(arena)
     assert report.kind == "owner_died"
     assert f"pid {pid} (teller#3)" in report.text
     gave_up = way.startswith("with")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import OwnerDied
-from harness.locks import held
 from tests.harness.actors import LIMIT_S, wait_until
+from tests.harness.locks import held
 
 HOLDER = """
 import os, signal, sys, threading

@@ -4,9 +4,9 @@ import pytest
 
 from harness import _native
 from harness.errors import OwnerDied
-from harness.locks import held
 from harness.shm import native
 from tests.harness.actors import LIMIT_S
+from tests.harness.locks import held
 
 C = _native.CONSTANTS
 

@@ -8,9 +8,9 @@ import pytest
 
 from harness import _native
 from harness.errors import HeldTooMany, OwnerDied
-from harness.locks import order
 from harness.shm import native
 from tests.harness.actors import LIMIT_S
+from tests.harness.locks import reported
 
 C = _native.CONSTANTS
 
@@ -77,7 +77,7 @@ def test_a_report_about_no_lock_is_a_report(arena):
     for lock in (1 << 45, huge, 3):
         arena.native.report(C["REPORT_CONTRACT"], "x" * 5000, lock, lock)
 
-    assert [report.kind for report in order.reports(arena)] == ["contract"] * 3
+    assert [report.kind for report in reported.reports(arena)] == ["contract"] * 3
 
 
 def test_numbers_that_fit_nowhere_are_refused_or_cut(arena):

@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 
 from harness.errors import LockBroken, OwnerDied
-from harness.locks import order
 from harness.shm import Arena
 from harness.shm.roster import Roster
 from tests.harness.actors import LIMIT_S, fork, wait_until
+from tests.harness.locks import reported
 from tests.waiting import reap
 
 KILLS = 40
@@ -138,7 +138,7 @@ def test_a_repaired_lock_stays_repaired_through_waits(small, actors):
 
     with lock:
         assert lock.held() == "write"
-    assert [report.kind for report in order.reports(small)] == ["owner_died"]
+    assert [report.kind for report in reported.reports(small)] == ["owner_died"]
 
 
 @pytest.mark.parametrize("kind", ["mutex", "rwlock"])

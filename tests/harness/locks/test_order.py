@@ -7,10 +7,11 @@ import pytest
 
 from harness import _native
 from harness.errors import BadInput, ContractViolation, OwnerDied, SelfDeadlock
-from harness.locks import LockClass, held, order
+from harness.locks import LockClass, order
 from harness.shm.layout import MutexRecord, guarded
 from harness.watch.snapshot import Reader
 from tests.harness.actors import wait_until
+from tests.harness.locks import held, reported
 
 STRICT = _native.CONSTANTS["STRICT"]
 
@@ -44,14 +45,14 @@ def pairs(arena):
 def test_an_inversion_is_reported_before_anything_hangs_with_both_lines(arena, actors):
     a, b = arena.mutex("a"), arena.mutex("b")
     elsewhere(actors, a, b)
-    assert order.violations(arena) == []
+    assert reported.violations(arena) == []
 
     b.acquire()
     at_b = line() - 1
     a.acquire()
     at_a = line() - 1
 
-    (report,) = order.violations(arena)
+    (report,) = reported.violations(arena)
     assert (report.held, report.wanted) == ("b", "a")
     assert (report.held_site[1], report.wanted_site[1]) == (at_b, at_a)
     assert __file__.endswith(report.wanted_site[0][-100:])
@@ -72,19 +73,19 @@ def test_an_inversion_between_processes_is_seen_although_they_never_meet(arena, 
     with b:
         a.acquire()
 
-    assert [(report.held, report.wanted) for report in order.violations(arena)] == [("b", "a")]
+    assert [(report.held, report.wanted) for report in reported.violations(arena)] == [("b", "a")]
 
 
 def test_a_ring_of_three_is_seen_at_its_third_edge(arena, actors):
     a, b, c = (arena.mutex(name) for name in "abc")
     elsewhere(actors, a, b)
     elsewhere(actors, b, c)
-    assert order.violations(arena) == []
+    assert reported.violations(arena) == []
 
     with c, a:
         pass
 
-    assert [(report.held, report.wanted) for report in order.violations(arena)] == [("c", "a")]
+    assert [(report.held, report.wanted) for report in reported.violations(arena)] == [("c", "a")]
 
 
 def test_the_same_violation_is_reported_once(arena, actors):
@@ -94,7 +95,7 @@ def test_the_same_violation_is_reported_once(arena, actors):
         with b, a:
             pass
 
-    assert len(order.violations(arena)) == 1
+    assert len(reported.violations(arena)) == 1
 
 
 def test_reports_are_the_last_128_and_violations_those_about_order(arena, actors):
@@ -107,11 +108,11 @@ def test_reports_are_the_last_128_and_violations_those_about_order(arena, actors
     with b, a:
         pass
 
-    reports = order.reports(arena)
+    reports = reported.reports(arena)
 
     assert [report.kind for report in reports] == ["self_deadlock"] * 127 + ["order"]
     assert [report.when for report in reports] == sorted(report.when for report in reports)
-    assert order.violations(arena) == reports[-1:]
+    assert reported.violations(arena) == reports[-1:]
 
 
 def test_edges_keep_the_lines_of_the_first_time(arena):
@@ -127,7 +128,9 @@ def test_edges_keep_the_lines_of_the_first_time(arena):
     (edge,) = order.edges(arena)
 
     assert (edge.before, edge.after) == ("a", "b")
-    assert (edge.before_site[1], edge.after_site[1]) == (first, second)
+    here = "tests/harness/locks/test_order.py"
+    sites = [site.partition(" ")[0] for site in (edge.before_site, edge.after_site)]
+    assert sites == [f"{here}:{first}", f"{here}:{second}"]
     assert edge.seat == arena.native.seat()
 
 
@@ -143,7 +146,7 @@ def test_a_try_adds_no_edge_for_itself_but_counts_as_held(arena):
     assert pairs(arena) == [("a", "c"), ("b", "c")]
     with a, b:
         pass
-    assert order.violations(arena) == []
+    assert reported.violations(arena) == []
 
 
 def test_two_of_one_class_with_a_rank_are_reported_unless_they_may_nest(arena):
@@ -154,7 +157,7 @@ def test_two_of_one_class_with_a_rank_are_reported_unless_they_may_nest(arena):
     with leaf, other:
         pass
 
-    (report,) = order.violations(arena)
+    (report,) = reported.violations(arena)
     assert report.text == "holds ranked[0] and takes ranked[1]: two of one class that may not nest"
     assert pairs(arena) == [("ranked", "ranked"), ("leaf", "leaf")]
 
@@ -169,17 +172,17 @@ def test_one_thread_that_takes_both_orders_is_a_note_with_both_lines(arena, acto
         at_a = line() - 1
         a.release()
 
-    (note,) = order.notes(arena)
+    (note,) = reported.notes(arena)
     assert (
         note.text
         == "holds b[0] and takes a[0]: taken the other way round, too, but not by another thread so far"
     )
     assert (note.held_site[1], note.wanted_site[1]) == (at_b, at_a)
-    assert order.violations(arena) == []
+    assert reported.violations(arena) == []
 
     elsewhere(actors, a, b)
 
-    assert [(report.held, report.wanted) for report in order.violations(arena)] == [("a", "b")]
+    assert [(report.held, report.wanted) for report in reported.violations(arena)] == [("a", "b")]
     assert [(edge.before, edge.bad) for edge in order.edges(arena)] == [("b", False), ("a", True)]
 
 
@@ -207,7 +210,7 @@ def test_a_strict_arena_refuses_the_pair_every_time(arena, actors):
     with a, b:
         pass
 
-    assert len(order.violations(arena)) == 1
+    assert len(reported.violations(arena)) == 1
 
 
 def test_a_queued_writer_that_closes_a_cycle_of_readers_is_reported(arena, actors):
@@ -225,10 +228,10 @@ def test_a_queued_writer_that_closes_a_cycle_of_readers_is_reported(arena, actor
     reads(a, b)
     reads(b, a)
     elsewhere(actors, a)
-    assert order.reports(arena) == []
+    assert reported.reports(arena) == []
     elsewhere(actors, b)
 
-    (report,) = order.violations(arena)
+    (report,) = reported.violations(arena)
     assert report.text == (
         "writes what others read in both orders (a[0], then b[0]): "
         "a writer that queues between them stops both"
@@ -245,7 +248,7 @@ def test_pairs_beyond_the_table_are_missed_and_never_invented(arena):
                     with locks[second]:
                         pass
 
-    assert order.reports(arena) == []
+    assert reported.reports(arena) == []
 
 
 def test_killed_with_the_report_out_the_next_thread_tells_it_again(arena, actors):
@@ -268,7 +271,7 @@ def test_killed_with_the_report_out_the_next_thread_tells_it_again(arena, actors
     wait_until(reporting, "a thread that waits with its report out")
     actor.kill()
     arena.native.mode &= ~_native.CONSTANTS["WAIT_FOR_WATCHER"]
-    assert len(order.violations(arena)) == 1
+    assert len(reported.violations(arena)) == 1
     with pytest.raises(OwnerDied):
         b.acquire()
     b.recover()
@@ -277,7 +280,7 @@ def test_killed_with_the_report_out_the_next_thread_tells_it_again(arena, actors
     for _ in range(2):
         actors.actor(other_way, "thread").end()
 
-    assert [(report.held, report.wanted) for report in order.violations(arena)] == [("b", "a")] * 2
+    assert [(report.held, report.wanted) for report in reported.violations(arena)] == [("b", "a")] * 2
 
 
 @pytest.fixture
@@ -303,7 +306,7 @@ def test_locks_of_a_chain_may_be_taken_along_it(arena, chain):
     with chain[1].lock, chain[3].lock:
         pass
 
-    assert order.violations(arena) == []
+    assert reported.violations(arena) == []
 
 
 @pytest.mark.parametrize(("first", "second"), [(2, 1), (3, 2), (1, 4), (4, 1)])
@@ -311,7 +314,7 @@ def test_locks_of_a_chain_may_not_be_taken_against_or_beside_it(arena, chain, fi
     with chain[first].lock, chain[second].lock:
         pass
 
-    (report,) = order.violations(arena)
+    (report,) = reported.violations(arena)
     assert report.text == f"holds chained[{first}] and takes chained[{second}]: not in chain order"
 
 
@@ -320,14 +323,14 @@ def test_against_rank_is_reported_at_the_first_time(arena):
     equal = arena.mutex("equal", rank=20)
     with low, high:
         pass
-    assert order.violations(arena) == []
+    assert reported.violations(arena) == []
 
     with high, low:
         pass
     with high, equal:
         pass
 
-    assert [report.text for report in order.violations(arena)] == [
+    assert [report.text for report in reported.violations(arena)] == [
         "holds high[0] and takes low[0]: against rank",
         "holds high[0] and takes equal[0]: against rank",
     ]
@@ -342,7 +345,7 @@ def test_a_strict_arena_refuses_the_lock(arena):
 
     assert held.mine(arena) == []
     assert not low.locked()
-    assert len(order.violations(arena)) == 1
+    assert len(reported.violations(arena)) == 1
 
 
 # --- classes

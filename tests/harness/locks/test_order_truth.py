@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness.locks import LockClass, order
+from harness.locks import LockClass
+from tests.harness.locks import reported
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,12 @@ def pairs(reports, names):
 def test_a_program_is_told_as_its_truth_is(arena, actors, mode, program):
     names = play(arena, actors, mode, program)
 
-    told = pairs(order.violations(arena), names)
+    told = pairs(reported.violations(arena), names)
     if program.either_side:  # the writer closes both edges at once; which of them is named first is chance
         told = tuple(">".join(sorted(pair.split(">"))) for pair in told)
     assert told == program.told
-    assert pairs(order.notes(arena), names) == program.noted
-    assert {report.kind for report in order.reports(arena)} <= {"order", "order_note"}
+    assert pairs(reported.notes(arena), names) == program.noted
+    assert {report.kind for report in reported.reports(arena)} <= {"order", "order_note"}
 
 
 def test_every_program_has_a_name_of_its_own():

@@ -7,9 +7,10 @@ import pytest
 
 from harness import _native
 from harness.errors import ContractViolation, NotOwner, OwnerDied, SelfDeadlock
-from harness.locks import order
+from harness.locks import reports
 from harness.shm import native
 from tests.harness.actors import LIMIT_S, wait_until
+from tests.harness.locks import reported
 
 C = _native.CONSTANTS
 
@@ -28,16 +29,15 @@ class Watcher:
         self.arena.header.watcher_beat = self.arena.native.now()
 
     def _run(self) -> None:
-        size = _native.LAYOUT["hd_report"][0]
         while not self.stop.wait(0.001):
             self.beat()
             for number in range(len(self.acked), self.arena.header.report_count):
-                row = native.Report.from_buffer(self.arena.mapping, self.arena.header.reports + number * size)
+                row = reports.row_at(self.arena, number)
                 if row.state == number + 1:
                     seat = native.Seat.from_buffer(
                         self.arena.mapping, self.arena.native.offset_of_seat(row.seat)
                     )
-                    self.acked.append((order.REPORT_KINDS[row.kind], seat.activity))
+                    self.acked.append((reports.KINDS[row.kind], seat.activity))
                     row.acked = number + 1
 
 
@@ -142,4 +142,4 @@ def test_a_report_that_was_never_finished_hides_no_later_one(arena, watcher):
     for word in ("one", "two"):
         arena.native.report(C["REPORT_INVARIANT"], word)
 
-    assert [report.text for report in order.reports(arena)] == ["one", "two"]
+    assert [report.text for report in reported.reports(arena)] == ["one", "two"]

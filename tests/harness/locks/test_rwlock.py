@@ -8,10 +8,10 @@ import pytest
 
 from harness import _native
 from harness.errors import NotOwner, SelfDeadlock
-from harness.locks import held, order
 from harness.shm import native
 from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
+from tests.harness.locks import held, reported
 from tests.harness.shm.records import Plain
 
 _C = _native.CONSTANTS
@@ -322,7 +322,7 @@ def test_a_thread_that_does_not_read_can_neither_upgrade_nor_downgrade(lock, are
         lock.downgrade()
 
     assert lock.held() == "read"
-    assert {report.kind for report in order.reports(arena)} == {"contract"}
+    assert {report.kind for report in reported.reports(arena)} == {"contract"}
 
 
 def test_a_downgraded_writer_lets_readers_in_and_writers_not(lock, mode, arena, actors):

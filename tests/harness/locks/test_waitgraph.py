@@ -80,7 +80,7 @@ def test_a_cycle_reads_as_who_waits_for_whom():
 
 
 def test_a_place_in_a_queue_is_told_from_a_holder():
-    edges = [Edge("reader", "writer", hard=False), Edge("writer", "reader")]
+    edges = [Edge(1, 2, hard=False), Edge(2, 1)]
 
     (cycle,) = find_cycles(edges)
 
@@ -98,12 +98,6 @@ def test_a_hard_edge_is_preferred_to_a_soft_one_between_the_same_two():
 
 def test_a_node_that_waits_for_itself_is_a_cycle_of_one():
     assert find_cycles([Edge(4, 4)]) == [Cycle((Edge(4, 4),))]
-
-
-def test_names_and_numbers_may_be_mixed():
-    (cycle,) = find_cycles([Edge("disk", 2), Edge(2, "disk")])
-
-    assert cycle.nodes == (2, "disk")
 
 
 def test_a_long_chain_of_waiters_needs_no_recursion():

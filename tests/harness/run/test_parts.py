@@ -212,7 +212,7 @@ def test_an_exception_that_the_watchdog_did_not_see_counts_after_a_while():
 def test_of_what_the_watchdog_has_not_seen_a_dump_is_made():
     asked = []
 
-    def picture(*what):
+    def picture(*what, details):
         asked.append(what)
         return "mine.json"
 
@@ -299,3 +299,16 @@ def test_findings_name_workers_and_the_command():
 
     assert (book.findings[0].workers, book.findings[0].reproduce) == (("a#0",), "hangdog run")
     assert book.findings[0].at_s == 2.5
+
+
+def test_how_a_thread_ended_is_added_once_whatever_the_sentence_says():
+    book = store()
+    told = msgspec.structs.replace(found("orphaned_lock", 4), ends={4: "killed by SIGKILL"})
+    book.from_watchdog(told, 1.0)
+
+    book.ended(4, "killed by SIGKILL")
+    assert [one.summary for one in book.findings] == ["s"]
+    for _ in range(2):
+        book.ended(4, "killed by fault injection")
+
+    assert [one.summary for one in book.findings] == ["s (seat 4: killed by fault injection)"]

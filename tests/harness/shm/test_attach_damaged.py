@@ -11,12 +11,13 @@ from contextlib import suppress
 import pytest
 
 from harness.errors import HarnessError
-from harness.locks import held, order
+from harness.locks import order
 from harness.shm import Arena, native
 from harness.shm.roster import Roster
 from harness.watch.snapshot import Reader, take
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import LIMIT_S, fork
+from tests.harness.locks import held, reported
 from tests.waiting import reap
 
 SEEDS, ROUNDS = 6, 10
@@ -53,7 +54,7 @@ def use(arena):
         lambda: Roster(arena).rows(left=True),
         lambda: take(Reader(arena), events=True),
         lambda: Watchdog(arena, None, with_stacks=False).scan(),
-        lambda: (order.edges(arena), order.reports(arena), held.all_held(arena)),
+        lambda: (order.edges(arena), reported.reports(arena), held.all_held(arena)),
         lambda: arena.native.sit("user"),
         lambda: arena.mutex("m", rank=1).acquire(timeout=0.02),
         lambda: arena.mutex("m", rank=1).holder(),

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import DoubleFree, StaleReference, TableFull, UnguardedAccess
 from harness.locks import LockClass
-from harness.locks.held import mine
+from harness.locks.held import held_names
 from harness.shm import Pool
 from harness.shm.checked import CheckedPool, CheckedTable, Rules, unguarded
 from harness.shm.layout import MutexRecord, guarded, split_guard
@@ -51,7 +51,7 @@ def rules_of(arena, **more) -> Rules:
 
     return Rules(
         {"O": (own, own), "P": (of_all, of_all)},
-        lambda: ", ".join(lock.name for lock in mine(arena)),
+        lambda: ", ".join(held_names(arena)),
         **more,
     )
 

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ArenaError, DoubleFree, RecordError, StaleReference, TableFull
-from harness.locks import LockClass, order
+from harness.locks import LockClass
 from harness.shm import Arena, Pool
 from harness.shm.layout import guarded
 from harness.shm.pool import JUNK
 from harness.shm.roster import Roster
 from tests.harness.actors import wait_until
+from tests.harness.locks import reported
 from tests.harness.shm.records import Plain, Thing
 
 COUNT = 6
@@ -117,7 +118,7 @@ def test_a_double_free_of_a_record_of_junk_is_found_and_reported(arena, pool):
         pool.free(record)
 
     assert pool.in_use() == 0
-    assert [(report.kind, report.text) for report in order.reports(arena)] == [
+    assert [(report.kind, report.text) for report in reported.reports(arena)] == [
         ("stale", "things[1] is freed twice")
     ]
 

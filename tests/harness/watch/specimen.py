@@ -1,9 +1,9 @@
 """A dump with every kind of fact, made of plain data."""
 
+from harness.locks.order import OrderEdge
 from harness.watch.records import (
     ClaimFact,
     Dump,
-    EdgeFact,
     EventFact,
     HeldFact,
     ProcessFact,
@@ -50,7 +50,7 @@ def specimen():
             seat(3, "c", "a", role="bystander"),
         ],
         involved=[1, 2],
-        order=[EdgeFact(before="a", after="b", before_site="a.py:1 f", after_site="b.py:2 g")],
+        order=[OrderEdge(before="a", after="b", before_site="a.py:1 f", after_site="b.py:2 g")],
         sections={"world": ["object[7]: <busy>"]},
         processes=[ProcessFact(pid=101, status="sleeping", cpu_s=1.5, rss_mb=20, threads=1, files=9)],
         notes=["a note"],

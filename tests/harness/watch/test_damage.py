@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from harness import _native
+from harness.locks.reports import row_at
 from harness.shm.roster import Roster
 from harness.watch.detectors.judge import Limits
 from harness.watch.watchdog import Watchdog
@@ -33,7 +34,7 @@ def test_reports_behind_one_that_was_never_finished_are_read(arena, actors, watc
 
 def test_a_report_that_is_finished_late_is_read(arena, watchdog):
     arena.native.report(C["REPORT_PANIC"], "late words")
-    row = watchdog._report_record(0)
+    row = row_at(arena, 0)
     state, row.state = row.state, 0
     assert look_for(watchdog, 0.1) == []
 

@@ -260,7 +260,7 @@ def test_a_dump_that_cannot_be_made_whole_still_tells_the_verdict(arena, watchdo
     def broken(*_):
         raise RuntimeError("no process facts today")
 
-    monkeypatch.setattr(dump, "_order", broken)
+    monkeypatch.setattr("harness.locks.order.edges", broken)
     arena.native.report(_native.CONSTANTS["REPORT_PANIC"], "gave up")
 
     (finding,) = watchdog.scan()

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.outcome import Finding
 from harness.watch import dump, selfcheck, stacks
-from harness.watch.records import Finding
 from harness.watch.selfcheck import SelfCheckFailed, check
 from harness.watch.watchdog import Watchdog
 from tests.waiting import LIMIT_S

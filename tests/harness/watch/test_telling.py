@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness import _native
+from harness.locks.reports import row_at
 from harness.watch import dump, pace, snapshot, stacks, watchdog
 from harness.watch.telling import NO_STACKS_YET
 from harness.watch.watchdog import Watchdog
@@ -156,7 +157,7 @@ def test_a_thread_that_reports_goes_on_when_its_stack_is_in(arena, watcher, told
     answers = silent(monkeypatch)
     arena.native.report(PANIC, "gave up")
     look_until(watcher, lambda: watcher.findings, "the finding")
-    record = watcher._report_record(0)
+    record = row_at(arena, 0)
 
     assert (record.acked, told) == (0, [])
     answers.append(True)

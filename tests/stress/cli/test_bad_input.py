@@ -180,7 +180,7 @@ def test_a_folder_that_is_not_there_yet_is_fine_and_not_made(tmp_path):
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_table_that_only_the_defect_fills_stays_a_finding(alone):
-    last = Failed(worker="A#0", role="A", error="TableFull", text="table 'objects' is full", traceback="")
+    last = Failed(worker="A#0", role="A", error="E", text="no room", traceback="", exhausted=True)
     short = RunReport(
         seed=1, scenario="fork-storm", workers=4, mode="", duration_s=0, epochs=0, steps=0, steps_per_s=0,
         counters={}, checks={}, outcomes=[last],
@@ -192,6 +192,8 @@ def test_a_table_that_only_the_defect_fills_stays_a_finding(alone):
         return
     with pytest.raises(BadInput, match="--objects 8 is too small"):
         preflight.refuse_shortage(short, {"objects": 8}, lambda: short)
+    prose = Failed(worker="A#0", role="A", error="TableFull", text="KERN code 6", traceback="")
+    assert preflight.shortage(msgspec.structs.replace(short, outcomes=[prose]), {"objects": 8}) is None
 
 
 def test_too_few_pages_for_the_set_up_are_refused_without_a_wait(start):

@@ -4,15 +4,17 @@ import io
 
 from rich.console import Console
 
+from harness.outcome import Finding
 from stress.cli.display import Display, block, line
 from stress.cli.summary import tell
-from stress.run.options import FindingReport, Progress, RunOptions, RunReport
+from stress.run.options import Progress, RunOptions, RunReport
 
 
 def look(**facts):
     usual = {
         "elapsed_s": 2.0, "epoch": 3, "steps": 12_345, "steps_per_s": 617.2, "faults": 23_456,
         "longest_chain": 7, "free_pages": 100, "pages": 256, "waiting": 2, "findings": 0,
+        "state": "running", "workers": 4,
     }  # fmt: skip
     return Progress(**{**usual, **facts})
 
@@ -32,7 +34,7 @@ def finding(**facts):
         "id": 1, "verdict": "deadlock", "summary": "a waits for b", "dump": "", "detected_after_s": 0.01,
         "reproduce": "hangdog run --seed 7",
     }  # fmt: skip
-    return FindingReport(**{**usual, **facts})
+    return Finding(**{**usual, **facts})
 
 
 def test_a_look_in_one_line_has_every_number():

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from harness import probe
+from harness.shm.facts import Details, said_by
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
@@ -141,15 +142,16 @@ def step(number, what, page):
     return Step(number, 1, number, "tester", what, page_events.Place(page, 7, 1))
 
 
-def test_a_dump_of_wrong_data_has_the_journey_of_the_page_that_was_read(vm):
+def test_a_dump_of_wrong_data_has_the_journey_of_the_page_whatever_is_said(vm):
     space = space_of(vm, 2)
     write(vm, space, 1, 5)
     failure = wrong_data(vm, space, va(vm, 1), "page 1 reads 9")
-    found = Suspicion(verdict="wrong_data", key="x", seats=[], why=f"tester WrongData: {failure}")
+    found = Suspicion(verdict="wrong_data", key="x", seats=[], why="", details=said_by(failure))
+    prose = replace(found, why=f"tester WrongData: {failure}", details=Details())
     reader = Reader(vm.arena)
 
     section = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections["journey of the page"]
-    other = build(reader, take(reader), replace(found, verdict="leak"), RunMeta(), False).sections
+    other = build(reader, take(reader), prose, RunMeta(), False).sections
 
     page = page_at(vm, top(vm, space), 1).slot
     assert any(line.endswith(f"P{page} enters O{top(vm, space).slot}+1") for line in section)

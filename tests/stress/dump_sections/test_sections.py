@@ -5,7 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness._native import CONSTANTS
+from harness.errors import Panic
+from harness.locks.reports import reports as arena_reports
 from harness.probe.events import record
+from harness.shm.facts import details_of, said_by
 from harness.watch.dump import build
 from harness.watch.records import RunMeta, Suspicion
 from harness.watch.snapshot import Reader, take
@@ -18,7 +22,9 @@ from tests.waiting import LIMIT_S
 from vmcore import page_events
 from vmcore.config import Config
 from vmcore.page.page import vm_page_alloc
+from vmcore.page.page_queues import vm_page_activate
 from vmcore.show.show import show_page
+from vmcore.vm_error import a_page, an_object, broken, panic
 
 
 @pytest.fixture
@@ -56,8 +62,7 @@ def test_another_threads_own_page_may_be_read_in_a_checked_run(vm):
     assert reports(vm) == []
 
 
-@pytest.mark.parametrize("told", ["objects {} and {} could be joined", "chain O{}(ref1,0p)→O{}(ref1,1p)"])
-def test_the_objects_named_in_the_head_are_shown_and_no_later_ones(vm, told):
+def test_the_objects_that_the_facts_name_are_shown_and_no_later_ones(vm):
     spaces = [space_of(vm, 2) for _ in range(3)]
     for space in spaces:
         write(vm, space, 0, 1)
@@ -66,7 +71,8 @@ def test_the_objects_named_in_the_head_are_shown_and_no_later_ones(vm, told):
     with since.lock:
         pass
     reader = Reader(vm.arena)
-    found = Suspicion(verdict="leak", key="x", seats=[vm.native.seat()], why=told.format(one.slot, two.slot))
+    told = details_of([broken("Q9", f"they could be joined, unlike object {since.slot}", one, two)])
+    found = Suspicion(verdict="leak", key="x", seats=[vm.native.seat()], why="", details=told)
 
     lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
 
@@ -80,9 +86,8 @@ def test_the_page_that_a_broken_rule_names_is_shown_with_its_object(vm):
     one = top(vm, space)
     slot = page_at(vm, one, 0).slot
     reader = Reader(vm.arena)
-    found = Suspicion(
-        verdict="invariant_violation", key="x", seats=[], why=f"Q4: page {slot} is on 0 queues; page 99999"
-    )
+    told = details_of([broken("Q4", "it is on 0 queues", a_page(slot), a_page(99999))])
+    found = Suspicion(verdict="invariant_violation", key="x", seats=[], why="", details=told)
 
     lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[SECTION]
 
@@ -96,9 +101,10 @@ def test_an_object_that_was_freed_and_is_still_used_is_told_with_the_rule(vm):
     write(vm, space, 0, 1)
     alive, freed = top(vm, space).slot, len(vm.objects.views) - 1
     reader = Reader(vm.arena)
-    found = Suspicion(
-        verdict="order_violation", key="x", seats=[], why=f"holds object[{freed}] and takes object[{alive}]"
-    )
+    locks = [vm.objects.views[slot].lock.offset for slot in (freed, alive)]
+    vm.arena.native.report(CONSTANTS["REPORT_ORDER"], "holds one and takes another", *locks)
+    [report] = arena_reports(vm.arena)
+    found = Suspicion(verdict="order_violation", key="x", seats=[], why="", report=report)
     register(vm)
     try:
         lines = build(reader, take(reader), found, RunMeta(), with_stacks=False).sections[RULES]
@@ -131,3 +137,16 @@ def test_an_argument_of_a_point_is_told_as_the_page_that_it_names(vm):
     assert f"page is zeroed P{page.slot} O{one.slot}+1" in [event.what for event in looker.events]
     assert all("P" not in event.what for event in bare.events)
     assert len(bare.events) == len(looker.events)
+
+
+def test_a_panic_knows_the_page_and_the_object_that_it_is_about(vm):
+    space = space_of(vm, 2)
+    write(vm, space, 0, 1)
+    one = top(vm, space)
+    page = page_at(vm, one, 0)
+
+    with pytest.raises(Panic) as caught, locked(one), vm.page_queue_lock:
+        vm_page_activate(vm, page)
+
+    assert said_by(caught.value).about == (a_page(page.slot),)
+    assert said_by(panic("so it is", one, page)).about == (an_object(one.slot), a_page(page.slot))

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 
 from harness.errors import BadInput
+from harness.outcome import Finding
 from stress.fuzz.draw import programs, search
 from stress.fuzz.hunt import OF, OFTEN, REPEATS, Hunt, HuntOptions, kept
 from stress.fuzz.programs import KINDS, LIMITS, MOST_OPERATIONS, MOST_ROLES, Program
 from stress.fuzz.scenario_file import as_scenario
-from stress.run.options import FindingReport, RunOptions
+from stress.run.options import RunOptions
 from stress.scenario.scenario import find_scenario, load_scenario
 
 NEEDED = (("write", 1, 2), ("leave", 0))
@@ -42,7 +43,7 @@ class ToldHunt(Hunt):
         self.so_far.runs += 1
         self.played.append(program)
         verdict = self.verdict(program, options.seed - program.seed * 31)
-        return verdict and FindingReport(
+        return verdict and Finding(
             id=1, verdict=verdict, summary="", dump="", detected_after_s=0.0, reproduce=""
         )
 

@@ -78,6 +78,7 @@ def test_a_forgotten_sleeper_is_told_with_who_made_its_condition_true(arena, act
     assert change.who == f"giver (pid {one.pid})"
     place = line_of(giver, "unclaim")
     assert place in change.site
+    assert told.witnesses == [seat.number for seat in told.threads if seat.role == "giver"]
     assert f"last changed by giver (pid {one.pid}) at " in found.summary
     assert place in found.summary
     assert f"it is 0 since {change.age_s:.3f} s" in found.summary

@@ -200,3 +200,23 @@ def test_the_words_of_the_system_under_test_are_no_proof(arena, actors, watchdog
         raise HarnessError("page 4 is already active")
 
     assert cause(watchdog, actors, arena, mistake, "panic") == ""
+
+
+def told(arena, watchdog, text, mistake=0):
+    """The cause of a report with these words about the lock thing[3]."""
+    lock = arena.mutex("thing", 3)
+    arena.native.sit("clumsy")
+    arena.native.report(C["REPORT_CONTRACT"], text, lock.offset, 0, mistake)
+    return dumped(find(watchdog, "contract_violation")).cause
+
+
+@pytest.mark.parametrize("mistake", [name for name in C if name.startswith("MISTAKE_")])
+def test_the_cause_follows_from_the_facts_whatever_the_words_are(arena, watchdog, mistake):
+    said = told(arena, watchdog, "page 4 is already active", C[mistake])
+
+    assert said.startswith("Cause: ") == (mistake != "MISTAKE_READ_BOTH_WAYS")  # that is one of orders
+    assert "page 4" not in said
+
+
+def test_words_alone_are_no_facts(arena, watchdog):
+    assert told(arena, watchdog, "keep: at exit it must hold thing[3]") == ""

@@ -3,6 +3,7 @@
 import ast
 import inspect
 
+from harness.locks import reports
 from harness.watch.detectors import judge, lost_wakeups, orphans, stalls
 from harness.watch.detectors.catalog import CATALOG
 
@@ -10,7 +11,7 @@ OTHERS = {"crash", "hung"}  # of processes: the supervisor's
 
 
 def said_by_the_rules():
-    found = set(judge.REPORTS.values()) | {"self_deadlock", "deadlock"}
+    found = set(reports.VERDICTS.values()) | {"self_deadlock", "deadlock"}
     for module in (judge, lost_wakeups, orphans, stalls):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if (

@@ -11,11 +11,11 @@ import pytest
 
 from harness import _native
 from harness.errors import SelfDeadlock
-from harness.locks import order
 from harness.watch import providers
 from harness.watch.detectors.judge import Limits
 from harness.watch.watchdog import Watchdog
 from tests.harness.actors import wait_until
+from tests.harness.locks import reported
 from tests.harness.watch.conftest import Cell
 from tests.harness.watch.looking import (
     at_the_end,
@@ -267,9 +267,9 @@ def test_both_orders_by_one_thread_are_no_finding(arena, actors, watchdog):
 
     actors.actor(body).end()
 
-    assert len(order.notes(arena)) == 1
+    assert len(reported.notes(arena)) == 1
     assert look_for(watchdog, 0.1) == []
-    assert order.notes(arena)[0].acked
+    assert reported.notes(arena)[0].acked
 
 
 def test_an_unwoken_sleeper_whose_condition_holds_is_a_lost_wakeup(arena, actors, watchdog, cell):
