@@ -234,12 +234,12 @@ def test_a_page_says_what_it_is_about_and_what_was_typed(options, title, made_by
 
 
 def test_pairs_are_every_two_that_replace_different_steps():
-    named = [find_defect(one) for one in ("H2", "L1", "H7b", "H8", "H6a")]  # H2 and L1 replace the same step
+    named = [find_defect(one) for one in ("H3", "L1", "H7b", "H8", "H6a")]  # H3 and L1 replace the same step
 
     pairs = pairs_of(named)
 
     assert [pair.id for pair in pairs] == [
-        "H2+H7b", "H2+H8", "H2+H6a", "L1+H7b", "L1+H8", "L1+H6a", "H7b+H8", "H7b+H6a", "H8+H6a",
+        "H3+H7b", "H3+H8", "H3+H6a", "L1+H7b", "L1+H8", "L1+H6a", "H7b+H8", "H7b+H6a", "H8+H6a",
     ]  # fmt: skip
     for pair in pairs:
         one, two = map(find_defect, pair.id.split("+"))
@@ -279,8 +279,8 @@ def test_two_at_once_are_found_as_either_and_their_page_is_a_table(tmp_path, cap
 
 
 def test_two_that_replace_the_same_step_are_refused():
-    with pytest.raises(BadInput, match=r"H2 and L1 replace the same step, deallocate\.candidate"):
-        find_defect("H2+L1")
+    with pytest.raises(BadInput, match=r"H3 and L1 replace the same step, deallocate\.candidate"):
+        find_defect("H3+L1")
 
 
 # --- the command
