@@ -36,7 +36,7 @@ def left(tidy):
         (["--defect", "H2+"], "one side of it is empty", "hangdog run --defect H2"),
         (["--noise", "loud"], "'loud'", "hangdog fuzz --help"),
         (["--stops", "-1"], "--stops -1: it is a number from 0 on", "hangdog fuzz --stops 2"),
-        (["--mode", "thread", "--stops", "1"], "that is every process", "hangdog fuzz --stops 2"),
+        (["--mode", "thread", "--stops", "1"], "all workers are one", "hangdog fuzz --stops 2"),
         (["--pages", "4"], "4 pages", "hangdog run --pages 64"),
         (["--dump-dir", "/proc/x"], "'/proc/x'", "hangdog fuzz --dump-dir /tmp/hangdog-dumps"),
         (["--scenario", "fork-storm"], "--scenario", "hangdog fuzz --help"),
