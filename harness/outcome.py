@@ -184,13 +184,16 @@ class RunResult(Record, frozen=True, kw_only=True):
         return head + _shortened(first.summary, room - len(head) - len(tail)) + tail
 
     def raise_for_findings(self) -> "RunResult":
-        """FoundProblems, with every finding in its text, when there are findings; else this result."""
+        """FoundProblems, with every finding in its text, when there are findings; else this result.
+
+        Where a finding has no dump on disk, what would be in it follows: the threads, their lines and stacks.
+        """
         if not self.findings:
             return self
         lines = []
         for finding in self.findings:
             lines.append(f"{finding.verdict}: {finding.summary}")
-            lines += [f"  dump: {finding.dump}"] if finding.dump else []
+            lines += [f"  dump: {finding.dump}"] if finding.dump else finding.text.splitlines()[2:]
         remedy = next((finding.reproduce for finding in self.findings if finding.reproduce), "")
         raise FoundProblems("\n".join(lines + ([f"try: {remedy}"] if remedy else [])), self, remedy)
 

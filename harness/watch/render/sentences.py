@@ -93,7 +93,7 @@ def place_of(stack: list[str]) -> str:
 
 
 def _facts(seats: list[SeatFacts], suspicion: Suspicion) -> str:
-    """For a short cycle it names both sides and both locks."""
+    """For a short cycle it names both sides, both locks and all four lines."""
     by_number = {seat.number: seat for seat in seats}
     members = [by_number[n] for n in suspicion.seats if n in by_number]
     if suspicion.verdict != "deadlock" or not members or len(members) > 3:
@@ -104,6 +104,7 @@ def _facts(seats: list[SeatFacts], suspicion: Suspicion) -> str:
         what = wait.lock if wait else "?"
         if wait and wait.kind == "sleep":
             what = f"`{wait.wmesg}` on {wait.lock}"
-        held = ", ".join(held.lock for held in seat.held) or "a busy word"
-        parts.append(f"{seat.role} holds {held} and waits for {what}")
+        held = ", ".join(f"{held.lock} ({held.site})" for held in seat.held) or "a busy word"
+        at = f" ({wait.site})" if wait and wait.site else ""
+        parts.append(f"{seat.role} holds {held} and waits for {what}{at}")
     return "; ".join(parts)
