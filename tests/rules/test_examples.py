@@ -26,8 +26,9 @@ def test_two_locks_hang_and_are_explained():
     assert said.stderr == ""
     assert said.returncode == 1
     report = said.stdout[said.stdout.index("deadlock   two locks") :]
-    assert "one#0 holds left[0] and waits for right[0]" in report
-    assert "other#0 holds right[0] and waits for left[0]" in report
+    taken, waits = (f"(examples/two_lock_deadlock.py:{line} take_both)" for line in (19, 22))
+    assert f"one#0 holds left[0] {taken} and waits for right[0] {waits}" in report
+    assert f"other#0 holds right[0] {taken} and waits for left[0] {waits}" in report
     cycle = [line for line in report.splitlines() if line.startswith("  o")]
     assert [line.count("two_lock_deadlock.py:") for line in cycle] == [2, 2], (
         "where it was taken, where waited for"

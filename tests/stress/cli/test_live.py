@@ -1,6 +1,7 @@
 """``ps`` and ``dump`` against arenas of other processes."""
 
 import json
+import re
 import os
 import signal
 import subprocess
@@ -91,8 +92,9 @@ def test_a_hang_is_explained_from_outside(hangdog, two_locks, tmp_path):
     assert shown.code == 0
     first = shown.out.splitlines()[:2]
     assert first[0].startswith("deadlock")
-    assert "parent holds alpha[0] and waits for beta[0]" in first[1]
-    assert "child holds beta[0] and waits for alpha[0]" in first[1]
+    line = r"\(\S*two_locks\.py:\d+ \w+\)"
+    assert re.search(rf"parent holds alpha\[0\] {line} and waits for beta\[0\] {line}", first[1])
+    assert re.search(rf"child holds beta\[0\] {line} and waits for alpha\[0\] {line}", first[1])
     assert "two_locks.py:" in shown.out
     assert shown.out.splitlines()[-1] == f"try: hangdog dump {pid}"
     assert plain["schema"] == "hangdog.dump/1"
