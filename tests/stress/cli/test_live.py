@@ -1,8 +1,8 @@
 """``ps`` and ``dump`` against arenas of other processes."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
