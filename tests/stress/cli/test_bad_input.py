@@ -60,7 +60,11 @@ TRACE = ROOT / "stress" / "trace" / "data" / "pool.strace.gz"
         (["--trace", "pool", "--touches", "-1"], ["--touches -1"], "hangdog run --trace pool --touches 1"),
         (["--trace", "pool", "--tasks", "-1"], ["--tasks -1"], "hangdog run --trace pool --tasks 10"),
         (["--objects", "8"], ["--objects 8 is too small"], "hangdog run --objects 16"),
-        (["--defect", "H2", "--objects", "8"], ["--objects 8 is too small"], "hangdog run --objects 16"),
+        (  # a defect that this scenario cannot show: nothing in it has a name
+            ["--defect", "L17", "--scenario", "fork-storm", "--objects", "8"],
+            ["--objects 8 is too small"],
+            "hangdog run --objects 16",
+        ),
         (["--defect", "H2+"], ["'H2+'", "one side of it is empty"], "hangdog run --defect H2"),
         (
             ["--pagers", "1"],
