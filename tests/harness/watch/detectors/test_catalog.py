@@ -4,7 +4,7 @@ import ast
 import inspect
 
 from harness.locks import reports
-from harness.watch.detectors import judge, lost_wakeups, orphans, stalls
+from harness.watch.detectors import deadlocks, frozen, livelocks, lost_wakeups, orphans, stalls
 from harness.watch.detectors.catalog import CATALOG
 
 OTHERS = {"crash", "hung"}  # of processes: the supervisor's
@@ -12,7 +12,7 @@ OTHERS = {"crash", "hung"}  # of processes: the supervisor's
 
 def said_by_the_rules():
     found = set(reports.VERDICTS.values()) | {"self_deadlock", "deadlock"}
-    for module in (judge, lost_wakeups, orphans, stalls):
+    for module in (deadlocks, frozen, livelocks, lost_wakeups, orphans, stalls):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if (
                 isinstance(node, ast.keyword)
