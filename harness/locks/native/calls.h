@@ -115,7 +115,7 @@ void hd_mutex_estate(struct hd_mutex *m, uint32_t seat);
 // --- rwlock.c
 enum hd_status hd_rw_init(struct hd_rwlock *l, uint16_t class_id, uint32_t instance);
 enum hd_status hd_rw_try(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, enum hd_ask ask);
-void hd_rw_make_room(struct hd_seat *s, struct hd_rwlock *l); // when s->let_in names l: before this reader asks again
+void hd_rw_make_room(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l); // when s->let_in names l: before this reader asks again
 enum hd_status hd_rw_wait(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint8_t kind, bool pass, uint32_t site, uint64_t deadline, bool first);
 enum hd_status hd_rw_upgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l, uint32_t site, bool first); // HD_BUSY: another reader is upgrading
 enum hd_status hd_rw_downgrade(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l);

@@ -79,6 +79,16 @@ static inline void call_readers(struct hd_rwlock *l)
 	hd_wake(&l->phase, 0x7fffffff, ALL_BITS);
 }
 
+static inline bool other_readers(struct hd_arena *a, struct hd_rwlock *l, uint32_t seat) // in, or waiting
+{
+	uint32_t shift;
+	_Atomic uint64_t *mine = word_of(l, seat, &shift);
+	for (uint32_t i = 0; i * 32 < a->seat_count; i++)
+		if (atomic_load(&l->cells[i]) & ~(&l->cells[i] == mine ? 3ull << shift : 0))
+			return true;
+	return false;
+}
+
 static inline bool any_wants(struct hd_arena *a, struct hd_rwlock *l)
 {
 	for (uint32_t i = 0; i * 32 < a->seat_count; i++)

@@ -159,14 +159,15 @@ static enum hd_status got_after_wait(struct hd_arena *a, struct hd_seat *s, stru
 // A reader that was let in and reads again at once runs on while the writer that let it in still
 // wakes the other readers, or has lost its processor to one of them: thousands of reads against one
 // write, and no rule of the lock is broken, because the writer does not ask.  So once, before such a
-// reader asks again, it gives the processor up, unless a writer asks already: then it will queue.
-// More than once is too much: then a reader beside several writers comes too seldom.  It holds
+// reader asks again, it gives the processor up; not when a writer asks already: then it will queue; nor
+// when no other reader is there: alone it keeps no writer out for long, and beside several writers it would
+// come too seldom, as it would if it gave way more than once.  It holds
 // nothing of this lock meanwhile, its cell is empty: a kill leaves what a thread leaves that has not
 // asked yet.
-void hd_rw_make_room(struct hd_seat *s, struct hd_rwlock *l)
+void hd_rw_make_room(struct hd_arena *a, struct hd_seat *s, struct hd_rwlock *l)
 {
 	s->let_in = 0;
-	if (!atomic_load(&l->writer) && !atomic_load(&l->upgrader))
+	if (!atomic_load(&l->writer) && !atomic_load(&l->upgrader) && other_readers(a, l, s->number))
 		sched_yield();
 }
 
